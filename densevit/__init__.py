@@ -1,0 +1,40 @@
+"""densevit: any vision transformer, any dense-prediction task, inside OpenMMLab."""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .compat import install_mmcv_ops
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .backbones import PlainViT
+    from .heads.segmentation import EoMT
+    from .inference import Predictor, SegmentationResult, load
+    from .weights import load_weights, model_card
+
+__all__ = [
+    'EoMT', 'PlainViT', 'Predictor', 'SegmentationResult', '__version__', 'load', 'load_weights', 'model_card'
+]
+
+install_mmcv_ops()  # before anything imports mmcv.ops
+
+_HOMES = dict(
+    EoMT='heads.segmentation',
+    PlainViT='backbones',
+    Predictor='inference',
+    SegmentationResult='inference',
+    load='inference',
+    load_weights='weights',
+    model_card='weights')
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: `import densevit` stays quick."""
+    if name in _HOMES:
+        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+    raise AttributeError(f"module 'densevit' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,168 @@
+"""A timm plain ViT as a dense backbone."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import timm
+import torch.nn.functional as F
+from timm.layers import HybridEmbed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .trunks import Tokens, drive
+
+
+class PlainViT(nn.Module):
+    """A plain vision transformer, driven block by block: ``embed -> run(blocks i to j) -> norm``.
+
+    The trunk is a timm model under timm's parameter names, by name (``PlainViT('vit_small_patch14_reg4_dinov2')``)
+    or from explicit sizes (``PlainViT(embed_dim=192, depth=6, num_heads=3, patch_size=16)``). Images of any size are
+    taken: they are zero-padded at the right and bottom to a whole number of patches.
+
+    Args:
+        name: A timm model of the VisionTransformer, Eva or VisionTransformerSAM family; None to build a
+            VisionTransformer from ``trunk_kwargs``.
+        out_indices: Blocks whose outputs ``forward`` returns; negative ones count from the end.
+        norm_out: Whether the final norm is applied to the returned features.
+        pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+        stem: A convolutional stem in place of the patch embedding, as arguments of ``timm.create_model``
+            (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``); its last map is cut into patches.
+        frozen_stages: -1 trains all, 0 freezes the embedding, k freezes k blocks as well.
+        grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
+        pretrained: Download timm's weights for ``name``.
+        trunk_kwargs: Passed to the timm model: ``img_size``, ``patch_size``, ``drop_path_rate``, ``embed_dim`` ...
+
+    Attributes:
+        out_channels: Channels of each returned map.
+        strides: Stride of each returned map in pixels.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        out_indices: Sequence[int] = (-1, ),
+        norm_out: bool = True,
+        pos_embed_antialias: bool = True,
+        pos_embed_offset: float = 0.,
+        stem: dict[str, Any] | None = None,
+        frozen_stages: int = -1,
+        grad_checkpointing: bool = False,
+        pretrained: bool = False,
+        **trunk_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.trunk = build_trunk(name, stem, pretrained, trunk_kwargs)
+        self.driver = drive(self.trunk, pos_embed_antialias, pos_embed_offset)
+        self.embed_dim: int = self.trunk.embed_dim
+        self.depth = len(self.trunk.blocks)
+        self.stride: int = self.trunk.patch_embed.feat_ratio()
+        self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
+        self.norm_out = norm_out
+        self.grad_checkpointing = grad_checkpointing
+        self.out_indices = tuple(self._block_index(index) for index in out_indices)
+        self.out_channels = (self.embed_dim, ) * len(self.out_indices)
+        self.strides = (self.stride, ) * len(self.out_indices)
+        self.frozen_stages = frozen_stages
+        self._freeze()
+
+    @property
+    def stem_channels(self) -> tuple[int, ...]:
+        """Channels of the stem's maps, finest first; empty without a convolutional stem."""
+        patch_embed = self.trunk.patch_embed
+        return tuple(patch_embed.backbone.feature_info.channels()) if isinstance(patch_embed, HybridEmbed) else ()
+
+    @property
+    def stem_strides(self) -> tuple[int, ...]:
+        """Strides in pixels of the stem's maps, finest first."""
+        patch_embed = self.trunk.patch_embed
+        return tuple(patch_embed.backbone.feature_info.reduction()) if isinstance(patch_embed, HybridEmbed) else ()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) to one (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
+        tokens = self.embed(images)
+        maps, start = {}, 0
+        for index in sorted(set(self.out_indices)):
+            tokens = self.run(tokens, start, index + 1)
+            start = index + 1
+            maps[index] = (self.norm(tokens) if self.norm_out else tokens).feature_map()
+        return tuple(maps[index] for index in self.out_indices)
+
+    def embed(self, images: Tensor) -> Tokens:
+        """Patches with positions behind the trunk's class and register tokens."""
+        return self.driver.embed(pad_to_multiple(images, self.stride))
+
+    def run(self, tokens: Tokens, start: int = 0, stop: int | None = None, attn_mask: Tensor | None = None) -> Tokens:
+        """Blocks ``start`` to ``stop``; ``attn_mask`` is True where attention is allowed, (B, 1, N, N)."""
+        for index in range(start, self.depth if stop is None else stop):
+            if self.grad_checkpointing and self.training:
+                x = checkpoint(self.driver.run_block, index, tokens, attn_mask, use_reentrant=False)
+            else:
+                x = self.driver.run_block(index, tokens, attn_mask)
+            tokens = replace(tokens, x=x)
+        return tokens
+
+    def norm(self, tokens: Tokens) -> Tokens:
+        """The trunk's final norm; nothing where the trunk has none."""
+        norm = getattr(self.trunk, 'norm', None)
+        return tokens if norm is None else replace(tokens, x=norm(tokens.x))
+
+    def layer_index(self, name: str) -> int:
+        """Depth of a parameter for layer-wise learning rates: 0 embedding, 1 ... depth blocks, depth + 1 norm.
+
+        Args:
+            name: Parameter name relative to this module.
+        """
+        parts = name.removeprefix('trunk.').split('.')
+        if parts[0] == 'blocks':
+            return int(parts[1]) + 1
+        return self.depth + 1 if parts[0] == 'norm' else 0
+
+    def train(self, mode: bool = True) -> PlainViT:
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        """Frozen parts neither learn nor change in train mode (dropout, running statistics)."""
+        for name, module in self.trunk.named_modules():
+            if name and not list(module.children()) and self.layer_index(name) <= self.frozen_stages:
+                module.eval()
+        for name, parameter in self.trunk.named_parameters():
+            if self.layer_index(name) <= self.frozen_stages:
+                parameter.requires_grad_(False)
+
+    def _block_index(self, index: int) -> int:
+        if not -self.depth <= index < self.depth:
+            raise ValueError(f'out_indices holds {index}, but the trunk has blocks 0 to {self.depth - 1}')
+        return index % self.depth
+
+
+def build_trunk(name: str | None, stem: dict[str, Any] | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
+    """A timm model without classifier or pooling whose patch embedding takes any image size."""
+    if stem is not None:
+        stem = timm.create_model(features_only=True, pretrained=pretrained, **stem)
+        kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
+        kwargs.setdefault('patch_size', 1)
+    if name is None:
+        return VisionTransformer(num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    if not timm.is_model(name):
+        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
+        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
+    if 'sam' in timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1]:
+        trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
+        trunk.patch_embed.strict_img_size = False
+        trunk.neck = nn.Identity()
+        return trunk
+    return timm.create_model(
+        name, pretrained=pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples."""
+    bottom, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
+    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images

@@ -1,0 +1,91 @@
+"""Training data as a function of the seed and the position in the run alone, so that a resumed run continues it."""
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from ..registry import DATA_SAMPLERS, TRANSFORMS
+
+
+class SeededIndex(int):
+    """A dataset index that carries the seed of its augmentation."""
+    seed: int
+
+    def __new__(cls, index: int, seed: int) -> SeededIndex:
+        self = super().__new__(cls, index)
+        self.seed = seed
+        return self
+
+    def __getnewargs__(self) -> tuple[int, int]:
+        return int(self), self.seed
+
+
+@DATA_SAMPLERS.register_module()
+class PositionSampler(Sampler):
+    """An endless stream of shuffled epochs that can begin at any position.
+
+    The stream is the same for every number of processes; process r of n takes positions r, r + n, ... of it.
+
+    Args:
+        dataset: Anything with a length.
+        shuffle: Shuffle each epoch anew.
+        seed: Agreed upon between processes when omitted.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+        self.size = len(dataset)
+        if not self.size:
+            raise ValueError('the training dataset has no sample: check data_root, data_prefix and ann_file')
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+        self.start = 0
+
+    def skip(self, num_samples: int) -> None:
+        """Begin ``num_samples`` samples of this process later."""
+        self.start = num_samples
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        position = self.start * self.world_size + self.rank
+        epoch, order = -1, None
+        while True:
+            if position // self.size != epoch:
+                epoch = position // self.size
+                order = self._order(epoch)
+            yield SeededIndex(order[position % self.size], hash((self.seed, position)) % 2**32)
+            position += self.world_size
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)
+        return torch.randperm(self.size, generator=generator).tolist()
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Part of mmengine's interface; the stream knows its epochs."""
+
+
+@TRANSFORMS.register_module()
+class SeedAugmentation(BaseTransform):
+    """First of a training pipeline: seeds Python's, numpy's and torch's generators from the sample's position.
+
+    Does nothing without :class:`PositionSampler`, and under a dataset wrapper that renumbers its samples.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        seed = getattr(results.get('sample_idx'), 'seed', None)
+        if seed is not None:
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+        return results

@@ -1,0 +1,1 @@
+"""Metrics that mmsegmentation and mmdetection lack."""

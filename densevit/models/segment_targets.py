@@ -1,0 +1,67 @@
+"""Ground truth of data samples as segments."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from ..heads.segmentation import MaskTarget
+
+
+def build_targets(
+    samples: Sequence[BaseDataElement],
+    task: Literal['semantic', 'instance', 'panoptic'],
+    num_classes: int,
+    ignore_index: int = 255,
+) -> list[MaskTarget]:
+    """Segments of each image, at the size of the padded batch.
+
+    ``'semantic'``: one per class in ``gt_sem_seg``. ``'instance'``: ``gt_instances``. ``'panoptic'``:
+    ``gt_instances`` and one per class in ``gt_sem_seg`` that no instance has.
+
+    Raises:
+        ValueError: A label is outside [0, num_classes).
+    """
+    if task not in ('semantic', 'instance', 'panoptic'):
+        raise ValueError(f"task='{task}': choose 'semantic', 'instance' or 'panoptic'")
+    targets = []
+    for sample in samples:
+        parts = []
+        if task in ('instance', 'panoptic'):
+            parts.append(_instances(sample))
+        if task in ('semantic', 'panoptic'):
+            things = parts[0].labels.unique() if parts else None
+            parts.append(_classes(sample, ignore_index, things))
+        target = MaskTarget(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        _check_labels(target.labels, num_classes, ignore_index, sample)
+        targets.append(target)
+    return targets
+
+
+def _instances(sample: BaseDataElement) -> MaskTarget:
+    instances = sample.gt_instances
+    masks = instances.masks
+    if not isinstance(masks, Tensor):  # mmdet's BitmapMasks or PolygonMasks
+        masks = masks.to_tensor(torch.bool, instances.labels.device)
+    return MaskTarget(instances.labels, masks)
+
+
+def _classes(sample: BaseDataElement, ignore_index: int, things: Tensor | None) -> MaskTarget:
+    classes = sample.gt_sem_seg.data.squeeze(0).long()
+    labels = classes.unique()
+    labels = labels[labels != ignore_index]
+    if things is not None:
+        labels = labels[~torch.isin(labels, things)]
+    return MaskTarget(labels, classes == labels[:, None, None])
+
+
+def _check_labels(labels: Tensor, num_classes: int, ignore_index: int, sample: BaseDataElement) -> None:
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
+        where = sample.get('seg_map_path', None) or sample.get('img_path', 'a sample')
+        raise ValueError(
+            f'{where} holds label {int(wrong[0])}, but the model has classes 0 to {num_classes - 1} and '
+            f'ignore_index={ignore_index}: correct the labels, map them in the dataset, or set num_classes')

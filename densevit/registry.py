@@ -1,0 +1,31 @@
+"""Registries with scope ``densevit``.
+
+They are children of mmengine's root, so that ``type='densevit.PlainViT'`` is found from any OpenMMLab config with no
+``custom_imports``: mmengine imports ``densevit.registry`` at the first look-up of the scope, and ``locations`` is
+imported at the first look-up of a name.
+"""
+from __future__ import annotations
+
+from mmengine import registry as root
+from mmengine.config import utils as config_utils
+
+MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models', 'densevit.weights'])
+DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='densevit', locations=['densevit.datasets'])
+DATA_SAMPLERS = root.Registry(
+    'data sampler', parent=root.DATA_SAMPLERS, scope='densevit', locations=['densevit.datasets'])
+TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, scope='densevit', locations=['densevit.datasets'])
+METRICS = root.Registry('metric', parent=root.METRICS, scope='densevit', locations=['densevit.evaluation'])
+HOOKS = root.Registry('hook', parent=root.HOOKS, scope='densevit', locations=['densevit.engine'])
+LOOPS = root.Registry('loop', parent=root.LOOPS, scope='densevit', locations=['densevit.engine'])
+OPTIM_WRAPPERS = root.Registry(
+    'optimizer wrapper', parent=root.OPTIM_WRAPPERS, scope='densevit', locations=['densevit.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = root.Registry(
+    'optimizer wrapper constructor',
+    parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='densevit',
+    locations=['densevit.engine'])
+PARAM_SCHEDULERS = root.Registry(
+    'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
+
+# mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name.
+config_utils.MODULE2PACKAGE.setdefault('densevit', 'densevit')

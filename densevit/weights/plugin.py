@@ -1,0 +1,41 @@
+"""Registers the pure PyTorch networks as OpenMMLab modules.
+
+A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, which any official checkpoint
+name fits, and keeps those weights: mmengine's own initialisation would overwrite them.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..backbones import PlainViT
+from ..heads.segmentation import EoMT
+from ..registry import MODELS
+from .loading import load_weights
+
+
+class InitFromCheckpoint:
+    """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone."""
+
+    def __init__(self, *args: Any, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if init_cfg is not None and init_cfg.get('type') != 'Pretrained':
+            raise ValueError(f"init_cfg takes type='Pretrained' with a checkpoint, not {init_cfg}")
+        self.init_cfg = init_cfg
+
+    def init_weights(self) -> None:
+        """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""
+        if self.init_cfg is not None:
+            load_weights(self, self.init_cfg['checkpoint'])
+
+
+def register_backbone(cls: type[nn.Module]) -> type[nn.Module]:
+    """Register a backbone of ours under its own name."""
+    plugin = type(cls.__name__, (InitFromCheckpoint, cls), {'__doc__': cls.__doc__, '__module__': __name__})
+    MODELS.register_module(name=cls.__name__, module=plugin)
+    return plugin
+
+
+register_backbone(PlainViT)
+MODELS.register_module(module=EoMT)

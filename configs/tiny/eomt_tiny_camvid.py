@@ -4,7 +4,7 @@
 # Command:  python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 5000
+max_iters = 4500
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,
@@ -34,7 +34,10 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05),
     constructor='densevit.LayerDecayConstructor',
     clip_grad=dict(max_norm=5.))
-param_scheduler = [dict(type='densevit.TwoStageWarmupPolyLR', head_warmup=300, backbone_warmup=300, by_epoch=False)]
+param_scheduler = [
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=200),
+    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=200, end=max_iters)
+]
 train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

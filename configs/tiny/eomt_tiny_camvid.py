@@ -4,7 +4,7 @@
 # Command:  python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 4500
+max_iters = 4200
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,
@@ -27,18 +27,18 @@ model = dict(
         no_embed_class=True,
         drop_path_rate=.1),
     head=dict(type='densevit.EoMT', num_queries=24, num_blocks=2, lateral=True),
-    criterion=dict(num_points=4096),
+    criterion=dict(num_points=2048),
     test_cfg=dict(mode='whole'))
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05),
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),
     constructor='densevit.LayerDecayConstructor',
     clip_grad=dict(max_norm=5.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=200),
     dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=200, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=500)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=750)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [

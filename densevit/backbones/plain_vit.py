@@ -130,7 +130,7 @@ class PlainViT(nn.Module):
     def _freeze(self) -> None:
         """Frozen parts neither learn nor change in train mode (dropout, running statistics)."""
         for name, module in self.trunk.named_modules():
-            if name and not list(module.children()) and self.layer_index(name) <= self.frozen_stages:
+            if name not in ('', 'blocks') and self.layer_index(name) <= self.frozen_stages:
                 module.eval()
         for name, parameter in self.trunk.named_parameters():
             if self.layer_index(name) <= self.frozen_stages:
@@ -158,8 +158,14 @@ def build_trunk(name: str | None, stem: dict[str, Any] | None, pretrained: bool,
         trunk.patch_embed.strict_img_size = False
         trunk.neck = nn.Identity()
         return trunk
-    return timm.create_model(
-        name, pretrained=pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    try:
+        return timm.create_model(
+            name, pretrained=pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    except TypeError as error:
+        if 'dynamic_img_size' not in str(error):
+            raise
+        raise TypeError(f"timm's {name} is not a plain ViT of the VisionTransformer or Eva family: it has one fixed "
+                        'image size') from error
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

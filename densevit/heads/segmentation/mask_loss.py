@@ -54,12 +54,14 @@ class MaskClassificationLoss(nn.Module):
             predictions: From first to last; the last is the network's answer.
             targets: One for each image.
         """
-        num_masks = self._mean_num_masks(targets, predictions[-1].masks.device)
+        device = predictions[-1].masks.device
+        num_masks = self._mean_num_masks(targets, device)
         losses = {}
-        for index, prediction in enumerate(predictions):
-            prefix = '' if index == len(predictions) - 1 else f'd{index}.'
-            for name, loss in self._one(prediction, targets, num_masks).items():
-                losses[prefix + name] = loss
+        with torch.autocast(device.type, enabled=False):  # half-precision costs would decide matches by rounding
+            for index, prediction in enumerate(predictions):
+                prefix = '' if index == len(predictions) - 1 else f'd{index}.'
+                for name, loss in self._one(prediction, targets, num_masks).items():
+                    losses[prefix + name] = loss
         return losses
 
     def _one(self, prediction: MaskPrediction, targets: Sequence[MaskTarget], num_masks: Tensor) -> dict[str, Tensor]:
@@ -133,9 +135,8 @@ class MaskClassificationLoss(nn.Module):
 
 
 def pairwise_bce(logits: Tensor, inside: Tensor) -> Tensor:
-    """Mean binary cross-entropy of every mask with every segment: (Q, P) and (n, P) to (Q, n)."""
-    num_points = logits.shape[1]
-    return (F.softplus(-logits) @ inside.T + F.softplus(logits) @ (1. - inside).T) / num_points
+    """Mean binary cross-entropy, softplus(x) - x t, of every mask with every segment: (Q, P), (n, P) to (Q, n)."""
+    return (F.softplus(logits).sum(1, keepdim=True) - logits @ inside.T) / logits.shape[1]
 
 
 def pairwise_dice(logits: Tensor, inside: Tensor) -> Tensor:

@@ -1,0 +1,160 @@
+"""PlainViT runs timm's plain ViTs as timm does, and adds what dense tasks need."""
+import copy
+
+import pytest
+import torch
+
+from densevit.backbones import PlainViT
+
+TINY = {'embed_dim': 32, 'depth': 3, 'num_heads': 2}
+TRUNKS = {
+    'AugReg': ('vit_small_patch16_224', {}),
+    'DeiT III': ('deit3_small_patch16_224', {}),
+    'MAE': ('vit_base_patch16_224.mae', {}),
+    'DINOv2': ('vit_small_patch14_dinov2', {'img_size': 56}),
+    'DINOv2 with registers': ('vit_small_patch14_reg4_dinov2', {'img_size': 56}),
+    'DINOv2 SwiGLU': ('vit_giant_patch14_reg4_dinov2', {'img_size': 56}),
+    'DINOv3': ('vit_small_patch16_dinov3', {}),
+    'DINOv3 with biases': ('vit_small_patch16_dinov3_qkvb', {}),
+    'EVA-02': ('eva02_tiny_patch14_224', {}),
+    'SAM': ('samvit_base_patch16', {'img_size': 64, 'global_attn_indexes': (1, )}),
+    'PE core': ('vit_pe_core_tiny_patch16_384', {}),
+    'PE spatial': ('vit_pe_spatial_tiny_patch16_512', {}),
+    'SigLIP': ('vit_base_patch16_siglip_224', {}),
+    'mixed rotary': ('vit_small_patch16_rope_mixed_224', {}),
+}
+
+
+def randomise(module):
+    """Every parameter and floating buffer: zero-initialised gates would hide errors."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if tensor.is_floating_point() and 'rope' not in name:
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (.3 if tensor.ndim > 1 else .6))
+                if 'running_var' in name:
+                    tensor.abs_()
+    return module
+
+
+def build(family, **kwargs):
+    name, options = TRUNKS[family]
+    return randomise(PlainViT(name.split('.')[0], **{**TINY, **options, **kwargs})).eval()
+
+
+@pytest.mark.parametrize('family', TRUNKS)
+@torch.no_grad()
+def test_features_equal_timms(family):
+    model = build(family, out_indices=(0, 2))
+    images = torch.randn(2, 3, 5 * model.stride, 7 * model.stride)
+    norm = {} if family == 'SAM' else {'norm': True}
+    expected = model.trunk.forward_intermediates(images, indices=[0, 2], intermediates_only=True, **norm)
+    for ours, timms in zip(model(images), expected, strict=True):
+        torch.testing.assert_close(ours, timms, rtol=0, atol=1e-5 * timms.std().item())
+
+
+@pytest.mark.parametrize('family', TRUNKS)
+@torch.no_grad()
+def test_any_size_is_padded_and_the_batch_does_not_matter(family):
+    model = build(family)
+    for height, width in [(64, 96), (37, 61), (3, 100)]:
+        images = torch.randn(3, 3, height, width)
+        features, = model(images)
+        assert features.shape == (3, 32, -(-height // model.stride), -(-width // model.stride))
+        assert features.isfinite().all()
+        torch.testing.assert_close(model(images[1:2])[0][0], features[1], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize('family', ['DINOv2 with registers', 'DINOv3', 'PE core', 'mixed rotary'])
+@torch.no_grad()
+def test_prepended_queries_are_tokens_without_position(family):
+    """Queries attend as any prefix token does: their order does not matter, and patches keep their own rotation."""
+    model = build(family)
+    tokens = model.embed(torch.randn(1, 3, 3 * model.stride, 4 * model.stride))
+    queries = torch.randn(6, 32)
+    forward = model.run(tokens.prepend(queries))
+    backward = model.run(tokens.prepend(queries.flip(0)))
+    torch.testing.assert_close(forward.x[:, :6].flip(1), backward.x[:, :6], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(forward.feature_map(), backward.feature_map(), rtol=1e-4, atol=1e-4)
+    # Queries that nobody may attend to leave the sequence as it was.
+    length = forward.x.shape[1]
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool)
+    mask[..., :6] = False
+    mask[..., :6, :6] = True
+    alone = model.run(tokens)
+    ignored = model.run(tokens.prepend(queries), attn_mask=mask)
+    torch.testing.assert_close(ignored.feature_map(), alone.feature_map(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_sam_trunk_refuses_extra_tokens():
+    model = build('SAM')
+    tokens = model.embed(torch.randn(1, 3, 64, 64))
+    with pytest.raises(ValueError, match='takes neither extra tokens nor'):
+        model.run(tokens.prepend(torch.randn(2, 32)))
+
+
+@pytest.mark.parametrize('family', ['DINOv2', 'DINOv3'])
+def test_gradient_checkpointing_gives_the_same_gradients(family):
+    model = build(family).train()
+    images = torch.randn(1, 3, 2 * model.stride, 3 * model.stride)
+    gradients = []
+    for checkpointing in (False, True):
+        model.grad_checkpointing = checkpointing
+        model.zero_grad()
+        torch.manual_seed(0)
+        model(images)[0].square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 10
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+def test_frozen_stages():
+    model = PlainViT(img_size=64, patch_size=16, frozen_stages=2, pos_drop_rate=.5, **TINY).train()
+    trainable = {name.split('.')[2] for name, p in model.named_parameters() if p.requires_grad and 'blocks' in name}
+    assert trainable == {'2'}
+    assert not model.trunk.patch_embed.proj.weight.requires_grad
+    assert not model.trunk.pos_drop.training and not model.trunk.blocks[1].attn.training
+    assert model.trunk.blocks[2].attn.training and model.trunk.norm.training
+    assert model.trunk.norm.weight.requires_grad
+
+
+def test_layer_index_follows_the_trunk():
+    model = PlainViT(img_size=64, patch_size=16, class_token=True, **TINY)
+    index = {name: model.layer_index(name) for name, _ in model.named_parameters()}
+    assert index['trunk.cls_token'] == index['trunk.pos_embed'] == index['trunk.patch_embed.proj.weight'] == 0
+    assert index['trunk.blocks.0.attn.qkv.weight'] == 1 and index['trunk.blocks.2.mlp.fc1.bias'] == 3
+    assert index['trunk.norm.weight'] == 4
+
+
+@torch.no_grad()
+def test_hybrid_stem():
+    model = randomise(PlainViT(
+        img_size=64, stem={'model_name': 'resnet10t', 'out_indices': (1, 2, 3)}, class_token=False,
+        no_embed_class=True, **TINY)).eval()
+    assert (model.stride, model.stem_strides, model.stem_channels) == (16, (4, 8, 16), (64, 128, 256))
+    images = torch.randn(2, 3, 50, 70)
+    tokens = model.embed(images)
+    assert tokens.grid == (4, 5) and [tuple(s.shape[-2:]) for s in tokens.stem] == [(16, 20), (8, 10), (4, 5)]
+    assert model(images)[0].shape == (2, 32, 4, 5)
+    padded = torch.nn.functional.pad(images, (0, 10, 0, 14))
+    expected, _ = model.trunk.forward_intermediates(padded, indices=[2])
+    torch.testing.assert_close(model.norm(model.run(tokens)).x, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_runs_its_own_trunk():
+    model = build('DINOv2')
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.trunk.blocks[0].mlp.fc1.weight.zero_()
+    images = torch.randn(1, 3, 28, 28)
+    assert not torch.equal(model(images)[0], other(images)[0])
+
+
+def test_wrong_arguments_are_explained():
+    with pytest.raises(ValueError, match="timm has no model 'vit_smal_patch16_224'"):
+        PlainViT('vit_smal_patch16_224')
+    with pytest.raises(ValueError, match='out_indices holds 3, but the trunk has blocks 0 to 2'):
+        PlainViT(img_size=64, out_indices=(3, ), **TINY)
+    with pytest.raises(TypeError, match='not a plain ViT'):
+        PlainViT('beit_base_patch16_224', img_size=64, **TINY)

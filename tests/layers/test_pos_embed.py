@@ -1,0 +1,54 @@
+"""Position embeddings and patch kernels at other sizes."""
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.layers import resample_abs_pos_embed
+
+from densevit.layers import resize_patch_embed, resize_pos_embed
+
+
+def test_matches_timm_with_prefix_tokens():
+    pos_embed = torch.randn(1, 1 + 7 * 7, 8)
+    expected = resample_abs_pos_embed(pos_embed, [5, 11], num_prefix_tokens=1)
+    torch.testing.assert_close(resize_pos_embed(pos_embed, (5, 11), num_prefix_tokens=1), expected, rtol=0, atol=1e-6)
+
+
+def test_antialias_changes_the_kernel_even_when_upsampling():
+    pos_embed = torch.randn(1, 14 * 14, 8)
+    smooth = resize_pos_embed(pos_embed, (20, 30))
+    sharp = resize_pos_embed(pos_embed, (20, 30), antialias=False)
+    assert (smooth - sharp).norm() / sharp.norm() > .02
+
+
+def test_interpolate_offset_is_dinov2s_scale_factor():
+    pos_embed = torch.randn(1, 6 * 6, 8)
+    maps = pos_embed.reshape(1, 6, 6, 8).permute(0, 3, 1, 2)
+    expected = F.interpolate(maps, scale_factor=(9.1 / 6, 4.1 / 6), mode='bicubic')
+    assert expected.shape[-2:] == (9, 4)
+    actual = resize_pos_embed(pos_embed, (9, 4), antialias=False, interpolate_offset=.1)
+    torch.testing.assert_close(actual, expected.permute(0, 2, 3, 1).flatten(1, 2))
+
+
+def test_same_grid_is_untouched_and_a_wrong_grid_is_named():
+    pos_embed = torch.randn(1, 4 * 6, 8)
+    assert resize_pos_embed(pos_embed, (4, 6), (4, 6)) is pos_embed
+    with pytest.raises(ValueError, match='24 patches does not fill a grid of 5x5'):
+        resize_pos_embed(pos_embed, (8, 8))
+
+
+def test_pinv_keeps_the_token_of_a_resized_patch_and_bilinear_scales_it():
+    """A smooth 14-pixel patch and its 16-pixel version give one token with the pseudo-inverse kernel."""
+    torch.manual_seed(0)
+    kernel = torch.randn(32, 3, 14, 14)
+    smooth = F.interpolate(torch.randn(4, 3, 4, 4), size=(14, 14), mode='bicubic')
+    token = torch.einsum('dchw,bchw->bd', kernel, smooth)
+    larger = F.interpolate(smooth, size=(16, 16), mode='bicubic', antialias=True)
+
+    def error(method):
+        return (torch.einsum('dchw,bchw->bd', resize_patch_embed(kernel, (16, 16), method), larger) -
+                token).norm() / token.norm()
+
+    assert error('pinv') < .01
+    assert error('bilinear') > .1
+    with pytest.raises(ValueError, match='unknown method'):
+        resize_patch_embed(kernel, (16, 16), 'nearest')

@@ -68,14 +68,14 @@ def test_a_perfect_prediction_is_matched_and_costs_nothing():
     halves = torch.zeros(2, 16, 24, dtype=torch.bool)
     halves[0, :, :12], halves[1, :, 12:] = True, True
     target = MaskTarget(torch.tensor([3, 0]), halves)
-    loss = MaskClassificationLoss(4, num_points=100)
+    loss = MaskClassificationLoss(4, num_points=400, importance_sample_ratio=0.)  # few points on the boundary
     prediction = perfect(target)
     queries, segments = loss.match(MaskPrediction(prediction.masks[0], prediction.classes[0]), target)
     assert {(int(q), int(s)) for q, s in zip(queries, segments, strict=True)} == {(4, 0), (3, 1)}
     losses = loss([prediction], [target])
-    assert losses['loss_cls'] < 1e-6 and losses['loss_dice'] < .1 and losses['loss_mask'] < .5
+    assert losses['loss_cls'] < 1e-6 and losses['loss_dice'] < .3 and losses['loss_mask'] < 3.
     wrong = MaskPrediction(-prediction.masks, -prediction.classes)
-    assert sum(loss([wrong], [target]).values()) > 20
+    assert sum(loss([wrong], [target]).values()) > 10
 
 
 def test_images_without_a_segment_teach_no_object_and_keep_the_graph():
@@ -100,12 +100,18 @@ def test_more_segments_than_queries_and_invalid_costs():
     assert queries.tolist() == [1] and segments.tolist() == [0]
 
 
-def test_each_prediction_is_named_and_weighs_the_same():
-    prediction, targets = random_case(1)
-    losses = MaskClassificationLoss(7, num_points=3000)([prediction, prediction], targets)
-    assert set(losses) == {f'{p}loss_{n}' for p in ('', 'd0.') for n in ('cls', 'mask', 'dice')}
-    torch.testing.assert_close(losses['d0.loss_cls'], losses['loss_cls'])
-    torch.testing.assert_close(losses['d0.loss_mask'], losses['loss_mask'], rtol=.1, atol=0)
+def test_each_prediction_is_named_and_supervised_alike():
+    first, targets = random_case(1)
+    second, _ = random_case(2)
+    loss = MaskClassificationLoss(7, num_points=100)
+    torch.manual_seed(0)
+    together = loss([first, second], targets)
+    torch.manual_seed(0)
+    apart = [loss([first], targets), loss([second], targets)]
+    assert len(together) == 6
+    for name in apart[0]:
+        assert torch.equal(together[f'd0.{name}'], apart[0][name])
+        assert torch.equal(together[name], apart[1][name])
 
 
 def test_costs_are_single_precision_under_autocast():

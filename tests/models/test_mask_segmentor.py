@@ -1,0 +1,114 @@
+"""The model inside OpenMMLab: losses and predictions from data samples, at any size, whole and windowed."""
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+BACKBONE = {'type': 'densevit.PlainViT', 'img_size': 64, 'patch_size': 16, 'embed_dim': 32, 'depth': 2, 'num_heads': 2}
+PREPROCESSOR = {
+    'type': 'mmseg.SegDataPreProcessor', 'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375],
+    'bgr_to_rgb': True, 'size_divisor': 1, 'test_cfg': None}
+
+
+def build(**kwargs):
+    torch.manual_seed(0)
+    model = MODELS.build({
+        'type': 'densevit.MaskSegmentor', 'backbone': BACKBONE, 'num_classes': 5,
+        'head': {'type': 'densevit.EoMT', 'num_queries': 6, 'num_blocks': 1},
+        'criterion': {'num_points': 64}, 'data_preprocessor': PREPROCESSOR, **kwargs})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * (.3 if parameter.ndim > 1 else .6))
+    return model.eval()
+
+
+def image(height, width, ori_shape=None, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    sample = SegDataSample(metainfo={'img_shape': (height, width), 'ori_shape': ori_shape or (height, width)})
+    sample.gt_sem_seg = PixelData(data=torch.randint(5, (1, height, width), generator=generator))
+    return torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8), sample
+
+
+def batch(*images):
+    inputs, samples = zip(*images, strict=True)
+    return {'inputs': list(inputs), 'data_samples': list(samples)}
+
+
+SLIDE = {'mode': 'slide', 'crop_size': (64, 64)}
+
+
+@pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDE, {**SLIDE, 'stride': (40, 40)}])
+@pytest.mark.parametrize('size', [(96, 128), (67, 103), (64, 256), (1, 1), (3, 200)])
+@torch.no_grad()
+def test_any_size_alone_or_in_a_batch(size, test_cfg):
+    model = build(test_cfg=test_cfg)
+    images = [image(*size, ori_shape=(70, 90), seed=seed) for seed in range(3)]
+    together = model.test_step(batch(*images))
+    for (inputs, sample), result in zip(images, together, strict=True):
+        assert result.pred_sem_seg.data.shape == (1, 70, 90) and result.seg_logits.data.shape == (5, 70, 90)
+        assert torch.equal(result.seg_logits.data.argmax(0), result.pred_sem_seg.data[0])
+        expected = result.seg_logits.data.clone()
+        alone, = model.test_step(batch((inputs, sample)))
+        torch.testing.assert_close(alone.seg_logits.data, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_windows_are_the_networks_predictions_averaged():
+    model = build(test_cfg=SLIDE)
+    images = torch.randn(1, 3, 64, 96)
+    left, right = (model._scores(images[..., x:x + 64]) for x in (0, 32))
+    expected = torch.zeros(1, 5, 64, 96)
+    expected[..., :64] += left
+    expected[..., 32:] += right
+    expected[..., 32:64] /= 2
+    torch.testing.assert_close(model.class_scores(images), expected)
+
+
+@torch.no_grad()
+def test_padding_of_the_preprocessor_is_cut_off_before_resizing():
+    model = build()
+    inputs, sample = image(64, 80, ori_shape=(128, 160))
+    padded = F.pad(inputs, (0, 16, 0, 32))
+    result, = model.test_step(batch((padded, sample)))
+    scores = model.class_scores(model.data_preprocessor(batch((padded, sample)))['inputs'])
+    expected = F.interpolate(scores[..., :64, :80], (128, 160), mode='bilinear')[0]
+    torch.testing.assert_close(result.seg_logits.data, expected)
+
+
+def test_a_training_step_lowers_the_loss():
+    model = build()
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    data = batch(image(64, 96), image(64, 96, seed=1))
+    totals = []
+    for _ in range(30):
+        torch.manual_seed(0)
+        losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+        total = sum(losses.values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert set(losses) == {f'{p}loss_{n}' for p in ('', 'd0.') for n in ('cls', 'mask', 'dice')}
+    assert totals[-1] < .8 * totals[0]
+
+
+@torch.no_grad()
+def test_without_data_samples():
+    results = build()(torch.randn(2, 3, 40, 56), mode='predict')
+    assert [tuple(result.pred_sem_seg.data.shape) for result in results] == [(1, 40, 56)] * 2
+
+
+def test_init_cfg_of_the_backbone_survives_the_runners_initialisation(tmp_path):
+    backbone = MODELS.build(BACKBONE)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.normal_()
+    torch.save(backbone.trunk.state_dict(), tmp_path / 'trunk.pth')
+    checkpoint = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'trunk.pth')}
+    model = build(backbone={**BACKBONE, 'init_cfg': checkpoint})
+    model.init_weights()
+    for name, expected in backbone.state_dict().items():
+        assert torch.equal(model.backbone.state_dict()[name], expected), name

@@ -1,12 +1,15 @@
 """Training loop, hooks, schedules and optimizer groups that mmengine lacks."""
 from .annealing import MaskAnnealingHook
-from .atomic import AtomicLocalBackend, write_atomic
+from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
+from .checkpoints import AtomicCheckpointHook
+from .guards import DataCheckHook, NonFiniteLossHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
+from .progress import ProgressHook
 from .schedule import TwoStageWarmupPolyLR
 
 __all__ = [
-    'AtomicLocalBackend', 'AutocastOptimWrapper', 'LayerDecayConstructor', 'MaskAnnealingHook', 'SeededIterLoop',
-    'TwoStageWarmupPolyLR', 'write_atomic'
+    'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'DataCheckHook', 'LayerDecayConstructor',
+    'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
 ]

@@ -60,7 +60,7 @@ def _classes(sample: BaseDataElement, ignore_index: int, things: Tensor | None) 
 
 def present_labels(classes: Tensor) -> Tensor:
     """Sorted labels of a map; counting beats the sort of ``unique`` by far for the few values that maps hold."""
-    if classes.numel() and 0 <= classes.min() and classes.max() < 65536:
+    if classes.numel() and classes.min() >= 0 and classes.max() < 65536:
         return classes.flatten().bincount().nonzero().flatten()
     return classes.unique()
 

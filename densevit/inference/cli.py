@@ -1,0 +1,173 @@
+"""The command line of `demo/infer.py`."""
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from densevit.visualization.legend import percent_text
+from densevit.visualization.palette import text_color
+
+from .result import SegmentationResult
+from .saving import OutputError, check_output_folder, json_file, refuse_foreign_file
+from .sources import find_images, plan_outputs, sample_image
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
+
+_EXAMPLES = """examples:
+  python demo/infer.py                                   a photograph that is installed with scikit-image
+  python demo/infer.py street.jpg                        outputs/street.jpg: the picture, its overlay and a legend
+  python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; outputs/NAME.json beside each overlay
+  python demo/infer.py street.jpg --config configs/eomt_vitl_ade20k.py --weights eomt.pth --device cuda
+"""
+
+
+class Failure(NamedTuple):
+    image: Path
+    reason: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if every picture was segmented, 2 if not."""
+    args = _parser().parse_args(argv)
+    console, errors = Console(), Console(stderr=True, soft_wrap=True)
+    try:
+        failures = _run(args, console)
+    except KeyboardInterrupt:
+        errors.print('interrupted')
+        return 130
+    except Exception as error:  # for the user a line, whatever part of the program it comes from
+        if args.debug:
+            traceback.print_exc()
+        errors.print(f'[bold red]error:[/] {escape(one_line(error))}', highlight=False)
+        return 2
+    for failure in failures:
+        errors.print(f'[bold red]failed:[/] {escape(_reason(failure))}', highlight=False)
+    return 2 if failures else 0
+
+
+def one_line(error: BaseException) -> str:
+    """The message without line breaks; with the type's name where the message was not written for users."""
+    text = ' '.join(str(error).split())
+    own = type(error).__module__.partition('.')[0] == 'densevit'
+    return text if own or isinstance(error, (ValueError, OSError)) and text else f'{type(error).__name__}: {text}'
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
+        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', nargs='*', metavar='IMAGE', help='file, folder, glob or file:// URL')
+    parser.add_argument('--model', default='eomt_tiny_camvid', metavar='NAME', help='of the zoo (default: %(default)s)')
+    parser.add_argument('--config', metavar='FILE', help='config of a model, in place of --model')
+    parser.add_argument('--weights', metavar='FILE', help='checkpoint for --config, or another one for --model')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
+    parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
+    parser.add_argument('--opacity', type=_fraction, default=0.5, help='of the colours, 0 to 1 (default: %(default)s)')
+    parser.add_argument('--no-legend', action='store_true', help='leave out the legend')
+    parser.add_argument('--json', action='store_true', help='write classes, scores, boxes and areas to NAME.json')
+    parser.add_argument('--masks', action='store_true', help='write masks as PNG to the folder NAME.masks')
+    parser.add_argument('--allow-random', action='store_true', help='go on without weights; the masks mean nothing')
+    parser.add_argument('--debug', action='store_true', help='show where an error comes from')
+    return parser
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
+    return value
+
+
+def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
+    """Everything that can go wrong without the model is tried before the model is built."""
+    images = find_images(args.images) if args.images else [sample_image()]
+    outputs = plan_outputs(images, args.out)
+    check_output_folder(args.out, needed_bytes=_expected_bytes(images))
+    for image, output in outputs.items():
+        refuse_foreign_file(output, image)
+        if args.json:
+            refuse_foreign_file(json_file(output), image)
+    predictor = _load(args)
+    failures, done = [], 0
+    with _progress_bar(console, hidden=len(images) == 1) as progress:
+        for image in progress.track(images, description='segmenting'):
+            try:
+                result = predictor.predict(image)
+                written = result.save(outputs[image], opacity=args.opacity, legend=not args.no_legend, masks=args.masks,
+                                      json=args.json)
+            except Exception as error:
+                if args.debug:
+                    traceback.print_exc()
+                failures.append(Failure(image, one_line(error)))
+                if isinstance(error, OutputError):
+                    break  # the next picture would find the same disk
+                continue
+            console.print(_area_table(result, written))
+            done += 1
+    if len(images) > 1:
+        console.print(f'{done} of {len(images)} pictures segmented', highlight=False)
+    return failures
+
+
+def _load(args: argparse.Namespace) -> Predictor:
+    # Libraries print and warn at import of what they lack: nothing that the user could act on.
+    quiet = nullcontext() if args.debug else redirect_stdout(io.StringIO())
+    with quiet, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        from . import load  # PyTorch and OpenMMLab take seconds; --help and mistyped paths need not wait for them
+
+        return load(args.config or args.model, weights=args.weights, device=args.device, allow_random=args.allow_random)
+
+
+def _expected_bytes(images: Sequence[Path]) -> int:
+    """A rough bound: an overlay beside its picture takes a few times the picture's file."""
+    return 4 * sum(image.stat().st_size for image in images if image.is_file()) + 2**20
+
+
+def _progress_bar(console: Console, hidden: bool) -> Progress:
+    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                    console=console, disable=hidden, transient=True)
+
+
+def _area_table(result: SegmentationResult, written: Sequence[Path]) -> Table:
+    height, width = result.image_size
+    table = Table(title=escape(f'{result.source}, {width}x{height}'), caption=escape(f'written: {written[0]}'),
+                  title_justify='left', caption_justify='left')
+    table.add_column('class')
+    table.add_column('pixels', justify='right')
+    table.add_column('share', justify='right')
+    table.add_column('score', justify='right')
+    for (label, _), (name, pixels, fraction) in zip(result.pixels_by_label(), result.areas(), strict=True):
+        color, ink = result.palette[label], text_color(result.palette[label])
+        style = f'rgb({ink[0]},{ink[1]},{ink[2]}) on rgb({color[0]},{color[1]},{color[2]})'
+        scores = result.scores[result.labels == label]
+        score = '-' if np.isnan(scores).any() else f'{scores.mean():.2f}'
+        table.add_row(f'[{style}] {escape(name)} [/]', f'{pixels:,}', percent_text(fraction), score)
+    return table
+
+
+def _reason(failure: Failure) -> str:
+    """Path and reason, the path once."""
+    path = str(failure.image)
+    return failure.reason if failure.reason.startswith(path) else f'{path}: {failure.reason}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""From a name or a config to a model that predicts."""
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+from torch import nn
+
+from densevit import weights as weights_module
+from densevit.visualization.palette import Color
+from densevit.weights.report import WeightsNotFoundError
+
+from .metadata import DatasetMeta, checkpoint_meta, config_meta
+from .pipeline import in_scope
+from .predictor import Predictor
+
+_CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+
+
+class UnknownModelError(ValueError):
+    """No model or config of this name; the message names what is near and what there is."""
+
+
+class RandomWeightsError(RuntimeError):
+    """No weights: pictures coloured by random weights look like results and mean nothing."""
+
+
+def load(
+    name_or_config: str | os.PathLike | Config,
+    weights: str | os.PathLike | None = None,
+    device: str | torch.device = 'auto',
+    *,
+    classes: Sequence[str] | None = None,
+    palette: Sequence[Color] | None = None,
+    allow_random: bool = False,
+    max_pixels: int | None = None,
+    min_score: float = 0.5,
+) -> Predictor:
+    """A predictor for a model of the zoo, or for a config with weights.
+
+    Class names and colours come from the arguments, else from the checkpoint, else from the config's dataset.
+
+    Args:
+        name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, or a config.
+        weights: a checkpoint file; for a name of the zoo, in place of the known one.
+        device: of PyTorch, or ``'auto'``: the GPU if there is one.
+        allow_random: build the model even if there are no weights for it.
+        max_pixels: see `Predictor`.
+        min_score: see `Predictor`.
+
+    Raises:
+        UnknownModelError: no such name or config file.
+        RandomWeightsError: no weights are given or found, and ``allow_random`` is False.
+        ValueError: no such device, or a config without a model or a test pipeline.
+        Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
+    """
+    device = pick_device(device)
+    cfg, checkpoint = _resolve(name_or_config, weights, allow_random)
+    model = build_model(cfg)
+    meta = DatasetMeta(None, None)
+    if checkpoint is not None:
+        weights_module.load_weights(model, checkpoint)
+        meta = checkpoint_meta(checkpoint)
+    meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
+    if meta.classes is None:
+        raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
+    return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, max_pixels=max_pixels,
+                     min_score=min_score)
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The config's model with random weights; nothing is downloaded, because a checkpoint will fill it.
+
+    Raises:
+        ValueError: the config has no model.
+    """
+    if 'model' not in cfg:
+        raise ValueError('the config has no model; give the config of a model, not one of its parts')
+    model = _without_pretraining(cfg.model)
+    with in_scope(cfg):
+        return MODELS.build(model)
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """The device of that name, which exists.
+
+    Raises:
+        ValueError: PyTorch knows no such device or cannot use it here.
+    """
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except Exception as error:  # RuntimeError, AssertionError or NotImplementedError, as the backend likes
+        raise ValueError(f'device {str(device)!r} cannot be used here; choose auto, cpu'
+                         + (', cuda' if torch.cuda.is_available() else '')) from error
+    return device
+
+
+def _resolve(
+    name_or_config: str | os.PathLike | Config,
+    weights: str | os.PathLike | None,
+    allow_random: bool,
+) -> tuple[Config, Path | None]:
+    """The config and the checkpoint, None for random weights."""
+    if isinstance(name_or_config, Config):
+        return name_or_config, _given_weights(weights, allow_random)
+    if _is_config_file(name_or_config):
+        path = Path(name_or_config).expanduser()
+        if not path.is_file():
+            raise UnknownModelError(f'{path}: no such config file; check the path')
+        return Config.fromfile(path), _given_weights(weights, allow_random)
+    return _resolve_zoo(os.fspath(name_or_config), weights, allow_random)
+
+
+def _is_config_file(name: str | os.PathLike) -> bool:
+    return isinstance(name, os.PathLike) or '/' in name or os.sep in name or name.endswith(_CONFIG_SUFFIXES)
+
+
+def _given_weights(weights: str | os.PathLike | None, allow_random: bool) -> Path | None:
+    if weights is None:
+        if not allow_random:
+            raise RandomWeightsError('a config alone has random weights; give a checkpoint with weights= (--weights), '
+                                     'or allow_random=True (--allow-random)')
+        return None
+    path = Path(weights).expanduser()
+    if not path.exists():
+        raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
+    return path
+
+
+def _resolve_zoo(name: str, weights: str | os.PathLike | None, allow_random: bool) -> tuple[Config, Path | None]:
+    zoo = weights_module.zoo
+    if name not in zoo.names():
+        near = difflib.get_close_matches(name, zoo.names(), n=3, cutoff=0.5)
+        hint = f'did you mean {" or ".join(near)}? ' if near else ''
+        raise UnknownModelError(f'no model named {name!r}; {hint}known: {", ".join(zoo.names())}; or give a config '
+                                'file and weights')
+    entry = zoo.entry(name)
+    cfg = entry.config if isinstance(entry.config, Config) else Config.fromfile(entry.config)
+    if weights is not None:
+        return cfg, _given_weights(weights, allow_random)
+    try:
+        return cfg, Path(zoo.find_weights(entry))
+    except FileNotFoundError as error:
+        if allow_random:
+            return cfg, None
+        raise RandomWeightsError(f'{error}; give a checkpoint with weights= (--weights), or allow_random=True '
+                                 '(--allow-random)') from error
+
+
+def _without_pretraining(config: Any) -> Any:
+    """A copy in which no part asks for pretrained weights (``pretrained``, ``init_cfg=dict(type='Pretrained')``)."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(_without_pretraining(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    copy = ConfigDict()
+    for key, value in config.items():
+        if key == 'pretrained':
+            value = False if isinstance(value, bool) else None
+        elif key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained':
+            value = None
+        copy[key] = _without_pretraining(value)
+    return copy

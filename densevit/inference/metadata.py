@@ -1,0 +1,110 @@
+"""Class names and colours, from wherever they are written down."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from densevit.visualization.palette import Color
+from densevit.weights.reading import read_checkpoint
+
+from .pipeline import in_scope
+
+
+class DatasetMeta(NamedTuple):
+    """What the label ids mean; None where that is not known."""
+
+    classes: Sequence[str] | None
+    palette: Sequence[Color] | None
+
+    def completed_by(self, other: DatasetMeta) -> DatasetMeta:
+        """This with what it lacks from the other; colours only with the classes that they belong to."""
+        if self.classes is None:
+            return DatasetMeta(other.classes, self.palette or other.palette)
+        same = other.classes is not None and list(other.classes) == list(self.classes)
+        return DatasetMeta(self.classes, self.palette or (other.palette if same else None))
+
+
+def checkpoint_meta(path: Path) -> DatasetMeta:
+    """From a checkpoint's ``meta``: ``dataset_meta`` as mmengine's runner writes it, or ``CLASSES`` and ``PALETTE``.
+
+    In a safetensors file the same keys are looked for in the header, as JSON text. A folder and an index of files have
+    none. No code in the file is run.
+
+    Raises:
+        densevit.weights.report.WeightsError: the file is damaged or would run code.
+    """
+    if path.suffix == '.safetensors':
+        meta = _safetensors_header(path)
+    else:
+        meta = _pickle_meta(path) if path.is_file() and path.suffix != '.json' else {}
+    found = meta.get('dataset_meta', meta)
+    found = {str(key).lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+    return _checked(found)
+
+
+def config_meta(cfg: Config) -> DatasetMeta:
+    """From the test dataset of a config: its ``metainfo``, else what its class declares; else generic names."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    declared = {}
+    if 'type' in dataset:
+        declared = getattr(_dataset_class(dataset['type'], cfg), 'METAINFO', {})
+    given = dataset.get('metainfo') or {}
+    found = _checked(given).completed_by(_checked(declared))
+    if found.classes is None and (count := _num_classes(cfg.model)):
+        return DatasetMeta([f'class {index}' for index in range(count)], None)
+    return found
+
+
+def _dataset_class(kind: str | type, cfg: Config) -> type | None:
+    if isinstance(kind, type):
+        return kind
+    with in_scope(cfg), DATASETS.switch_scope_and_registry(None) as registry:
+        return registry.get(kind)
+
+
+def _checked(meta: Mapping[str, Any]) -> DatasetMeta:
+    classes, palette = meta.get('classes'), meta.get('palette')
+    if isinstance(classes, str):
+        classes = [classes]
+    if not isinstance(classes, Sequence) or not classes:
+        return DatasetMeta(None, None)
+    # mmdet's datasets may say palette='random'.
+    is_palette = isinstance(palette, Sequence) and not isinstance(palette, str) and len(palette) >= len(classes)
+    return DatasetMeta([str(name) for name in classes], palette if is_palette else None)
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework='pt') as file:
+        header = file.metadata() or {}
+    meta = {}
+    for key in ('dataset_meta', 'classes', 'palette'):
+        try:
+            meta[key] = json.loads(header[key])
+        except (KeyError, ValueError):
+            continue
+    return meta
+
+
+def _pickle_meta(path: Path) -> Mapping[str, Any]:
+    meta = read_checkpoint(path).get('meta')
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _num_classes(model: Any) -> int | None:
+    """The first ``num_classes`` in a model's config."""
+    if isinstance(model, Mapping):
+        if isinstance(model.get('num_classes'), int):
+            return model['num_classes']
+        model = list(model.values())
+    if isinstance(model, (list, tuple)):
+        return next((count for part in model if (count := _num_classes(part))), None)
+    return None

@@ -1,0 +1,107 @@
+"""One `predict` for every segmentation model that follows OpenMMLab's conventions."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from os import PathLike
+from typing import overload
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from densevit.visualization.palette import Color
+
+from .canvas import Canvas
+from .images import ImageSource, local_path, read_image
+from .pipeline import InferencePipeline, in_scope
+from .predictions import PredictionError, PredictionReader
+from .result import SegmentationResult
+
+# Class scores at the picture's own size are the largest thing in memory: at most 2 GiB of float32.
+_MAX_SCORES = 2**29
+_MAX_PIXELS = 2**24
+
+
+class Predictor:
+    """Runs a model on pictures.
+
+    Args:
+        model: an mmengine model whose ``test_step`` returns data samples with ``pred_sem_seg``, ``pred_instances`` or
+            ``pred_panoptic_seg`` at the original size. It is moved to the device and set to evaluation.
+        cfg: has the test pipeline.
+        classes: names by label id.
+        palette: RGB colours by label id; default colours if None.
+        device: of PyTorch.
+        max_pixels: a larger picture is predicted at this size and the prediction enlarged. By default what keeps the
+            class scores below 2 GiB, at most 16 megapixels.
+        min_score: instances below it are left out.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        cfg: Config,
+        *,
+        classes: Sequence[str],
+        palette: Sequence[Color] | None = None,
+        device: str | torch.device = 'cpu',
+        max_pixels: int | None = None,
+        min_score: float = 0.5,
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.cfg = cfg
+        self.classes = tuple(classes)
+        self.max_pixels = max_pixels or min(_MAX_PIXELS, _MAX_SCORES // max(1, len(self.classes)))
+        self._pipeline = InferencePipeline(cfg)
+        self._reader = PredictionReader(self.classes, palette, min_score)
+
+    @overload
+    def predict(self, images: ImageSource) -> SegmentationResult: ...
+
+    @overload
+    def predict(self, images: Sequence[ImageSource]) -> list[SegmentationResult]: ...
+
+    def predict(self, images):
+        """One picture to one result; a list or tuple of pictures to a list of results in the same order.
+
+        Args:
+            images: whatever `densevit.inference.images.read_image` takes, or a list or tuple of it.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            PredictionError: the model gives no segmentation, or memory does not suffice.
+        """
+        if isinstance(images, (list, tuple)):
+            return list(self.predict_iter(images))
+        return self._predict_one(images)
+
+    def predict_iter(
+        self,
+        images: Iterable[ImageSource],
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Iterator[SegmentationResult]:
+        """Results one after the other, in order, without keeping them.
+
+        Args:
+            progress: called after each picture with the number done and the number in all, None if that is not known.
+        """
+        total = len(images) if isinstance(images, Sized) else None
+        for done, image in enumerate(images, start=1):
+            yield self._predict_one(image)
+            if progress is not None:
+                progress(done, total)
+
+    @torch.no_grad()
+    def _predict_one(self, source: ImageSource) -> SegmentationResult:
+        path = local_path(source) if isinstance(source, (str, PathLike)) else None
+        image = read_image(source)
+        canvas = Canvas.fit(image, self.max_pixels)
+        try:
+            with in_scope(self.cfg):
+                batch = self._pipeline(canvas.image, None if path is None else str(path))
+                (sample,) = self.model.test_step(batch)
+            return self._reader.read(sample, image, canvas, path)
+        except torch.cuda.OutOfMemoryError as error:
+            height, width = canvas.image.shape[:2]
+            raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
+                                  'device="cpu"') from error

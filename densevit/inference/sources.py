@@ -1,0 +1,124 @@
+"""Which pictures a command means, and where the result of each belongs."""
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from .images import ImageError, local_path
+from .saving import OutputError, output_file
+
+_SAMPLE = 'data/rocket.jpg'  # one of the few photographs that are inside scikit-image's wheel: sky, poles, a building
+
+# Pillow lists these too, but a folder of pictures does not mean them: documents, videos, scientific containers.
+_NOT_PICTURES = {'.pdf', '.ps', '.eps', '.mpg', '.mpeg', '.h5', '.hdf', '.grib', '.bufr', '.fit', '.fits'}
+
+
+class SourceError(ValueError):
+    """An input that names no picture; the message is one line and says what to do about it."""
+
+
+def find_images(sources: Iterable[str | os.PathLike]) -> list[Path]:
+    """Files, folders, globs (``**`` descends) and ``file://`` URLs to picture files, each once, in the order given.
+
+    A folder stands for the files in it, not below it; of a folder or a glob only files with a picture's suffix are
+    taken. A plain path is returned even
+    if nothing is there: reading it says why.
+
+    Raises:
+        SourceError: a folder or a glob without a picture, or a URL that is not local.
+    """
+    found: dict[Path, Path] = {}
+    for source in sources:
+        for path in _expand(source):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def sample_image() -> Path:
+    """A photograph that is installed with scikit-image.
+
+    Raises:
+        SourceError: scikit-image is missing or came without it.
+    """
+    package = importlib.util.find_spec('skimage')
+    path = Path(package.origin).parent / _SAMPLE if package is not None and package.origin else None
+    if path is None or not path.is_file():
+        raise SourceError('no picture given, and scikit-image with its sample photographs is not installed; '
+                          'name a picture or run: pip install scikit-image')
+    return path
+
+
+def plan_outputs(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """The output file of each picture: its own name in ``folder``; pictures of the same name get subfolders.
+
+    ``a/1.png`` and ``b/1.png`` go to ``folder/a/1.png`` and ``folder/b/1.png``.
+
+    Raises:
+        OutputError: a result would replace one of the pictures.
+    """
+    images = list(images)
+    same_name = defaultdict(list)
+    for image in images:
+        # Case is ignored, as some file systems do.
+        same_name[output_file(image.name, None).name.casefold()].append(image)
+    outputs = {}
+    for group in same_name.values():
+        root = Path(os.path.commonpath([image.resolve().parent for image in group])) if len(group) > 1 else None
+        for image in group:
+            subfolder = image.resolve().parent.relative_to(root) if root else Path()
+            outputs[image] = output_file(folder / subfolder / image.name, None)
+    _make_distinct(outputs)
+    inputs = {image.resolve() for image in images}
+    for image, output in outputs.items():
+        if output.resolve() in inputs:
+            raise OutputError(f'{output}: the result of {image} would replace a picture; choose another --out folder')
+    return {image: outputs[image] for image in images}
+
+
+def _expand(source: str | os.PathLike) -> list[Path]:
+    try:
+        path = local_path(source)
+    except ImageError as error:
+        raise SourceError(str(error)) from error
+    # A file may be called 'a[1].png': what exists is meant literally.
+    if not os.path.lexists(path) and glob.has_magic(str(path)):
+        images = sorted(filter(_looks_like_picture, map(Path, glob.glob(str(path), recursive=True))))
+        if not images:
+            raise SourceError(f'{source}: no picture matches; check the pattern')
+        return images
+    if path.is_dir():
+        images = sorted(entry for entry in path.iterdir() if _looks_like_picture(entry))
+        if not images:
+            raise SourceError(f'{path}: no pictures in this folder; name files, or give a pattern such as '
+                              f'"{path}/**/*.jpg" for the folders below')
+        return images
+    return [path]
+
+
+def _looks_like_picture(path: Path) -> bool:
+    return not path.name.startswith('.') and path.suffix.lower() in _picture_suffixes() and path.is_file()
+
+
+@cache
+def _picture_suffixes() -> frozenset[str]:
+    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    return frozenset(readable - _NOT_PICTURES)
+
+
+def _make_distinct(outputs: dict[Path, Path]) -> None:
+    """Names in one folder may still meet, as 'a.gif' and 'a.gif.png' do: number the later ones."""
+    taken = set()
+    for image, output in outputs.items():
+        candidate, number = output, 2
+        while str(candidate).casefold() in taken:
+            candidate = output.with_stem(f'{output.stem}_{number}')
+            number += 1
+        taken.add(str(candidate).casefold())
+        outputs[image] = candidate

@@ -1,0 +1,192 @@
+"""`demo/infer.py` as a user runs it, with a model that labels a pixel by its brightness."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from PIL import Image
+
+from densevit import inference
+from densevit.inference import cli, saving
+from densevit.inference.images import read_image
+from densevit.inference.predictor import Predictor
+from densevit.inference.sources import sample_image
+
+SCRIPT = Path(__file__).parents[2] / 'demo' / 'infer.py'
+
+
+class BrightnessModel(BaseModel):
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        for image, sample in zip(inputs, data_samples, strict=True):
+            bright = image.float().mean(0) / 255
+            sample.seg_logits = PixelData(data=torch.stack([1 - bright, bright]))
+            sample.pred_sem_seg = PixelData(data=(bright > 0.5).long()[None])
+        return data_samples
+
+
+@pytest.fixture
+def infer(monkeypatch, tmp_path, capsys):
+    """Runs the command in an empty folder; returns exit code, stdout and stderr."""
+    cfg = Config(dict(default_scope='mmseg', test_pipeline=[dict(type='PackSegInputs')]))
+    loaded = []
+
+    def load(name, **options):
+        loaded.append((name, options))
+        return Predictor(BrightnessModel(), cfg, classes=['dark', 'bright'])
+
+    monkeypatch.setattr(inference, 'load', load, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('COLUMNS', '200')
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    run.loaded = loaded
+    return run
+
+
+def photo(path: Path, size=(80, 60)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[:, size[0] // 4:] = 220
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_one_picture(infer, tmp_path):
+    code, out, err = infer(photo(tmp_path / 'in' / 'street.png'))
+    assert code == 0 and err == ''
+    (line,) = [line.split() for line in out.splitlines() if 'bright' in line]
+    assert line[1:] == ['bright', '│', '3,600', '│', '75.0%', '│', '0.86', '│']
+    assert 'street.png, 80x60' in out and 'outputs/street.png' in out
+    overlay = read_image('outputs/street.png')
+    np.testing.assert_array_equal(overlay[:240, :320], read_image('in/street.png').repeat(4, 0).repeat(4, 1))
+    assert infer.loaded == [('eomt_tiny_camvid', dict(weights=None, device='auto', allow_random=False))]
+
+
+def test_no_picture_takes_a_photograph_of_scikit_image(infer):
+    code, _, _ = infer()
+    assert code == 0
+    photograph = read_image(sample_image())
+    overlay = read_image('outputs/rocket.jpg').astype(int)[:427, :640]
+    assert abs(overlay - photograph).mean() < 3  # JPEG
+
+
+def test_flags(infer, tmp_path):
+    path = photo(tmp_path / 'a.png', size=(300, 300))
+    code, _, _ = infer(path.as_uri(), '--config', 'c.py', '--weights', 'w.pth', '--device', 'cpu', '--out', 'deep/er',
+                       '--opacity', '0', '--no-legend', '--json', '--masks', '--allow-random')
+    assert code == 0
+    assert infer.loaded == [('c.py', dict(weights='w.pth', device='cpu', allow_random=True))]
+    picture = read_image(path)
+    overlay = read_image('deep/er/a.png')
+    assert overlay.shape == (300, 603, 3)
+    np.testing.assert_array_equal(overlay[:, 303:], picture)
+    content = json.loads(Path('deep/er/a.png.json').read_text())
+    assert content['source'] == str(path) and content['areas'][0]['name'] == 'bright'
+    labels = np.asarray(Image.open('deep/er/a.png.masks/labels.png'))
+    np.testing.assert_array_equal(labels, (picture[..., 0] > 127).astype(np.uint8))
+
+
+def test_folder_goes_on_past_bad_files_and_lists_them(infer, tmp_path):
+    for name in ('a.png', 'c.jpg', 'g.png'):
+        photo(tmp_path / 'in' / name)
+    (tmp_path / 'in' / 'b.png').write_bytes(b'')
+    (tmp_path / 'in' / 'd.png').write_text('text')
+    (tmp_path / 'in' / 'e.jpg').write_bytes((tmp_path / 'in' / 'c.jpg').read_bytes()[:-150])
+    code, out, err = infer('in')
+    assert code == 2
+    assert sorted(path.name for path in Path('outputs').iterdir()) == ['a.png', 'c.jpg', 'g.png']
+    assert '3 of 6 pictures segmented' in out
+    lines = err.splitlines()
+    assert [line.split(':')[1].strip() for line in lines] == ['in/b.png', 'in/d.png', 'in/e.jpg']
+    for line, reason in zip(lines, ('empty', 'not a picture', 'truncated'), strict=True):
+        assert reason in line and ';' in line  # reason; remedy
+
+
+def test_equal_names_do_not_collide_and_a_rerun_replaces(infer, tmp_path):
+    photo(tmp_path / 'x' / '1.png'), photo(tmp_path / 'y' / '1.png', size=(300, 300))
+    for _ in range(2):
+        assert infer('*/1.png', '--json', '--masks')[0] == 0
+    assert read_image('outputs/x/1.png').shape != read_image('outputs/y/1.png').shape
+    assert Path('outputs/x/1.png.json').is_file()
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['none.png'], 'none.png: no such file; check the path'),
+    (['*.bmp'], 'no picture matches'),
+    (['https://example.com/a.png'], 'download the picture'),
+    (['a.png', '--out', '.'], 'would replace a picture'),
+    (['a.png', '--out', 'a.png'], 'choose another folder'),
+    (['a.png', '--out', 'mine'], 'exists and is not an earlier result'),
+])
+def test_one_line_and_exit_code_2(infer, tmp_path, arguments, message):
+    photo(tmp_path / 'a.png'), photo(tmp_path / 'mine' / 'a.png')
+    before = (tmp_path / 'a.png').read_bytes(), (tmp_path / 'mine' / 'a.png').read_bytes()
+    code, _, err = infer(*arguments)
+    assert code == 2 and message in err and len(err.splitlines()) == 1
+    assert infer.loaded == [] or 'none.png' in arguments  # found out before a model is loaded
+    assert before == ((tmp_path / 'a.png').read_bytes(), (tmp_path / 'mine' / 'a.png').read_bytes())
+
+
+def test_disk_too_small_is_known_before_inference(infer, tmp_path, monkeypatch):
+    photo(tmp_path / 'a.png')
+    monkeypatch.setattr(saving.shutil, 'disk_usage', lambda folder: type('', (), dict(free=1000))())
+    code, _, err = infer('a.png')
+    assert code == 2 and 'MB free' in err and infer.loaded == []
+
+
+def test_disk_that_fills_up_ends_the_run(infer, tmp_path, monkeypatch):
+    photo(tmp_path / 'in' / 'a.png'), photo(tmp_path / 'in' / 'b.png')
+
+    def full(descriptor):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(saving.os, 'fsync', full)
+    code, out, err = infer('in')
+    assert code == 2 and '0 of 2 pictures' in out
+    assert len(err.splitlines()) == 1 and 'No space left' in err
+    assert list(Path('outputs').iterdir()) == []
+
+
+def test_model_errors_are_one_line(infer, tmp_path, monkeypatch):
+    def load(name, **options):
+        raise KeyError('several\nlines')
+
+    monkeypatch.setattr(inference, 'load', load)
+    code, _, err = infer(photo(tmp_path / 'a.png'))
+    assert code == 2 and len(err.splitlines()) == 1 and 'KeyError' in err
+    assert 'Traceback' in infer('a.png', '--debug')[2]
+
+
+@pytest.mark.parametrize('opacity', ['2', '-1', 'half', 'nan'])
+def test_opacity__refused(infer, capsys, opacity):
+    with pytest.raises(SystemExit) as stop:
+        infer(f'--opacity={opacity}')
+    assert stop.value.code == 2 and 'number from 0 to 1' in capsys.readouterr().err
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, 'PYTHONPATH': str(SCRIPT.parents[1])}
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=120, env=environment)
+
+
+def test_script_help_shows_examples():
+    done = run_script('--help')
+    assert done.returncode == 0 and 'python demo/infer.py street.jpg' in done.stdout
+
+
+def test_script_error_has_no_traceback(tmp_path):
+    done = run_script(str(tmp_path / 'none*.png'), '--out', str(tmp_path / 'out'))
+    assert done.returncode == 2 and done.stderr.startswith('error: ') and 'Traceback' not in done.stderr

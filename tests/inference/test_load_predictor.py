@@ -1,0 +1,150 @@
+"""`densevit.load`: names, configs, weights, classes, devices."""
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors.torch import save_file
+
+import densevit.weights
+from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
+from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
+
+CONFIG = '''
+default_scope = 'mmseg'
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+test_dataloader = dict(dataset=dict(type='CityscapesDataset', pipeline=test_pipeline))
+model = dict(
+    type='EncoderDecoder', data_preprocessor=dict(type='SegDataPreProcessor'), pretrained='https://nowhere/a.pth',
+    backbone=dict(type='ResNetV1c', depth=18, base_channels=4, norm_cfg=dict(type='BN'),
+                  init_cfg=dict(type='Pretrained', checkpoint='https://nowhere/b.pth')),
+    decode_head=dict(type='FCNHead', in_channels=32, in_index=3, channels=4, num_classes=2, num_convs=1,
+                     norm_cfg=dict(type='BN')),
+    test_cfg=dict(mode='whole'))
+'''
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'tiny.py'
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path, config):
+    path = tmp_path / 'tiny.pth'
+    meta = dict(dataset_meta=dict(classes=('road', 'rest'), palette=[[1, 2, 3], [4, 5, 6]]))
+    torch.save(dict(state_dict=build_model(Config.fromfile(config)).state_dict(), meta=meta), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def simple_weights(monkeypatch):
+    """What is tested here is how a model and its weights come together, not the weight formats."""
+
+    def load_weights(model, path):
+        model.load_state_dict(torch.load(path, weights_only=True)['state_dict'])
+
+    monkeypatch.setattr(densevit.weights, 'load_weights', load_weights)
+
+
+@pytest.fixture
+def zoo(monkeypatch, config, checkpoint):
+    entry = SimpleNamespace(name='tiny_road', config=config, weights=checkpoint)
+
+    def find_weights(entry, weights=None):
+        if not entry.weights.is_file():
+            raise FileNotFoundError(f'{entry.name}: its weights are neither bundled nor in the cache')
+        return entry.weights
+
+    fake = SimpleNamespace(names=lambda: ['tiny_road', 'other'], entry=lambda name: entry, find_weights=find_weights)
+    monkeypatch.setattr(densevit.weights, 'zoo', fake, raising=False)
+    return entry
+
+
+def test_load__config_and_weights(config, checkpoint, picture):
+    predictor = load(config, checkpoint, device='cpu')
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    assert all(torch.equal(value, state[name]) for name, value in predictor.model.state_dict().items())
+    result = predictor.predict(picture)
+    assert result.classes == ('road', 'rest') and result.palette == ((1, 2, 3), (4, 5, 6))
+
+
+def test_load__given_classes_win(config, checkpoint):
+    assert load(str(config), checkpoint, classes=['a', 'b'], palette=[(7, 7, 7)] * 2).classes == ('a', 'b')
+
+
+def test_load__zoo_name(zoo):
+    assert load('tiny_road').classes == ('road', 'rest')
+
+
+def test_load__zoo_name_with_other_weights(zoo, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no such checkpoint'):
+        load('tiny_road', tmp_path / 'none.pth')
+
+
+@pytest.mark.parametrize(('name', 'message'), [
+    ('tiny_raod', 'did you mean tiny_road.*known: tiny_road, other'), ('xyz', 'known: tiny_road, other'),
+    ('configs/none.py', 'no such config file'), ('none.py', 'no such config file'),
+])
+def test_load__unknown(zoo, name, message):
+    with pytest.raises(UnknownModelError, match=message):
+        load(name)
+
+
+def test_load__random_weights_only_on_request(config, zoo, checkpoint):
+    with pytest.raises(RandomWeightsError, match='--allow-random'):
+        load(config)
+    checkpoint.unlink()
+    with pytest.raises(RandomWeightsError, match='neither bundled.*--allow-random'):
+        load('tiny_road')
+    assert len(load(config, allow_random=True).classes) == 19  # from CityscapesDataset
+    assert load('tiny_road', allow_random=True).model is not None
+
+
+def test_load__config_without_model(tmp_path, checkpoint):
+    (tmp_path / 'part.py').write_text('a = 1')
+    with pytest.raises(ValueError, match='has no model'):
+        load(tmp_path / 'part.py', checkpoint)
+
+
+def test_pick_device():
+    assert pick_device('cpu') == torch.device('cpu')
+    assert pick_device('auto').type in ('cpu', 'cuda')
+    for device in ('quantum', 'cuda:77', 'meta:x'):
+        with pytest.raises(ValueError, match='cannot be used here; choose auto, cpu'):
+            pick_device(device)
+
+
+def test_checkpoint_meta__safetensors_header(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    tensors = dict(x=torch.zeros(1))
+    save_file(tensors, path, metadata=dict(dataset_meta=json.dumps(dict(classes=['a', 'b'], palette=[[1, 1, 1]] * 2))))
+    assert checkpoint_meta(path) == DatasetMeta(['a', 'b'], [[1, 1, 1]] * 2)
+    save_file(tensors, path, metadata=dict(classes='["a"]', palette='not json'))
+    assert checkpoint_meta(path) == DatasetMeta(['a'], None)
+    save_file(tensors, path)
+    assert checkpoint_meta(path) == DatasetMeta(None, None)
+
+
+@pytest.mark.parametrize(('content', 'expected'), [
+    (dict(meta=dict(CLASSES=('a',), PALETTE='random')), DatasetMeta(['a'], None)),
+    (dict(meta=dict(dataset_meta=None)), DatasetMeta(None, None)),
+    (dict(state_dict={}), DatasetMeta(None, None)),
+])
+def test_checkpoint_meta__pickle(tmp_path, content, expected):
+    torch.save(content, tmp_path / 'a.pth')
+    assert checkpoint_meta(tmp_path / 'a.pth') == expected
+
+
+def test_config_meta():
+    dataset = dict(type='CityscapesDataset', metainfo=dict(classes=('x', 'y')))
+    own = Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=dataset), model=dict()))
+    assert config_meta(own) == DatasetMeta(['x', 'y'], None)  # Cityscapes' colours are for other classes
+    none = Config(dict(model=dict(backbone=dict(), decode_head=[dict(num_classes=3)])))
+    assert config_meta(none).classes == ['class 0', 'class 1', 'class 2']
+    assert config_meta(Config(dict(model=dict()))) == DatasetMeta(None, None)

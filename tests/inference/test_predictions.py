@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+from densevit.inference.canvas import Canvas
+from densevit.inference.predictions import PredictionError, PredictionReader, class_confidence
+
+READER = PredictionReader(('a', 'b', 'c'), None, min_score=0.5)
+
+
+def read(image: np.ndarray, **fields):
+    sample = BaseDataElement()
+    sample.set_data(fields)
+    return READER.read(sample, image, Canvas.fit(image, 10_000), None)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.zeros((4, 6, 3), np.uint8)
+
+
+def test_semantic__without_scores(image):
+    labels = torch.tensor([0, 2]).repeat(4, 3)
+    result = read(image, pred_sem_seg=PixelData(data=labels[None]))
+    assert result.labels.tolist() == [0, 2] and np.isnan(result.scores).all()
+
+
+def test_semantic__one_channel_is_the_probability_of_label_1(image):
+    probability = torch.full((1, 4, 6), 0.9)
+    probability[:, :2] = 0.3
+    result = read(image, pred_sem_seg=PixelData(data=(probability > 0.5).float()),
+                  seg_logits=PixelData(data=probability))
+    np.testing.assert_allclose(result.scores, [0.7, 0.9], rtol=1e-6)
+
+
+def test_instances__low_scores_left_out(image):
+    masks = torch.zeros(3, 4, 6, dtype=torch.bool)
+    masks[0, :2], masks[1, 2:], masks[2, :, 0] = True, True, True
+    result = read(image, pred_instances=InstanceData(
+        masks=masks, labels=torch.tensor([2, 0, 1]), scores=torch.tensor([0.9, 0.4, 0.5])))
+    assert result.task == 'instance' and result.labels.tolist() == [2, 1]
+    np.testing.assert_array_equal(result.masks, masks[[0, 2]])
+
+
+def test_instances__none(image):
+    result = read(image, pred_instances=InstanceData(
+        masks=torch.zeros(0, 4, 6, dtype=torch.bool), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0)))
+    assert len(result.labels) == 0 and result.areas() == []
+
+
+def test_instances__boxes_only(image):
+    with pytest.raises(PredictionError, match='without masks'):
+        read(image, pred_instances=InstanceData(bboxes=torch.zeros(1, 4), scores=torch.ones(1)))
+
+
+def test_panoptic__mmdet_ids(image):
+    ids = torch.full((1, 4, 6), 3)  # the number of classes: no segment
+    ids[0, :, :2], ids[0, :, 2:3], ids[0, 0, 3:] = 1, 2 + 1000, 2 + 2000
+    result = read(image, pred_panoptic_seg=PixelData(sem_seg=ids), pred_instances=InstanceData())
+    assert result.task == 'panoptic' and result.labels.tolist() == [1, 2, 2]
+    assert result.masks.sum((1, 2)).tolist() == [8, 4, 3]
+    assert result.semantic[3].tolist() == [1, 1, 2, -1, -1, -1]
+
+
+def test_nothing(image):
+    with pytest.raises(PredictionError, match='one of'):
+        read(image, depth=PixelData(data=torch.zeros(1, 4, 6)))
+
+
+def test_class_confidence__logits_and_probabilities():
+    torch.manual_seed(0)
+    logits = torch.randn(5, 300, 7)
+    labels = logits.argmax(0)
+    torch.testing.assert_close(class_confidence(logits, labels), logits.softmax(0).max(0).values)
+    scores = torch.rand(5, 300, 7) * 2
+    torch.testing.assert_close(class_confidence(scores, scores.argmax(0)), scores.max(0).values / scores.sum(0))
+    assert class_confidence(torch.zeros(5, 3, 3), torch.zeros(3, 3, dtype=torch.long)).eq(0).all()

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densevit.inference import saving
+from densevit.inference.images import read_image
+from densevit.inference.saving import OutputError, check_output_folder, is_own_file
+from densevit.visualization import draw_comparison, draw_overlay
+
+
+def test_save__overlay_beside_the_picture(semantic_result, tmp_path):
+    assert semantic_result.save(tmp_path / 'a.png') == [tmp_path / 'a.png']
+    np.testing.assert_array_equal(
+        read_image(tmp_path / 'a.png'), draw_comparison(semantic_result.image, semantic_result))
+    semantic_result.save(tmp_path / 'a.png', opacity=0.8, legend=False, side_by_side=False)
+    np.testing.assert_array_equal(
+        read_image(tmp_path / 'a.png'), draw_overlay(semantic_result.image, semantic_result, 0.8, legend=False))
+
+
+@pytest.mark.parametrize(('name', 'written'), [
+    ('a.JPG', 'a.JPG'), ('a.webp', 'a.webp'), ('a.tiff', 'a.tiff'), ('a.gif', 'a.gif.png'), ('a', 'a.png'),
+    ('a.b', 'a.b.png'),
+])
+def test_save__file_name_and_format(semantic_result, tmp_path, name, written):
+    assert semantic_result.save(tmp_path / name) == [tmp_path / written]
+    assert is_own_file(tmp_path / written)
+    assert read_image(tmp_path / written).shape[2] == 3
+    semantic_result.save(tmp_path / name)  # an earlier result is replaced
+    assert [path.name for path in tmp_path.iterdir()] == [written]
+
+
+def test_save__into_a_folder_takes_the_sources_name(semantic_result, tmp_path):
+    result = replace(semantic_result, source=tmp_path / 'elsewhere' / 'street.jpg')
+    (tmp_path / 'out').mkdir()
+    assert result.save(tmp_path / 'out') == [tmp_path / 'out' / 'street.jpg']
+    assert semantic_result.save(tmp_path / 'out') == [tmp_path / 'out' / 'image.png']
+
+
+def test_save__json(semantic_result, tmp_path):
+    picture, text = semantic_result.save(tmp_path / 'new' / 'a.jpg', json=True)
+    assert text == tmp_path / 'new' / 'a.jpg.json' and is_own_file(text)
+    assert json.loads(text.read_text()) == semantic_result.to_dict()
+
+
+def test_save__masks(semantic_result, tmp_path):
+    _, labels, *masks = semantic_result.save(tmp_path / 'a.png', masks=True)
+    values = np.asarray(Image.open(labels))
+    np.testing.assert_array_equal(values, np.where(semantic_result.semantic < 0, 255, semantic_result.semantic))
+    assert Image.open(labels).getpalette()[:9] == [*sum(semantic_result.palette, ())]
+    assert [mask.name for mask in masks] == ['000_red.png', '001_green.png', '002_blue.png']
+    for path, mask in zip(masks, semantic_result.masks, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), mask * 255)
+
+
+def test_save__masks_of_an_earlier_run_go_but_other_files_stay(semantic_result, instance_result, tmp_path):
+    semantic_result.save(tmp_path / 'a.png', masks=True)
+    Image.new('L', (2, 2)).save(tmp_path / 'a.png.masks' / '007_mine.png')
+    instance_result.save(tmp_path / 'a.png', masks=True)
+    assert sorted(path.name for path in (tmp_path / 'a.png.masks').iterdir()) == [
+        '000_blue.png', '001_blue.png', '002_red.png', '007_mine.png']
+
+
+def test_save__class_name_that_is_no_file_name(semantic_result, tmp_path):
+    result = replace(semantic_result, classes=('a/b: c', '../..', 'x' * 300))
+    names = [path.name for path in result.save(tmp_path / 'a.png', masks=True)[2:]]
+    assert names == ['000_a_b_c.png', '001_.._...png', f'002_{"x" * 60}.png']
+
+
+def test_save__many_classes_need_sixteen_bits(semantic_result, tmp_path):
+    result = replace(semantic_result, classes=tuple(map(str, range(300))))
+    labels = np.asarray(Image.open(result.save(tmp_path / 'a.png', masks=True)[1]))
+    assert labels.dtype == np.uint16 and labels[0, 0] == 65535 and labels[20, 59] == 2
+
+
+def test_save__never_over_the_source(semantic_result, tmp_path):
+    path = tmp_path / 'a.png'
+    semantic_result.save(path)  # even if it looks like a result of ours
+    before = path.read_bytes()
+    for target in (path, tmp_path):
+        with pytest.raises(OutputError, match='is the picture itself'):
+            replace(semantic_result, source=path).save(target, overwrite=True)
+    os.link(path, tmp_path / 'link.png')
+    with pytest.raises(OutputError, match='is the picture itself'):
+        replace(semantic_result, source=path).save(tmp_path / 'link.png', overwrite=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.png.json'])
+def test_save__foreign_file_only_on_request(semantic_result, tmp_path, name):
+    path = tmp_path / name
+    path.write_text('{"mine": 1}')
+    with pytest.raises(OutputError, match='not an earlier result'):
+        semantic_result.save(tmp_path / 'a.png', json=True)
+    assert path.read_text() == '{"mine": 1}'
+    semantic_result.save(tmp_path / 'a.png', json=True, overwrite=True)
+    assert is_own_file(path)
+
+
+def test_save__failure_leaves_the_old_file_and_no_temporary(semantic_result, tmp_path, monkeypatch):
+    semantic_result.save(tmp_path / 'a.png')
+    before = (tmp_path / 'a.png').read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(saving.os, 'fsync', full)
+    with pytest.raises(OutputError, match='No space left'):
+        semantic_result.save(tmp_path / 'a.png', opacity=0.9)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.png']
+    assert (tmp_path / 'a.png').read_bytes() == before
+
+
+def test_save__obeys_the_umask(semantic_result, tmp_path):
+    previous = os.umask(0o027)
+    try:
+        (path,) = semantic_result.save(tmp_path / 'a.png')
+    finally:
+        os.umask(previous)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_check_output_folder(tmp_path):
+    check_output_folder(tmp_path / 'new' / 'folder')
+    assert list((tmp_path / 'new' / 'folder').iterdir()) == []
+    (tmp_path / 'file').write_text('')
+    for folder in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(OutputError, match='choose another folder'):
+            check_output_folder(folder)
+    with pytest.raises(OutputError, match='MB free'):
+        check_output_folder(tmp_path, needed_bytes=10**18)

@@ -21,8 +21,6 @@ from typing import Any
 
 import torch
 
-from densevit.layers.mmcv_ops import OPS
-
 _EXT = 'mmcv._ext'
 
 
@@ -52,12 +50,14 @@ class MMCVExtStandIn(ModuleType):
         self.__spec__ = ModuleSpec(_EXT, _StandInLoader())
         self.__loader__ = self.__spec__.loader
         self.__package__ = 'mmcv'
-        self.__dict__.update(OPS, get_compiler_version=_not_compiled, get_compiling_cuda_version=_not_compiled)
+        self.get_compiler_version = self.get_compiling_cuda_version = _not_compiled
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):
             raise AttributeError(f'module {_EXT!r} has no attribute {name!r}')
-        operator = _missing_operator(name)
+        from densevit.layers.mmcv_ops import OPS  # late: torchvision takes longer to import than all of densevit
+
+        operator = OPS.get(name) or _missing_operator(name)
         setattr(self, name, operator)
         return operator
 

@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 install_mmcv_ops()  # before anything imports mmcv.ops
+import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
 
 _HOMES = dict(
     EoMT='heads.segmentation',

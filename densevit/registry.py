@@ -7,6 +7,7 @@ imported at the first look-up of a name.
 from __future__ import annotations
 
 from mmengine import registry as root
+from mmengine.config import config as config_module
 from mmengine.config import utils as config_utils
 
 MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models', 'densevit.weights'])
@@ -27,5 +28,16 @@ OPTIM_WRAPPER_CONSTRUCTORS = root.Registry(
 PARAM_SCHEDULERS = root.Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
 
-# mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name.
+# mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name, and its pattern wants a
+# folder in the name, which 'densevit::eomt_vitl_ade20k.py' has not.
 config_utils.MODULE2PACKAGE.setdefault('densevit', 'densevit')
+_mmengines_split = config_module._get_package_and_cfg_path
+
+
+def _split_config_name(name: str) -> tuple[str, str]:
+    """'densevit::a.py' to ('densevit', 'a.py')."""
+    package, _, path = name.partition('::')
+    return (package, path) if package == 'densevit' else _mmengines_split(name)
+
+
+config_module._get_package_and_cfg_path = _split_config_name

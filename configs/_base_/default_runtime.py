@@ -1,6 +1,9 @@
-# Runtime shared by all configs: an atomic checkpoint every tenth of a long run, one log line every 50 iterations.
+# Runtime shared by all configs: a log line every 50 iterations, a checkpoint every 2000, of which the last two stay.
 default_scope = 'mmseg'
-env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
 visualizer = dict(type='mmengine.Visualizer', vis_backends=[dict(type='mmengine.LocalVisBackend')])
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
@@ -17,4 +20,3 @@ default_hooks = dict(
         interval=2000,
         max_keep_ckpts=2,
         backend_args=dict(backend='densevit_atomic')))
-custom_hooks = []

@@ -4,12 +4,12 @@
 # Command:  python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 4200
+max_iters = 3800
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='mmseg.SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

@@ -161,6 +161,12 @@ def build_trunk(name: str | None, stem: dict[str, Any] | None, pretrained: bool,
     try:
         return timm.create_model(
             name, pretrained=pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
+                      '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
+                      'of huggingface_hub where there is a network') from error
     except TypeError as error:
         if 'dynamic_img_size' not in str(error):
             raise

@@ -16,7 +16,7 @@ def annealed_probs(
     total: int,
     num_blocks: int,
     starts: Sequence[float] | None = None,
-    length: float = 1 / 6,
+    length: float | Sequence[float] = 1 / 6,
     power: float = .9,
 ) -> list[float]:
     """Mask probability of each block at a step of a run of ``total`` steps.
@@ -26,16 +26,17 @@ def annealed_probs(
 
     Args:
         starts: Where each block's annealing begins, as shares of the run.
-        length: Over which share of the run a block is annealed.
+        length: Over which share of the run a block is annealed; one number, or one for each block.
     """
     if starts is None:
         gap = .5 / max(1, num_blocks - 1)
         starts = [1 / 6 + index * gap for index in range(num_blocks)]
-    probs = []
-    for start in starts:
-        progress = min(1., max(0., (step / total - start) / length))
-        probs.append((1. - progress)**power)
-    return probs
+    lengths = [length] * num_blocks if isinstance(length, float | int) else length
+    if not len(starts) == len(lengths) == num_blocks:
+        raise ValueError(f'{len(starts)} starts and {len(lengths)} lengths of annealing for {num_blocks} blocks: give '
+                         'one for each block that processes queries')
+    progress = [min(1., max(0., (step / total - start) / span)) for start, span in zip(starts, lengths, strict=True)]
+    return [(1. - share)**power for share in progress]
 
 
 @HOOKS.register_module()
@@ -46,7 +47,8 @@ class MaskAnnealingHook(Hook):
         starts, length, power: See :func:`annealed_probs`.
     """
 
-    def __init__(self, starts: Sequence[float] | None = None, length: float = 1 / 6, power: float = .9) -> None:
+    def __init__(self, starts: Sequence[float] | None = None, length: float | Sequence[float] = 1 / 6,
+                 power: float = .9) -> None:
         self.starts, self.length, self.power = starts, length, power
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:

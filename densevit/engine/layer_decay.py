@@ -9,6 +9,7 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
+from .sharding import WRAPPED, whole_shapes
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -21,13 +22,11 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     ``paramwise_cfg`` takes:
         layer_decay: d; 1 for none.
         backbone_lr_mult: Factor for all backbone parameters.
-        full_lr_blocks: The last blocks, which keep the full rate.
+        full_lr_blocks: The last blocks, which are not decayed.
         decay_all: Weight decay for norms, biases, positions and tokens too, as EoMT does; by default those have none.
     """
 
     def __call__(self, model: nn.Module) -> Any:
-        if is_model_wrapper(model):
-            model = model.module
         wrapper_cfg = dict(self.optim_wrapper_cfg)
         wrapper_cfg.setdefault('type', 'OptimWrapper')
         optimizer_cfg = dict(self.optimizer_cfg, params=self.groups(model))
@@ -44,12 +43,17 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             raise ValueError(f'LayerDecayConstructor does not know paramwise_cfg {sorted(options)}; it takes '
                              'layer_decay, backbone_lr_mult, full_lr_blocks and decay_all')
         groups: dict[tuple, dict[str, Any]] = {}
+        shapes = whole_shapes(model)
+        if is_model_wrapper(model):
+            shapes = {name.removeprefix('module.'): shape for name, shape in shapes.items()}
+            model = model.module
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
             backbone, inner = owner(model, name)
             lr = self.base_lr * (lr_scale(backbone, inner, **scale) if backbone is not None else 1.)
-            decays = decay_all or (parameter.ndim > 1 and not inner.endswith(('pos_embed', 'token')))
+            num_dims = len(shapes[name.replace(WRAPPED, '')])
+            decays = decay_all or (num_dims > 1 and not inner.endswith(('pos_embed', 'token')))
             stage = 'head' if backbone is None else 'backbone'
             key = (stage, lr, decays)
             group = groups.setdefault(key, dict(params=[], lr=lr, stage=stage))
@@ -61,7 +65,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
 def owner(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
     """The backbone that a parameter belongs to, if any, and its name in there."""
-    module, parts = model, name.split('.')
+    module, parts = model, name.replace(WRAPPED, '').split('.')
     for index, part in enumerate(parts):
         if hasattr(module, 'layer_index'):
             return module, '.'.join(parts[index:])

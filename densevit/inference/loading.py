@@ -1,7 +1,6 @@
 """From a name or a config to a model that predicts."""
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 
 from densevit import weights as weights_module
 from densevit.visualization.palette import Color
-from densevit.weights.report import WeightsNotFoundError
+from densevit.weights import WeightsNotFoundError, zoo
 
 from .metadata import DatasetMeta, checkpoint_meta, config_meta
 from .pipeline import in_scope
@@ -61,11 +60,11 @@ def load(
         Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
     device = pick_device(device)
-    cfg, checkpoint = _resolve(name_or_config, weights, allow_random)
+    cfg, checkpoint, base = _resolve(name_or_config, weights, allow_random)
     model = build_model(cfg)
     meta = DatasetMeta(None, None)
     if checkpoint is not None:
-        weights_module.load_weights(model, checkpoint)
+        weights_module.load_weights(model, checkpoint, base=base)
         meta = checkpoint_meta(checkpoint)
     meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
     if meta.classes is None:
@@ -108,15 +107,15 @@ def _resolve(
     name_or_config: str | os.PathLike | Config,
     weights: str | os.PathLike | None,
     allow_random: bool,
-) -> tuple[Config, Path | None]:
-    """The config and the checkpoint, None for random weights."""
+) -> tuple[Config, Path | None, Path | None]:
+    """The config, the checkpoint (None for random weights) and the weights that the checkpoint is a difference to."""
     if isinstance(name_or_config, Config):
-        return name_or_config, _given_weights(weights, allow_random)
+        return name_or_config, _given_weights(weights, allow_random), None
     if _is_config_file(name_or_config):
         path = Path(name_or_config).expanduser()
         if not path.is_file():
             raise UnknownModelError(f'{path}: no such config file; check the path')
-        return Config.fromfile(path), _given_weights(weights, allow_random)
+        return Config.fromfile(path), _given_weights(weights, allow_random), None
     return _resolve_zoo(os.fspath(name_or_config), weights, allow_random)
 
 
@@ -136,22 +135,23 @@ def _given_weights(weights: str | os.PathLike | None, allow_random: bool) -> Pat
     return path
 
 
-def _resolve_zoo(name: str, weights: str | os.PathLike | None, allow_random: bool) -> tuple[Config, Path | None]:
-    zoo = weights_module.zoo
-    if name not in zoo.names():
-        near = difflib.get_close_matches(name, zoo.names(), n=3, cutoff=0.5)
-        hint = f'did you mean {" or ".join(near)}? ' if near else ''
-        raise UnknownModelError(f'no model named {name!r}; {hint}known: {", ".join(zoo.names())}; or give a config '
-                                'file and weights')
-    entry = zoo.entry(name)
-    cfg = entry.config if isinstance(entry.config, Config) else Config.fromfile(entry.config)
-    if weights is not None:
-        return cfg, _given_weights(weights, allow_random)
+def _resolve_zoo(
+    name: str,
+    weights: str | os.PathLike | None,
+    allow_random: bool,
+) -> tuple[Config, Path | None, Path | None]:
     try:
-        return cfg, Path(zoo.find_weights(entry))
+        entry = zoo.entry(name)
+    except ValueError as error:
+        raise UnknownModelError(f'{error}; or give a config file and weights') from error
+    cfg = Config.fromfile(zoo.config_path(entry))
+    if weights is not None:
+        return cfg, _given_weights(weights, allow_random), None
+    try:
+        return cfg, zoo.find_weights(entry), zoo.find_base(entry)
     except FileNotFoundError as error:
         if allow_random:
-            return cfg, None
+            return cfg, None, None
         raise RandomWeightsError(f'{error}; give a checkpoint with weights= (--weights), or allow_random=True '
                                  '(--allow-random)') from error
 

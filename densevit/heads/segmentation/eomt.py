@@ -64,7 +64,7 @@ class EoMT(nn.Module):
         self.upscale = nn.ModuleList(ScaleBlock(dim) for _ in range(self.num_upscales))
         self.lateral = self._build_lateral() if lateral else None
         self.register_buffer('attn_mask_probs', torch.full((num_blocks, ), float(masked_attention)))
-        self._probs = self.attn_mask_probs.tolist()
+        self._probs = [float(masked_attention)] * num_blocks
 
     def forward(self, images: Tensor) -> list[MaskPrediction]:
         """Predictions before each masked block, in order, and the final one last."""

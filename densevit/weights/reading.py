@@ -1,0 +1,155 @@
+"""Checkpoint files to state dicts, without running what a pickle may hold."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..compat import allow_mmengine_checkpoints
+from .report import WeightsError, WeightsNotFoundError
+
+State = dict[str, Tensor]
+
+# What holds the weights in training checkpoints. Averaged weights come first; mmengine's EMAHook already puts them
+# into `state_dict` and the others into `ema_state_dict`.
+_WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'model_state', 'teacher', 'module', 'params')
+_FOLDER_FILES = ('model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin',
+                 'pytorch_model.bin.index.json')
+_RESAVE = "save the weights alone, torch.save(model.state_dict(), 'weights.pth'), or as safetensors"
+
+
+def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
+    """Tensors by name, without the wrappers of Lightning, mmengine, ``torch.compile`` and DistributedDataParallel.
+
+    Args:
+        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, or a state dict.
+
+    Raises:
+        WeightsNotFoundError: There is no such file.
+        WeightsError: The file is damaged, holds no tensors, or is a pickle that would run code.
+    """
+    if isinstance(source, Mapping):
+        return unwrap(source, 'the state dict')
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = _in_folder(path)
+    if path.name.endswith('.index.json'):
+        return _read_shards(path)
+    return unwrap(read_checkpoint(path), str(path))
+
+
+def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
+    """The whole content of one file: tensors by name, or a training checkpoint with what else it holds.
+
+    Beside tensors and plain Python values it may hold what mmengine and argparse put there: numpy values,
+    ``HistoryBuffer`` and ``Namespace``.
+
+    Raises:
+        WeightsNotFoundError: There is no such file.
+        WeightsError: The file is damaged or is a pickle that would run code.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
+    if path.suffix == '.npz':
+        raise WeightsError(f'{path}: JAX weights are not read; timm gives the same weights as safetensors '
+                           '(huggingface.co/timm)')
+    with path.open('rb') as file:
+        start = file.read(16)
+    if not start:
+        raise WeightsError(f'{path}: the file is empty; download or copy it again')
+    if start[8:9] == b'{' and not start.startswith(b'PK'):
+        return _read_safetensors(path)
+    if not start.startswith((b'PK\x03\x04', b'\x80')):
+        raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
+                           'this one was downloaded, download it again')
+    return _read_pickle(path)
+
+
+def unwrap(content: Mapping[str, Any], source: str) -> State:
+    """The tensors of a checkpoint by their names in the model that was saved.
+
+    Raises:
+        WeightsError: There are none.
+    """
+    while inner := next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None):
+        content = inner
+    state = {str(name).replace('_orig_mod.', ''): tensor for name, tensor in content.items()
+             if isinstance(tensor, Tensor)}
+    if not state:
+        raise WeightsError(f'{source}: holds no tensors by name; {_RESAVE}')
+    if all(name.startswith('module.') for name in state):
+        state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    return state
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f'{path}: the file is damaged or cut off ({_one_line(error)}); download or copy it '
+                           'again') from error
+
+
+def _read_pickle(path: Path) -> Mapping[str, Any]:
+    allow_mmengine_checkpoints()
+    try:
+        # A Namespace holds the arguments in checkpoints of timm and DeiT. An open file, because of a path torch.load
+        # would believe its suffix.
+        with path.open('rb') as file, torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(file, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        if found := re.search(r'GLOBAL (\S+)', str(error)):
+            raise WeightsError(f'{path}: a pickle that holds more than weights ({found[1].rstrip(".")}), which could '
+                               f'run any code and was not opened; where you trust it, {_RESAVE}') from error
+        raise WeightsError(f'{path}: the file is damaged or holds more than weights; download or copy it again, or '
+                           f'{_RESAVE}') from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f'{path}: the file is damaged or cut off ({_one_line(error)}); download or copy it '
+                           'again') from error
+    if not isinstance(content, Mapping):
+        raise WeightsError(f'{path}: holds a {type(content).__name__} and no state dict; {_RESAVE}')
+    return content
+
+
+def _read_shards(index: Path) -> State:
+    """All files that a Hugging Face index names."""
+    try:
+        files = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+    except FileNotFoundError as error:
+        raise WeightsNotFoundError(f'{index}: no such checkpoint; check the path') from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f'{index}: not an index of checkpoint files; download it again') from error
+    state = {}
+    for file in files:
+        state.update(unwrap(read_checkpoint(index.parent / file), file))
+    return state
+
+
+def _in_folder(folder: Path) -> Path:
+    for name in _FOLDER_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsNotFoundError(f'{folder}: no checkpoint in this folder; it should hold {_FOLDER_FILES[0]} or '
+                               f'{_FOLDER_FILES[2]}, or give the file itself')
+
+
+def _what_it_is(start: bytes) -> str:
+    if start.startswith(b'version https://'):
+        return 'the pointer that git-lfs leaves in place of a large file'
+    return 'a text file' if start.decode('latin-1').isprintable() or b'\n' in start else 'a file of another kind'
+
+
+def _one_line(error: BaseException) -> str:
+    text = ' '.join(str(error).split())
+    return (text[:120] + '...' if len(text) > 120 else text) or type(error).__name__

@@ -1,0 +1,152 @@
+"""The models known by name: their configs and where their weights are."""
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants, hf_hub_download
+
+from .report import WeightsError, WeightsNotFoundError
+
+PACKAGE = Path(__file__).parents[1]
+BUNDLED = Path(__file__).parent / 'bundled'
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A known model.
+
+    Attributes:
+        name: As in ``densevit.load(name)``.
+        config: Path below ``configs/``.
+        file: Name of the weights, in the package or in the repository.
+        task: ``'semantic'``, ``'instance'`` or ``'panoptic'``.
+        license: Terms of the weights.
+        repo_id: Repository on huggingface.co; None for weights in the package.
+        base_repo_id: Repository of the backbone that the weights are differences to.
+    """
+    name: str
+    config: str
+    file: str
+    task: str
+    license: str
+    repo_id: str | None = None
+    base_repo_id: str | None = None
+
+
+_ENTRIES = {item.name: item for item in (
+    ZooEntry('eomt_tiny_camvid', 'tiny/eomt_tiny_camvid.py', 'eomt_tiny_camvid.safetensors', 'semantic', 'Apache-2.0'),
+    # github.com/tue-mps/eomt, model_zoo/dinov2.md and dinov3.md
+    ZooEntry('eomt_vitl_ade20k', 'eomt_vitl_ade20k.py', 'pytorch_model.bin', 'semantic', 'MIT',
+             'tue-mps/ade20k_semantic_eomt_large_512'),
+    ZooEntry('eomt_vitl_cityscapes', 'eomt_vitl_cityscapes.py', 'pytorch_model.bin', 'semantic', 'MIT',
+             'tue-mps/cityscapes_semantic_eomt_large_1024'),
+    ZooEntry('eomt_vitl_dinov3_ade20k', 'eomt_vitl_dinov3_ade20k.py', 'pytorch_model.bin', 'semantic', 'DINOv3 License',
+             'tue-mps/ade_semantic_eomt_large_512_dinov3', 'facebook/dinov3-vitl16-pretrain-lvd1689m'),
+)}
+
+
+def names() -> list[str]:
+    """All known models, the one in the package first."""
+    return list(_ENTRIES)
+
+
+def entry(name: str) -> ZooEntry:
+    """The model of this name.
+
+    Raises:
+        ValueError: There is none; the message names the nearest.
+    """
+    if name in _ENTRIES:
+        return _ENTRIES[name]
+    near = difflib.get_close_matches(name, _ENTRIES, n=1, cutoff=.5)
+    hint = f" did you mean '{near[0]}'?" if near else ''
+    raise ValueError(f"no model is named '{name}';{hint} known are {', '.join(_ENTRIES)}")
+
+
+def config_path(item: ZooEntry) -> Path:
+    """The config of a model: in a checkout beside the package, in an installation inside it.
+
+    Raises:
+        FileNotFoundError: It is in neither place.
+    """
+    roots = (PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs')
+    for root in roots:
+        if (root / item.config).is_file():
+            return root / item.config
+    raise FileNotFoundError(f'{item.config}: no such config in {roots[0]} or {roots[1]}; install densevit again')
+
+
+def find_weights(item: ZooEntry, weights: str | os.PathLike | None = None) -> Path:
+    """The weights of a model: the given file, else the one in the package, else from the hub or its local cache.
+
+    Raises:
+        WeightsNotFoundError: There are none, or the hub cannot be reached; the message says where to put the file.
+        WeightsError: The file in the package is not the one that was published.
+    """
+    if weights is not None:
+        path = Path(weights).expanduser()
+        if not path.exists():
+            raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
+        return path
+    if item.repo_id is None:
+        return _bundled(item)
+    return _from_hub(item.name, item.repo_id, item.file)
+
+
+def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | None:
+    """The backbone's weights that a model's weights are differences to; None for a model that needs none.
+
+    Raises:
+        WeightsNotFoundError: As :func:`find_weights`; the repositories of DINOv3 ask to accept its licence first.
+    """
+    if base is not None or item.base_repo_id is None:
+        return None if base is None else Path(base).expanduser()
+    return _from_hub(item.name, item.base_repo_id, 'model.safetensors')
+
+
+def model_card(name: str) -> dict[str, Any]:
+    """What a model in the package was trained on and how, what it reaches (``['metrics']['mIoU']`` in [0, 1]).
+
+    Raises:
+        ValueError: No model of this name.
+        FileNotFoundError: The model has no card in the package.
+    """
+    path = BUNDLED / f'{entry(name).name}.json'
+    if not path.is_file():
+        raise FileNotFoundError(f'{name} has no card in {path.parent}; the models in the package have one, for others '
+                                'see the header of the config')
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def file_sha256(path: Path) -> str:
+    """The digest that tells a published file from a damaged one."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _bundled(item: ZooEntry) -> Path:
+    path = BUNDLED / item.file
+    if not path.is_file():
+        raise WeightsNotFoundError(f'{item.name}: {path} is missing; install densevit again, or train with '
+                                   f'python tools/train.py configs/{item.config}')
+    card = path.with_suffix('.json')
+    digest = json.loads(card.read_text(encoding='utf-8')).get('sha256') if card.is_file() else None
+    if digest is not None and digest != file_sha256(path):
+        raise WeightsError(f'{path}: not the file that was published (its sha256 differs); install densevit again')
+    return path
+
+
+def _from_hub(name: str, repo_id: str, file: str) -> Path:
+    try:
+        return Path(hf_hub_download(repo_id, file))
+    except OSError as error:  # offline, not there, or not permitted: all errors of the hub are OSErrors
+        reason = ' '.join(str(error).split())[:160]
+        raise WeightsNotFoundError(
+            f'{name}: {file} of {repo_id} is not in the cache {constants.HF_HUB_CACHE} and could not be downloaded '
+            f'({type(error).__name__}: {reason}); download {constants.ENDPOINT}/{repo_id}/resolve/main/{file} '
+            'where the hub can be reached, and give that file as weights') from error

@@ -1,0 +1,52 @@
+"""Every shipped config, and the options that make it small enough for a test."""
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+NAMES = [str(path.relative_to(ROOT)) for path in CONFIGS]
+SIZE = (64, 64)
+# What a user would give to --cfg-options.
+OPTIONS = {
+    'model.backbone.pretrained': False,
+    'model.backbone.img_size': SIZE,
+    'model.backbone.embed_dim': 32,
+    'model.backbone.depth': 6,
+    'model.backbone.num_heads': 2,
+    'model.head.num_queries': 8,
+    'model.criterion.num_points': 64,
+    'model.data_preprocessor.size': SIZE,
+    'model.test_cfg.crop_size': SIZE,
+}
+
+
+def load(name: str, **options) -> Config:
+    """A config by its path from the root of the repository, with more options like ``OPTIONS``."""
+    cfg = Config.fromfile(ROOT / name)
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def scope(cfg: Config):
+    """The scope in which mmengine's runner would build the config."""
+    return DefaultScope.overwrite_default_scope(cfg.default_scope)
+
+
+def batch(num_classes: int, size: tuple[int, int] = SIZE) -> dict:
+    """Two synthetic images with labels, as a dataloader gives them."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, samples = [], []
+    for _ in range(2):
+        coarse = torch.randint(num_classes, (1, 4, 4), generator=generator)
+        labels = coarse.repeat_interleave(size[0] // 4, 1).repeat_interleave(size[1] // 4, 2)
+        labels[:, 0] = 255
+        sample = SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))
+        sample.gt_sem_seg = PixelData(data=labels)
+        inputs.append(torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8))
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)

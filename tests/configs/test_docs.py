@@ -1,0 +1,49 @@
+"""The example of docs/configs.md: one's own data under a config of ours, trained and evaluated."""
+import re
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+from shrink import OPTIONS, ROOT
+
+import densevit.registry  # noqa: F401
+
+KEPT = ('model.backbone.img_size', 'model.data_preprocessor.size', 'model.test_cfg.crop_size')
+
+
+def test_own_data__trains_and_evaluates(tmp_path, monkeypatch):
+    config = re.search(r"```python\n(_base_ = .*?)```", (ROOT / 'docs/configs.md').read_text(), re.DOTALL)[1]
+    assert len(config.splitlines()) <= 16
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'leaves.py').write_text(config)
+    for split in ('train', 'val'):
+        _write_images(tmp_path / 'data/leaves', split)
+    cfg = Config.fromfile('leaves.py')
+    cfg.merge_from_dict({key: value for key, value in OPTIONS.items() if key not in KEPT})
+    cfg.merge_from_dict({
+        'train_cfg.max_iters': 2, 'train_dataloader.batch_size': 2, 'work_dir': str(tmp_path / 'work'),
+        **{f'{split}_dataloader.{key}': value for split in ('train', 'val', 'test')
+           for key, value in dict(num_workers=0, persistent_workers=False).items()}})
+    threads = torch.get_num_threads()
+    runner = Runner.from_cfg(cfg)
+    before = runner.model.network.query.weight.clone()
+    runner.train()
+    torch.set_num_threads(threads)
+    assert not torch.equal(runner.model.network.query.weight, before)
+    assert runner.val_dataloader.dataset.metainfo['classes'] == ('ground', 'leaf')
+    assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
+    assert (tmp_path / 'work/iter_2.pth').is_file()
+
+
+def _write_images(folder, split):
+    for kind in ('images', 'labels'):
+        (folder / kind / split).mkdir(parents=True)
+    rng = np.random.RandomState(0)
+    for index in range(2):
+        labels = np.zeros((60, 90), np.uint8)
+        labels[20:40, 20:70] = 1
+        image = np.where(labels[..., None] > 0, (60, 160, 60), (120, 90, 60)) + rng.randint(0, 30, (60, 90, 3))
+        Image.fromarray(image.astype(np.uint8)).save(folder / 'images' / split / f'{index}.jpg')
+        Image.fromarray(labels).save(folder / 'labels' / split / f'{index}.png')

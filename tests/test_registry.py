@@ -1,0 +1,95 @@
+"""densevit inside OpenMMLab: found by its prefix, and in nobody's way."""
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.registry import Registry
+
+import densevit.registry
+
+ROOT = Path(__file__).parents[1]
+REGISTRIES = {name: value for name, value in vars(densevit.registry).items() if isinstance(value, Registry)}
+# A stock mmsegmentation config with one line of ours, in a process that has not imported densevit.
+STOCK_CONFIG = '''
+import sys
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+init_default_scope('mmseg')
+cfg = Config(dict(
+    model=dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', size=(64, 64)),
+        backbone=dict(
+            type='densevit.PlainViT', embed_dim=32, depth=4, num_heads=2, patch_size=16, img_size=64,
+            out_indices=(0, 1, 2, 3)),
+        neck=dict(type='Feature2Pyramid', embed_dim=32, rescales=[4, 2, 1, .5], norm_cfg=dict(type='BN')),
+        decode_head=dict(
+            type='UPerHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3], channels=16, num_classes=3,
+            norm_cfg=dict(type='BN')),
+        auxiliary_head=dict(type='FCNHead', in_channels=32, in_index=3, channels=16, num_classes=3, num_convs=1),
+        test_cfg=dict(mode='whole')),
+    optim_wrapper=dict(
+        optimizer=dict(type='AdamW', lr=1e-3), constructor='densevit.LayerDecayConstructor',
+        paramwise_cfg=dict(layer_decay=.8))))
+assert 'densevit' not in sys.modules
+model = MODELS.build(cfg.model)
+optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+samples = []
+for _ in range(2):
+    sample = SegDataSample(metainfo=dict(img_shape=(64, 64), ori_shape=(64, 64)))
+    sample.gt_sem_seg = PixelData(data=torch.randint(3, (1, 64, 64)))
+    samples.append(sample)
+batch = dict(inputs=list(torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)), data_samples=samples)
+losses = model.train_step(batch, optim_wrapper)
+assert {'decode.loss_ce', 'aux.loss_ce'} <= set(losses) and all(torch.isfinite(loss) for loss in losses.values())
+predicted = model.val_step(batch)
+assert predicted[0].pred_sem_seg.data.shape == (1, 64, 64)
+'''
+
+
+def test_prefix__is_enough_in_a_stock_config(tmp_path):
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, '-c', STOCK_CONFIG], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('name', REGISTRIES)
+def test_registry__is_a_child_of_the_root(name):
+    registry = REGISTRIES[name]
+    assert registry.scope == 'densevit' and registry.parent.scope == 'mmengine'
+    registry.import_from_location()
+    assert registry.parent.children['densevit'] is registry
+    for key in registry.module_dict:
+        assert registry.parent.get(f'densevit.{key}') is registry.get(key)
+
+
+@pytest.mark.parametrize('library', ['mmseg', 'mmdet', 'mmpretrain'])
+def test_registry__no_name_is_taken(library):
+    """A bare name that two libraries have means the one or the other, as the scope has it, and nobody is told."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f'{library} is not installed')
+    utils = importlib.import_module(f'{library}.utils')
+    utils.register_all_modules(init_default_scope=False)
+    theirs = importlib.import_module(f'{library}.registry')
+    for name, registry in REGISTRIES.items():
+        registry.import_from_location()
+        if not hasattr(theirs, name):
+            continue
+        taken = set(registry.module_dict) & set(getattr(theirs, name).module_dict)
+        assert not taken, f'{library} has {sorted(taken)} in {name}'
+
+
+@pytest.mark.parametrize('name', REGISTRIES)
+def test_registry__no_name_is_in_the_root(name):
+    registry = REGISTRIES[name]
+    registry.import_from_location()
+    assert not set(registry.module_dict) & set(registry.parent.module_dict)

@@ -1,0 +1,120 @@
+"""Known models are found in the package, at a path, or in a cache laid out as the hub's."""
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from huggingface_hub import constants
+
+from densevit.weights import WeightsError, WeightsNotFoundError, zoo
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, 'BUNDLED', tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, with no way to fill it."""
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    return tmp_path / 'hub'
+
+
+def put_in_cache(cache, repo_id, file, content):
+    """A repository as huggingface_hub keeps it: a ref, a blob, and a link to it in a snapshot."""
+    repo, commit = cache / f'models--{repo_id.replace("/", "--")}', 'a' * 40
+    for folder in ('refs', 'blobs', f'snapshots/{commit}'):
+        (repo / folder).mkdir(parents=True)
+    (repo / 'refs' / 'main').write_text(commit)
+    (repo / 'blobs' / 'b').write_bytes(content)
+    link = repo / 'snapshots' / commit / file
+    link.symlink_to(repo / 'blobs' / 'b')
+    return link
+
+
+def test_names():
+    assert zoo.names()[0] == 'eomt_tiny_camvid'
+    assert {'eomt_vitl_ade20k', 'eomt_vitl_cityscapes', 'eomt_vitl_dinov3_ade20k'} < set(zoo.names())
+    assert all(zoo.entry(name).name == name for name in zoo.names())
+
+
+@pytest.mark.parametrize(
+    'name, near', [('eomt_tiny_camvit', 'eomt_tiny_camvid'), ('eomt_vitl_ade', 'eomt_vitl_ade20k')])
+def test_a_mistyped_name(name, near):
+    with pytest.raises(ValueError, match=f"did you mean '{near}'"):
+        zoo.entry(name)
+
+
+def test_a_name_like_no_other():
+    with pytest.raises(ValueError, match="no model is named 'xyz'; known are eomt_tiny_camvid, "):
+        zoo.entry('xyz')
+
+
+@pytest.mark.parametrize('name', zoo.names())
+def test_configs_exist(name):
+    assert zoo.config_path(zoo.entry(name)).is_file()
+
+
+def test_configs_of_a_checkout_and_of_an_installation(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, 'PACKAGE', tmp_path / 'densevit')
+    item = zoo.entry('eomt_tiny_camvid')
+    with pytest.raises(FileNotFoundError, match='eomt_tiny_camvid.py'):
+        zoo.config_path(item)
+    for root in (tmp_path / 'densevit' / '.mim' / 'configs', tmp_path / 'configs'):
+        (root / 'tiny').mkdir(parents=True)
+        (root / item.config).touch()
+        assert zoo.config_path(item) == root / item.config
+
+
+def test_a_given_path_comes_first(tmp_path, bundled):
+    (bundled / 'eomt_tiny_camvid.safetensors').touch()
+    given = tmp_path / 'mine.pth'
+    with pytest.raises(WeightsNotFoundError, match='mine.pth'):
+        zoo.find_weights(zoo.entry('eomt_tiny_camvid'), given)
+    given.touch()
+    assert zoo.find_weights(zoo.entry('eomt_tiny_camvid'), str(given)) == given
+
+
+def test_weights_in_the_package(bundled):
+    item = zoo.entry('eomt_tiny_camvid')
+    with pytest.raises(WeightsNotFoundError, match='install densevit again'):
+        zoo.find_weights(item)
+    with pytest.raises(FileNotFoundError, match='no card'):
+        zoo.model_card(item.name)
+    weights = bundled / item.file
+    weights.write_bytes(b'weights')
+    assert zoo.find_weights(item) == weights
+    card = dict(metrics=dict(mIoU=.5), sha256=zoo.file_sha256(weights))
+    (bundled / f'{item.name}.json').write_text(json.dumps(card))
+    assert zoo.find_weights(item) == weights
+    assert zoo.model_card(item.name)['metrics']['mIoU'] == .5
+    weights.write_bytes(b'weight5')
+    with pytest.raises(WeightsError, match='sha256'):
+        zoo.find_weights(item)
+
+
+@pytest.mark.parametrize('name', [name for name in zoo.names() if zoo.entry(name).repo_id])
+def test_weights_in_the_cache_of_the_hub(hub_cache, name):
+    item = zoo.entry(name)
+    with pytest.raises(WeightsNotFoundError) as error:
+        zoo.find_weights(item)
+    message = str(error.value)
+    assert f'{item.repo_id}/resolve/main/{item.file}' in message and str(hub_cache) in message and '\n' not in message
+    link = put_in_cache(hub_cache, item.repo_id, item.file, b'weights')
+    assert zoo.find_weights(item) == link and link.read_bytes() == b'weights'
+
+
+def test_the_base_of_differences(hub_cache, tmp_path):
+    item = zoo.entry('eomt_vitl_dinov3_ade20k')
+    assert zoo.find_base(zoo.entry('eomt_vitl_ade20k')) is None
+    with pytest.raises(WeightsNotFoundError, match='facebook/dinov3-vitl16'):
+        zoo.find_base(item)
+    link = put_in_cache(hub_cache, item.base_repo_id, 'model.safetensors', b'base')
+    assert zoo.find_base(item) == link
+    (tmp_path / 'base.pth').touch()
+    assert zoo.find_base(item, tmp_path / 'base.pth') == tmp_path / 'base.pth'
+    assert zoo.find_base(replace(item, base_repo_id=None)) is None

@@ -1,22 +1,48 @@
-"""Train a model from a config."""
+"""Train a model: python tools/train.py configs/tiny/eomt_tiny_camvid.py"""
+from __future__ import annotations
+
 import argparse
+import io
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 
-import densevit  # noqa: F401
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+CHECKOUT = Path(__file__).resolve().parents[1]
 
-parser = argparse.ArgumentParser()
-parser.add_argument('config')
-parser.add_argument('--work-dir')
-parser.add_argument('--resume', action='store_true')
-parser.add_argument('--amp', action='store_true')
-parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-args = parser.parse_args()
-cfg = Config.fromfile(args.config)
-cfg.merge_from_dict(args.cfg_options)
-cfg.work_dir = args.work_dir or 'work_dirs/x'
-cfg.resume = args.resume
-if args.amp:
-    cfg.optim_wrapper.type = 'densevit.AutocastOptimWrapper'
-runner = Runner.from_cfg(cfg)
-runner.train()
+try:
+    with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
+        from densevit.engine import cli, run_config
+        from densevit.engine.distributed import prepare_launcher
+except ModuleNotFoundError as error:
+    print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
+    sys.exit(2)
+
+
+def build_parser() -> cli.OneLineParser:
+    parser = cli.OneLineParser(
+        'python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp --cfg-options train_cfg.max_iters=100',
+        prog='tools/train.py', description='Train a model from a config.')
+    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='continue a run, from the latest checkpoint of the work dir if none is given')
+    parser.add_argument(
+        '--amp', nargs='?', const='auto', choices=('fp16', 'bf16', 'auto'),
+        help='mixed precision (default of --amp: fp16 on a GPU, bf16 on a CPU)')
+    cli.add_shared_arguments(parser)
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = run_config.load_config(args.config, args.cfg_options, CHECKOUT)
+    run_config.check_data(cfg, ('train', 'val'), CHECKOUT)
+    prepare_launcher(cfg, args.launcher)
+    run_config.choose_work_dir(cfg, args.config, args.work_dir)
+    run_config.use_amp(cfg, args.amp)
+    run_config.set_resume(cfg, args.resume)
+    run_config.add_hooks(cfg)
+    run_config.train(cfg)
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(main, build_parser()))

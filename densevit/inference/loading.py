@@ -4,14 +4,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
 from densevit import weights as weights_module
+from densevit.models.pretraining import without_pretraining
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
@@ -81,7 +81,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     if 'model' not in cfg:
         raise ValueError('the config has no model; give the config of a model, not one of its parts')
-    model = _without_pretraining(cfg.model)
+    model = without_pretraining(cfg.model)
     with in_scope(cfg):
         return MODELS.build(model)
 
@@ -154,19 +154,3 @@ def _resolve_zoo(
             return cfg, None, None
         raise RandomWeightsError(f'{error}; give a checkpoint with weights= (--weights), or allow_random=True '
                                  '(--allow-random)') from error
-
-
-def _without_pretraining(config: Any) -> Any:
-    """A copy in which no part asks for pretrained weights (``pretrained``, ``init_cfg=dict(type='Pretrained')``)."""
-    if isinstance(config, (list, tuple)):
-        return type(config)(_without_pretraining(item) for item in config)
-    if not isinstance(config, dict):
-        return config
-    copy = ConfigDict()
-    for key, value in config.items():
-        if key == 'pretrained':
-            value = False if isinstance(value, bool) else None
-        elif key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained':
-            value = None
-        copy[key] = _without_pretraining(value)
-    return copy

@@ -54,6 +54,17 @@ def test_any_size_alone_or_in_a_batch(size, test_cfg):
         torch.testing.assert_close(alone.seg_logits.data, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, {'mode': 'slide', 'crop_size': (320, 320)}])
+@pytest.mark.parametrize('size', [(480, 640), (333, 517), (512, 2048)])
+@torch.no_grad()
+def test_photographs_whole_and_windowed(size, test_cfg):
+    model = build(test_cfg=test_cfg)
+    images = torch.stack([image(*size, seed=seed)[0] for seed in range(3)]) / 255.
+    together = model.class_scores(images)
+    assert together.shape == (3, 5, *size)
+    torch.testing.assert_close(model.class_scores(images[1:2])[0], together[1], rtol=1e-5, atol=1e-5)
+
+
 @torch.no_grad()
 def test_windows_are_the_networks_predictions_averaged():
     model = build(test_cfg=SLIDE)

@@ -1,0 +1,98 @@
+"""What the command-line tools share: arguments, and one line for an error that the user can repair."""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import torch
+from mmengine.config import DictAction
+
+from .progress import stop_progress
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+# Errors that come from configs, data, options and the machine. Others are faults of the program: their trace is shown.
+USER_ERRORS = (ValueError, OSError, KeyError, ImportError, TypeError, ArithmeticError, AssertionError, SyntaxError,
+               torch.OutOfMemoryError)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, and exits with code 2."""
+
+    def __init__(self, example: str, **kwargs: Any) -> None:
+        super().__init__(
+            epilog=f'example:\n  {example}', formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        self.add_argument('--debug', action='store_true', help='show the whole trace of an error')
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_ERROR, f'error: {message} (see {self.prog} --help)\n')
+
+
+class OptionAction(DictAction):
+    """``--cfg-options key=value ...`` that checks for the ``=``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        for value in values:
+            if not re.fullmatch(r'[^=\s]+=.*', value, re.DOTALL):
+                parser.error(f"'{value}' after {option_string} is not of the form key=value")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of both tools."""
+    parser.add_argument(
+        '--work-dir', metavar='FOLDER', help='for logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none',
+        help='what started several processes (default: none)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
+        help='change the config: train_cfg.max_iters=100 custom_hooks.0.power=1')
+
+
+def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments and run a tool; the exit code is 0, 2 after an error, 130 after Ctrl-C."""
+    args = parser.parse_args(argv)
+    try:
+        main(args)
+    except KeyboardInterrupt:
+        stop_progress()
+        _say(f'interrupted{_how_to_go_on(args)}')
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        stop_progress()
+        if args.debug or not isinstance(error, USER_ERRORS):
+            traceback.print_exc()
+        _say(f'error: {one_line(error)}')
+        return EXIT_ERROR
+    return 0
+
+
+def one_line(error: BaseException) -> str:
+    """The message without line breaks, and with the error's name unless it was written for the user."""
+    text, name = str(error.args[0] if isinstance(error, KeyError) and error.args else error), type(error).__name__
+    if 'Original Traceback' in text:  # of a dataloader's worker: the last line has the message
+        name, _, text = text.strip().rpartition('\n')[2].partition(': ')
+    if isinstance(error, torch.OutOfMemoryError):
+        return 'the GPU is out of memory: lower train_dataloader.batch_size, use --amp, or crop smaller images'
+    text = ' '.join(text.split())
+    ours = type(error).__module__.partition('.')[0] == 'densevit'
+    return text if text and (ours or isinstance(error, ValueError | OSError)) else f'{name}: {text}'
+
+
+def _how_to_go_on(args: argparse.Namespace) -> str:
+    if not hasattr(args, 'resume'):
+        return ''
+    work_dir = f' --work-dir {args.work_dir}' if args.work_dir else ''
+    return f': continue from the last checkpoint with the same command and --resume ({args.config}{work_dir} --resume)'
+
+
+def _say(line: str) -> None:
+    rank = os.environ.get('RANK', '0')
+    print(line if rank == '0' else f'[process {rank}] {line}', file=sys.stderr, flush=True)

@@ -1,0 +1,63 @@
+"""Several processes on machines with and without GPUs; mmengine's launchers assume CUDA."""
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+
+_VARIABLES = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+
+
+class LauncherError(ValueError):
+    """The launcher was named, but did not start this process."""
+
+
+def prepare_launcher(cfg: Config, launcher: str) -> None:
+    """Set up ``cfg`` and, without CUDA, the process group (gloo) for a launcher.
+
+    Raises:
+        LauncherError: The launcher's environment variables are missing.
+    """
+    cfg.launcher = launcher
+    strategy = cfg.get('strategy', {}).get('type', 'SingleDeviceStrategy')
+    sharded = cfg.get('runner_type') == 'FlexibleRunner' and strategy != 'SingleDeviceStrategy'
+    if launcher == 'none':
+        if sharded:
+            raise LauncherError(f'{strategy} needs several processes: start it with tools/dist_train.sh')
+        return
+    missing = [name for name in _VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise LauncherError(f'--launcher {launcher}: the environment has no {missing[0]}; start the processes with '
+                            f'{"tools/dist_train.sh CONFIG 2" if launcher == "pytorch" else launcher}')
+    if not torch.cuda.is_available():
+        _start_gloo(launcher)
+        _place_on_cpu(cfg, sharded)
+
+
+def _start_gloo(launcher: str) -> None:
+    rank, size, local_rank = (os.environ[name] for name in _VARIABLES[launcher])
+    os.environ.update(RANK=rank, WORLD_SIZE=size, LOCAL_RANK=local_rank)
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if not dist.is_initialized():
+        dist.init_process_group('gloo')
+
+
+def _place_on_cpu(cfg: Config, sharded: bool) -> None:
+    """mmengine's wrappers take ``LOCAL_RANK`` for the number of a GPU."""
+    cfg.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
+    if sharded and 'FSDP' in cfg.strategy.type:
+        wrapper = dict(type='MMFullyShardedDataParallel', device_id='cpu')
+    else:
+        wrapper = dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False))
+    if sharded:
+        cfg.strategy.model_wrapper = {**wrapper, **(cfg.strategy.get('model_wrapper') or {})}
+    else:
+        cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}

@@ -1,0 +1,69 @@
+"""Hooks that stop a run early, and say why."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from ..datasets.checks import check_classes, check_files, check_labels
+from ..registry import HOOKS
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+@HOOKS.register_module()
+class NonFiniteLossHook(Hook):
+    """Stops a run whose loss is NaN or infinite, before anything of it is saved."""
+    priority = 'VERY_HIGH'
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Raise ``NonFiniteLossError`` with the iteration, the parts of the loss and the images."""
+        values = {name: float(value.detach()) for name, value in (outputs or {}).items() if 'loss' in name}
+        wrong = [name for name, value in values.items() if not math.isfinite(value)]
+        if not wrong:
+            return
+        names = [name for name in wrong if name != 'loss'] or wrong
+        raise NonFiniteLossError(
+            f'the loss is {values[wrong[0]]} at iteration {runner.iter + 1} ({", ".join(names)}) on '
+            f'{", ".join(image_names(data_batch)) or "this batch"}: lower optim_wrapper.optimizer.lr, set '
+            'optim_wrapper.clip_grad.max_norm, or look at these images; resume from the last checkpoint with --resume')
+
+
+def image_names(data_batch: Any) -> list[str]:
+    """Paths of a batch's images, as far as they are known."""
+    samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []
+    return [sample.img_path for sample in samples if 'img_path' in sample]
+
+
+@HOOKS.register_module()
+class DataCheckHook(Hook):
+    """Looks, before a run, for missing files, missing samples and labels that the model does not have.
+
+    Args:
+        samples: How many label maps to read.
+    """
+    priority = 'VERY_HIGH'
+
+    def __init__(self, samples: int = 1) -> None:
+        self.samples = samples
+
+    def before_run(self, runner: Any) -> None:
+        """Raises the errors of :mod:`densevit.datasets.checks`."""
+        if not is_main_process():
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        num_classes = getattr(model, 'num_classes', None)
+        for name in ('train', 'val', 'test'):
+            loader = getattr(getattr(runner, f'_{name}_loop'), 'dataloader', None)
+            if loader is None:
+                continue
+            check_files(loader.dataset, name)
+            check_classes(loader.dataset, num_classes, name)
+            if name == 'train':
+                for index in range(min(self.samples, len(loader.dataset))):
+                    check_labels(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))

@@ -1,0 +1,164 @@
+"""From a config file and the command line to a runner."""
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from ..datasets.checks import EmptyDatasetError
+from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
+from ..models.pretraining import without_pretraining
+from .checkpoints import check_resumable, latest_checkpoint, set_aside
+from .options import check_config, check_options
+
+_ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook')
+_MMENGINE_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
+
+
+class ConfigError(ValueError):
+    """A config does not exist or cannot be read."""
+
+
+class WorkDirError(OSError):
+    """Nothing can be written to the work dir."""
+
+
+def load_config(path: str, options: dict[str, Any], checkout: Path | None = None) -> Config:
+    """Read a config, change it by ``--cfg-options`` and point it to the data.
+
+    Args:
+        path: Of the file.
+        options: Values by dotted keys.
+        checkout: Where else to look for ``data``; see :func:`densevit.datasets.locate.data_folders`.
+
+    Raises:
+        ConfigError: There is no such config, or it is broken.
+        OptionError: A key of the options or of the config itself is unknown.
+    """
+    if not Path(path).is_file():
+        near = get_close_matches(path, map(str, Path().glob('configs/**/*.py')), 1)
+        raise ConfigError(f"the config {path} does not exist{f': did you mean {near[0]}?' if near else ''}")
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise ConfigError(f'{path} is not a valid config: {type(error).__name__}: {error}') from error
+    check_options(cfg, options)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, AssertionError) as error:
+        raise ConfigError(f'--cfg-options do not fit {path}: {error}') from error
+    check_config(cfg)
+    resolve_data_roots(cfg, data_folders(checkout))
+    return cfg
+
+
+def check_data(cfg: Config, splits: Sequence[str], checkout: Path | None = None) -> None:
+    """See that the data of some splits is where the config says; see ``check_data_roots``."""
+    check_data_roots(cfg, data_folders(checkout), splits)
+
+
+def choose_work_dir(cfg: Config, path: str, given: str | None, default: str = 'work_dirs') -> Path:
+    """Set ``cfg.work_dir``: as given, as in the config, or ``work_dirs/<config name>``.
+
+    Raises:
+        WorkDirError: The folder cannot be made or written to.
+    """
+    cfg.work_dir = given or cfg.get('work_dir') or os.path.join(default, Path(path).stem)
+    folder = Path(cfg.work_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(1 << 16))
+    except OSError as error:
+        raise WorkDirError(f'cannot write to the work dir {folder} ({error.strerror}): free some space, or choose '
+                           'another with --work-dir') from error
+    return folder
+
+
+def use_amp(cfg: Config, dtype: str | None) -> None:
+    """Train in mixed precision.
+
+    ``'fp16'`` scales the loss and needs a GPU; ``'bf16'`` works anywhere; ``'auto'`` is fp16 on a GPU and bf16 on a
+    CPU. Without a dtype the config decides, except that fp16 becomes bf16 on a CPU.
+    """
+    wrapper, cuda = cfg.get('optim_wrapper'), torch.cuda.is_available()
+    if wrapper is None:
+        return
+    if dtype is None and (wrapper.get('type') != 'AmpOptimWrapper' or cuda):
+        return
+    if dtype == 'fp16' and not cuda:
+        raise ConfigError('--amp fp16 needs a GPU, and there is none: use --amp bf16')
+    for key in ('dtype', 'loss_scale', 'use_fsdp'):
+        wrapper.pop(key, None)
+    if dtype == 'fp16' or (dtype == 'auto' and cuda):
+        wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
+    else:
+        wrapper.update(type='densevit.AutocastOptimWrapper', dtype='bfloat16')
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """Continue from a checkpoint, from the latest of the work dir (``'auto'``), or begin anew.
+
+    A new run in a work dir with checkpoints of an earlier one moves those aside. With ``'auto'`` and no checkpoint yet,
+    the run begins.
+
+    Raises:
+        CheckpointError: The checkpoint is not one that a run can be continued from.
+    """
+    work_dir = Path(cfg.work_dir)
+    resume = resume or ('auto' if cfg.get('resume') and not cfg.get('load_from') else None)
+    if resume is None and not cfg.get('resume'):
+        if is_main_process() and (folder := set_aside(work_dir)):
+            print(f'the checkpoints of an earlier run are now in {folder} (--resume would have continued it)')
+        barrier()
+        return
+    path = latest_checkpoint(work_dir) if resume == 'auto' else Path(resume or cfg.load_from)
+    cfg.resume = path is not None
+    if path is None:
+        print(f'nothing to resume in {work_dir}: the run begins')
+        return
+    check_resumable(path)
+    cfg.load_from = str(path)
+    cfg.model = without_pretraining(cfg.model)
+
+
+def add_hooks(cfg: Config) -> None:
+    """Add the hooks that every run of the tools has; make checkpoints atomic, and at least ten in a run."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    present = {hook.get('type') for hook in hooks}
+    cfg.custom_hooks = hooks + [dict(type=name) for name in _ALWAYS if name not in present]
+    checkpoint = cfg.setdefault('default_hooks', {}).get('checkpoint', {})
+    if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') in _MMENGINE_CHECKPOINTS:
+        cfg.default_hooks.checkpoint = dict(checkpoint, type='densevit.AtomicCheckpointHook')
+        interval, length = checkpoint.get('interval', -1), (cfg.get('train_cfg') or {}).get('max_iters')
+        if length and interval > 0 and not checkpoint.get('by_epoch', True):
+            cfg.default_hooks.checkpoint.interval = min(interval, max(1, length // 10))
+
+
+def build_runner(cfg: Config) -> Any:
+    """mmengine's ``Runner``, or the one that ``runner_type`` names."""
+    return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+
+
+def train(cfg: Config) -> None:
+    """Train to the end.
+
+    Raises:
+        EmptyDatasetError: A dataset has no sample, which mmengine says in words of numpy.
+    """
+    try:
+        build_runner(cfg).train()
+    except ValueError as error:
+        if 'need at least one array to concatenate' not in str(error):
+            raise
+        raise EmptyDatasetError('a data set of the config has no image: check data_root, data_prefix, ann_file and '
+                                f'the file suffixes; {HELP}') from error

@@ -1,0 +1,148 @@
+"""Which keys a config dict may have, read from the constructor of its type."""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from mmengine import registry as registries
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import OptimWrapper
+from mmengine.registry import Registry
+from mmengine.runner import FlexibleRunner, LogProcessor, Runner
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_sam import VisionTransformerSAM
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..backbones import PlainViT
+from ..heads.segmentation import MaskClassificationLoss
+
+ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}
+# Keys that builders take out of a dict before they call its type.
+_BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', 'convert_to_iter_based', 'constructor', 'paramwise_cfg'}
+# Read from the config by the runner or a tool, though no constructor takes them.
+_RUNNER_KEYS = {
+    'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
+    'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'
+}
+_LOADER_KEYS = {'batch_sampler', 'collate_fn', 'dataset', 'num_batch_per_epoch', 'sampler', 'worker_init_fn', 'indices'}
+# What a **kwargs ends in, where no base class tells.
+_KWARGS_ENDS: dict[type, tuple[type, ...]] = {
+    PlainViT: (VisionTransformer, Eva, VisionTransformerSAM),
+    EMAHook: (ExponentialMovingAverage, ),
+    CheckpointHook: ()
+}
+# Keys of dicts without a type, by the key that leads to them.
+_UNTYPED = dict(
+    env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    mp_cfg={'mp_start_method', 'opencv_num_threads'},
+    dist_cfg={'backend', 'timeout', 'init_backend', 'init_method'},
+    clip_grad={'type', 'max_norm', 'norm_type', 'error_if_nonfinite', 'foreach', 'clip_value'},
+    auto_scale_lr={'enable', 'base_batch_size'},
+    # Of mmengine's own constructor and of LayerDecayConstructor, which refuses the other's.
+    paramwise_cfg={
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
+        'flat_decay_mult', 'bypass_duplicate', 'layer_decay', 'backbone_lr_mult', 'full_lr_blocks', 'decay_all'
+    })
+
+
+class OpenNames(frozenset):
+    """The known names of a dict that may have others."""
+
+
+@cache
+def find_type(name: str, scope: str) -> Callable | None:
+    """The class or function that a config's ``type`` names, in any registry; None if there is none."""
+    with suppress(ImportError):
+        import_module(f'{scope}.registry')
+    for registry in ROOTS.values():
+        with suppress(ImportError, AttributeError):  # of a package that is not installed
+            found = registry.children.get(scope, registry).get(name)
+            if found is not None:
+                return found
+    return None
+
+
+@cache
+def argument_names(function: Callable) -> frozenset[str]:
+    """Arguments of a constructor or function; ``OpenNames`` if some of its **kwargs cannot be followed.
+
+    A ``**kwargs`` is followed through the constructors of the base classes.
+    """
+    if not inspect.isclass(function):
+        own, is_open = _names_of(function)
+        return OpenNames(own) if is_open else own
+    names: set[str] = set()
+    for cls in function.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        own, goes_on = _names_of(cls.__init__) if cls is not object else (frozenset(), True)
+        names |= own
+        for end in _KWARGS_ENDS.get(cls, ()):
+            names |= _names_of(end.__init__)[0]
+        if not goes_on or cls in _KWARGS_ENDS or cls is nn.Module:
+            return frozenset(names)
+    return OpenNames(names) if names or function.__init__ is not object.__init__ else frozenset()
+
+
+def _names_of(function: Callable) -> tuple[frozenset[str], bool]:
+    """Names of the arguments, and whether there is a **kwargs."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset(), True
+    named = frozenset(
+        parameter.name for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and parameter.name != 'self')
+    return named, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def known_names(node: dict[str, Any], path: tuple[str, ...], scope: str) -> frozenset[str] | None:
+    """Keys that the config dict at a path may have; None if nothing is known about them.
+
+    Args:
+        node: The dict.
+        path: Keys that lead to it; () for the whole config.
+        scope: ``default_scope`` of the config.
+    """
+    by_place = _names_by_place(node, path)
+    if by_place is not None:
+        return by_place
+    target = node.get('type')
+    if isinstance(target, str):
+        target = find_type(target, scope)
+    if not callable(target):
+        return None
+    names = argument_names(target)
+    return type(names)(names | _BUILDER_KEYS)
+
+
+def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[str] | None:
+    """For dicts whose keys follow from where they stand."""
+    if not path:
+        runner = FlexibleRunner if node.get('runner_type') == 'FlexibleRunner' else Runner
+        return (argument_names(runner) | _RUNNER_KEYS) - {'cfg'}
+    if path[-1].endswith('_dataloader'):
+        return argument_names(DataLoader) | _LOADER_KEYS
+    if path == ('randomness', ):
+        return argument_names(Runner.set_randomness)
+    if path[-1] in _UNTYPED:
+        return frozenset(_UNTYPED[path[-1]])
+    if path == ('model', 'test_cfg') and 'mode' in node:
+        return frozenset({'mode', 'crop_size', 'stride'})
+    implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
+    return None if implied is None else argument_names(implied) | _BUILDER_KEYS
+
+
+_IMPLIED_TYPES = {
+    ('default_hooks', 'checkpoint'): CheckpointHook,
+    ('log_processor', ): LogProcessor,
+    ('optim_wrapper', ): OptimWrapper,
+    ('model', 'criterion'): MaskClassificationLoss
+}

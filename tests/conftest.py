@@ -1,0 +1,123 @@
+"""A small data set, a small config, and what several tests need to run the tools."""
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+TINY_CONFIG = """
+_base_ = ['{root}/configs/_base_/default_runtime.py', '{root}/configs/_base_/datasets/camvid.py']
+model = dict(
+    type='densevit.MaskSegmentor',
+    num_classes=11,
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[127.] * 3, std=[60.] * 3, bgr_to_rgb=True, pad_val=0, seg_pad_val=255,
+        size=(64, 64)),
+    backbone=dict(
+        type='densevit.PlainViT', img_size=64, patch_size=16, embed_dim=32, depth=3, num_heads=2, class_token=False,
+        drop_path_rate=.1),
+    head=dict(type='densevit.EoMT', num_queries=12, num_blocks=2),
+    criterion=dict(num_points=128))
+train_pipeline = [
+    dict(type='densevit.SeedAugmentation'), dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=(96, 72), ratio_range=(.9, 2.), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(64, 64)), dict(type='RandomFlip', prob=.5), dict(type='PackSegInputs')]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = dict(num_workers=0, persistent_workers=False)
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3), constructor='densevit.LayerDecayConstructor',
+    clip_grad=dict(max_norm=1.))
+param_scheduler = [dict(type='densevit.TwoStageWarmupPolyLR', by_epoch=False, head_warmup=2, backbone_warmup=2)]
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=8, val_interval=100)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+custom_hooks = [dict(type='densevit.MaskAnnealingHook'), dict(type='mmengine.EMAHook', momentum=.1)]
+default_hooks = dict(checkpoint=dict(interval=3), logger=dict(interval=1))
+env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+"""
+
+
+def write_camvid(folder: Path, num_train: int = 6, num_test: int = 2) -> None:
+    """A data set in CamVid's layout: 96x72 pictures of coloured rectangles, a class each, and some void."""
+    generator = np.random.default_rng(0)
+    colours = generator.integers(0, 255, (12, 3))
+    for split, count in (('train', num_train), ('val', num_test), ('test', num_test)):
+        (folder / split).mkdir(parents=True)
+        (folder / f'{split}annot').mkdir()
+        for index in range(count):
+            labels = np.zeros((72, 96), np.uint8)
+            labels[36:] = 3
+            for label in (5, 8, 11):
+                y, x = generator.integers(0, 48), generator.integers(0, 64)
+                labels[y:y + 24, x:x + 32] = label
+            image = np.clip(colours[labels] + generator.normal(0, 10, (72, 96, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(image).save(folder / split / f'{index:03}.jpg')
+            Image.fromarray(labels).save(folder / f'{split}annot' / f'{index:03}.png')
+        (folder / f'{split}.txt').write_text(''.join(f'{index:03}\n' for index in range(count)))
+
+
+@pytest.fixture
+def camvid_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set in CamVid's layout, found as ``data/camvid``; the current folder is an empty one beside it."""
+    folder = tmp_path / 'datasets' / 'camvid'
+    write_camvid(folder)
+    (tmp_path / 'here').mkdir()
+    monkeypatch.setenv('DENSEVIT_DATA', str(folder.parent))
+    monkeypatch.chdir(tmp_path / 'here')
+    return folder
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Path:
+    """A config of a small EoMT on ``data/camvid`` that trains 8 iterations of 2 images."""
+    path = tmp_path / 'tiny.py'
+    path.write_text(TINY_CONFIG.format(root=ROOT.as_posix()))
+    return path
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch):
+    """A function that runs a tool in this process: ``tool('train', *arguments)`` gives the exit code."""
+    # Most of a short run's time would go into laying out the text of the config, which every checkpoint has.
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, False))
+
+    def run(name: str, *arguments: object) -> int:
+        from densevit.engine import cli
+        _forget_runs()
+        module = load_tool(name)
+        return cli.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
+    return run
+
+
+def load_tool(name: str):
+    """A file of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(f'densevit_tools_{name}', ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _forget_runs() -> None:
+    """mmengine keeps one log and one message hub per name, and two runs within a second have the same name."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+    for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
+        manager._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """The folder of real data sets; skips where there is none."""
+    for folder in (os.environ.get('DENSEVIT_TEST_DATA'), ROOT.parent / 'shared' / 'data'):
+        if folder and Path(folder).is_dir():
+            return Path(folder)
+    pytest.skip('real data: set DENSEVIT_TEST_DATA')

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from densevit.datasets.locate import MissingDataError, check_data_roots, data_folders, datasets_of, resolve_data_roots
+
+
+def config(root='data/set'):
+    dataset = dict(type='X', data_root=root, ann_file='list.txt', data_prefix=dict(img_path='images'))
+    wrapped = dict(type='ConcatDataset', datasets=[dataset, dict(type='RepeatDataset', dataset=dict(dataset))])
+    return Config(dict(
+        train_dataloader=dict(dataset=wrapped), val_dataloader=dict(dataset=dict(dataset)),
+        val_evaluator=dict(type='CocoMetric', ann_file=f'{root}/list.txt')))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    for name in ('DENSEVIT_DATA', 'DENSEVIT_TEST_DATA'):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    return tmp_path
+
+
+def write(folder: Path) -> None:
+    (folder / 'set' / 'images').mkdir(parents=True)
+    (folder / 'set' / 'list.txt').touch()
+
+
+def test_order_of_the_folders(place, monkeypatch):
+    monkeypatch.setenv('DENSEVIT_DATA', '/a')
+    monkeypatch.setenv('DENSEVIT_TEST_DATA', '/b')
+    assert data_folders() == [Path('/a'), Path('data'), Path('/b'), Path('../shared/data')]
+    assert data_folders(place / 'here') == data_folders()
+    assert place / 'elsewhere' / 'data' in data_folders(place / 'elsewhere')
+
+
+@pytest.mark.parametrize('where', ['data', '../shared/data'])
+def test_data_is_found(place, where):
+    write(Path(where))
+    cfg = config()
+    resolve_data_roots(cfg, data_folders())
+    assert [dataset.data_root for _, dataset in datasets_of(cfg)] == [f'{where}/set'] * 3
+    assert cfg.val_evaluator.ann_file == f'{where}/set/list.txt'
+    check_data_roots(cfg, data_folders())
+
+
+def test_named_folder_comes_first(place, monkeypatch):
+    write(Path('data'))
+    write(place / 'named')
+    monkeypatch.setenv('DENSEVIT_DATA', str(place / 'named'))
+    cfg = config()
+    resolve_data_roots(cfg, data_folders())
+    assert cfg.val_dataloader.dataset.data_root == f'{place}/named/set'
+
+
+def test_absent_data_root(place):
+    with pytest.raises(MissingDataError, match='put it at data/set, or set DENSEVIT_DATA to a folder that contains'):
+        check_data_roots(config(), data_folders())
+    with pytest.raises(MissingDataError, match=r'put it at /mine/set, or set val_dataloader\.dataset\.data_root'):
+        check_data_roots(config('/mine/set'), data_folders(), ('val', ))
+
+
+def test_absent_annotation_file(place):
+    write(Path('data'))
+    Path('data/set/list.txt').unlink()
+    with pytest.raises(MissingDataError, match=r'data/set/list\.txt is missing, which train_dataloader\.dataset'):
+        check_data_roots(config(), data_folders())

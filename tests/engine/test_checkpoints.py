@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend
+from densevit.engine.atomic import write_atomic
+from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint, set_aside
+
+
+def test_write_atomic_replaces_the_whole_file(tmp_path):
+    write_atomic(b'old', tmp_path / 'deep' / 'file')
+    write_atomic(b'new', tmp_path / 'deep' / 'file')
+    assert (tmp_path / 'deep' / 'file').read_bytes() == b'new'
+    assert os.listdir(tmp_path / 'deep') == ['file']
+
+
+def test_failed_write_leaves_the_old_file_and_says_what_to_do(tmp_path, monkeypatch):
+    AtomicLocalBackend().put(b'old', tmp_path / 'file')
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='was not written: free some space'):
+        AtomicLocalBackend().put(b'new', tmp_path / 'file')
+    assert (tmp_path / 'file').read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['file']
+
+
+def test_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    write_atomic(b'old', tmp_path / 'iter_1.pth')
+
+    class Killed(BaseException):
+        pass
+
+    def kill(descriptor):
+        raise Killed
+
+    monkeypatch.setattr(os, 'fsync', kill)
+    with pytest.raises(Killed):
+        write_atomic(b'new', tmp_path / 'iter_1.pth')
+    assert (tmp_path / 'iter_1.pth').read_bytes() == b'old'
+    assert [path.name for path in tmp_path.glob('*.pth') if path.name[0] != '.'] == ['iter_1.pth']
+
+
+def test_only_checkpoint_stays_until_the_next_is_written(tmp_path):
+    hook = AtomicCheckpointHook(by_epoch=False, interval=1, max_keep_ckpts=1)
+    present = []
+
+    def save(out_dir, name, *args, backend_args, **kwargs):
+        assert backend_args == dict(backend='densevit_atomic')
+        present.append(sorted(path.name for path in tmp_path.glob('*.pth')))
+        torch.save({}, tmp_path / name)
+
+    info = {}
+    hub = SimpleNamespace(runtime_info=info, update_info=info.__setitem__, get_info=info.get)
+    runner = SimpleNamespace(work_dir=str(tmp_path), message_hub=hub, save_checkpoint=save, model=torch.nn.Linear(1, 1),
+                             logger=SimpleNamespace(info=lambda text: None))
+    hook.before_train(runner)
+    for step in (1, 2, 3):
+        hook._save_checkpoint_with_step(runner, step, {})
+    assert present == [[], ['iter_1.pth'], ['iter_2.pth']]
+    assert latest_checkpoint(tmp_path).name == 'iter_3.pth'
+    assert info['keep_ckpt_ids'] == [3]
+
+
+def test_latest_checkpoint_skips_broken_files(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    torch.save({}, tmp_path / 'iter_9.pth')
+    torch.save({}, tmp_path / 'iter_10.pth')
+    content = (tmp_path / 'iter_10.pth').read_bytes()
+    (tmp_path / 'iter_11.pth').write_bytes(content[:len(content) // 2])
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_11.pth'))
+    assert latest_checkpoint(tmp_path).name == 'iter_10.pth'
+    (tmp_path / 'last_checkpoint').write_text('/moved/from/iter_9.pth')
+    assert latest_checkpoint(tmp_path).name == 'iter_9.pth'
+    (tmp_path / 'last_checkpoint').write_text('')  # killed while it was written by another hook
+    assert latest_checkpoint(tmp_path).name == 'iter_10.pth'
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ('trapped', )
+
+
+def test_check_resumable_refuses_without_running_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match='does not exist'):
+        check_resumable(tmp_path / 'absent.pth')
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    with pytest.raises(CheckpointError, match="has no 'optimizer'.*load_from="):
+        check_resumable(tmp_path / 'weights.pth')
+    torch.save(dict(state_dict=Trap()), tmp_path / 'trap.pth')
+    (tmp_path / 'bare.pth').write_bytes(pickle.dumps(Trap()))
+    for name in ('trap.pth', 'bare.pth'):
+        with pytest.raises(CheckpointError, match='damaged or unsafe'):
+            check_resumable(tmp_path / name)
+    assert not (tmp_path / 'trapped').exists()
+
+
+def test_set_aside_keeps_every_run(tmp_path):
+    assert set_aside(tmp_path) is None
+    for run in (1, 2):
+        torch.save(run, tmp_path / 'iter_1.pth')
+        (tmp_path / 'last_checkpoint').write_text('iter_1.pth')
+        assert set_aside(tmp_path) == tmp_path / f'earlier_{run}'
+    assert torch.load(tmp_path / 'earlier_1' / 'iter_1.pth', weights_only=True) == 1

@@ -1,0 +1,109 @@
+"""A run that was killed and resumed ends with the weights of one that was not."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from densevit.compat import allow_mmengine_checkpoints
+from densevit.engine import run_config
+
+
+class Killed(BaseException):
+    """In place of SIGKILL: no handler of the program sees it."""
+
+
+@HOOKS.register_module()
+class KillForTestHook(Hook):
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == self.iteration:
+            raise Killed
+
+
+def train(tool: Any, config: Path, work_dir: Path, *arguments: str, workers: int, kill: int | None = None) -> Path:
+    options = [f'train_dataloader.num_workers={workers}']
+    if kill is not None:
+        options += ['custom_hooks.2.type=KillForTestHook', f'custom_hooks.2.iteration={kill}']
+        config = with_hook(config)
+    assert tool('train', config, '--work-dir', work_dir, *arguments, '--cfg-options', *options) == 0
+    return work_dir / 'iter_8.pth'
+
+
+def with_hook(config: Path) -> Path:
+    path = config.with_name('killed.py')
+    path.write_text(config.read_text() + "\ncustom_hooks += [dict(type='Hook')]\n")
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    allow_mmengine_checkpoints()
+    return torch.load(path, weights_only=True)
+
+
+def assert_same(left: Any, right: Any, where: str = '') -> None:
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f'{where}.{key}')
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            assert_same(*pair, f'{where}.{index}')
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize(('workers', 'kill', 'amp'), [(0, 5, False), (1, 4, False), (0, 7, True)])
+def test_resumed_run_has_the_weights_of_a_whole_one(camvid_like, tiny_config, tool, tmp_path, workers, kill, amp):
+    amp = ['--amp', 'bf16'] if amp else []
+    whole = load(train(tool, tiny_config, tmp_path / 'whole', *amp, workers=workers))
+    with pytest.raises(Killed):
+        train(tool, tiny_config, tmp_path / 'killed', *amp, workers=workers, kill=kill)
+    assert not (tmp_path / 'killed' / 'iter_8.pth').exists()
+    resumed = load(train(tool, tiny_config, tmp_path / 'killed', '--resume', *amp, workers=workers))
+    for part in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(whole[part], resumed[part], part)
+
+
+def test_another_seed_gives_other_weights(camvid_like, tiny_config, tool, tmp_path):
+    first = load(train(tool, tiny_config, tmp_path / 'a', workers=0))
+    assert tool('train', tiny_config, '--work-dir', tmp_path / 'b', '--cfg-options', 'randomness.seed=1') == 0
+    weight = 'network.query.weight'
+    assert not torch.equal(first['state_dict'][weight], load(tmp_path / 'b' / 'iter_8.pth')['state_dict'][weight])
+
+
+def test_checkpoint_carries_config_classes_and_palette(camvid_like, tiny_config, tool, tmp_path):
+    meta = load(train(tool, tiny_config, tmp_path / 'run', workers=0))['meta']
+    assert meta['dataset_meta']['classes'][:2] == ('sky', 'building')
+    assert len(meta['dataset_meta']['palette']) == 11
+    assert "type='densevit.EoMT'" in meta['cfg']
+    assert meta['iter'] == 8 and meta['seed'] == 0
+
+
+def test_new_run_moves_earlier_checkpoints_aside(camvid_like, tiny_config, tool, tmp_path, capsys):
+    path = train(tool, tiny_config, tmp_path / 'run', workers=0)
+    before = path.read_bytes()
+    train(tool, tiny_config, tmp_path / 'run', workers=0)
+    assert (tmp_path / 'run' / 'earlier_1' / 'iter_8.pth').read_bytes() == before
+    assert 'earlier_1' in capsys.readouterr().out
+
+
+def test_resume_without_a_checkpoint_begins(camvid_like, tiny_config, tool, tmp_path, capsys):
+    train(tool, tiny_config, tmp_path / 'run', '--resume', workers=0)
+    assert 'nothing to resume' in capsys.readouterr().out
+
+
+def test_amp_without_cuda_is_bf16(tiny_config):
+    cfg = run_config.load_config(str(tiny_config), {'optim_wrapper.type': 'AmpOptimWrapper'})
+    run_config.use_amp(cfg, None)
+    assert cfg.optim_wrapper.type == ('AmpOptimWrapper' if torch.cuda.is_available() else
+                                      'densevit.AutocastOptimWrapper')

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from randomised import randomise
 
 from densevit.backbones import PlainViT
 
@@ -23,18 +24,6 @@ TRUNKS = {
     'SigLIP': ('vit_base_patch16_siglip_224', {}),
     'mixed rotary': ('vit_small_patch16_rope_mixed_224', {}),
 }
-
-
-def randomise(module):
-    """Every parameter and floating buffer: zero-initialised gates would hide errors."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-            if tensor.is_floating_point() and 'rope' not in name:
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (.3 if tensor.ndim > 1 else .6))
-                if 'running_var' in name:
-                    tensor.abs_()
-    return module
 
 
 def build(family, **kwargs):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from randomised import randomise
 
 BACKBONE = {'type': 'densevit.PlainViT', 'img_size': 64, 'patch_size': 16, 'embed_dim': 32, 'depth': 2, 'num_heads': 2}
 PREPROCESSOR = {
@@ -13,15 +14,11 @@ PREPROCESSOR = {
 
 
 def build(**kwargs):
-    torch.manual_seed(0)
     model = MODELS.build({
         'type': 'densevit.MaskSegmentor', 'backbone': BACKBONE, 'num_classes': 5,
         'head': {'type': 'densevit.EoMT', 'num_queries': 6, 'num_blocks': 1},
         'criterion': {'num_points': 64}, 'data_preprocessor': PREPROCESSOR, **kwargs})
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * (.3 if parameter.ndim > 1 else .6))
-    return model.eval()
+    return randomise(model)
 
 
 def image(height, width, ori_shape=None, seed=0):
@@ -113,10 +110,7 @@ def test_without_data_samples():
 
 
 def test_init_cfg_of_the_backbone_survives_the_runners_initialisation(tmp_path):
-    backbone = MODELS.build(BACKBONE)
-    with torch.no_grad():
-        for parameter in backbone.parameters():
-            parameter.normal_()
+    backbone = randomise(MODELS.build(BACKBONE), seed=1)
     torch.save(backbone.trunk.state_dict(), tmp_path / 'trunk.pth')
     checkpoint = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'trunk.pth')}
     model = build(backbone={**BACKBONE, 'init_cfg': checkpoint})

@@ -5,7 +5,8 @@ import re
 
 import pytest
 import torch
-from tiny_models import random_eomt, random_trunk, randomise
+from randomised import randomise
+from tiny_models import random_eomt, random_trunk
 
 from densevit.models import MaskSegmentor
 from densevit.weights import WeightsError, load_weights

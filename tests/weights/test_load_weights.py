@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import TINY, random_eomt, random_timm, random_trunk, randomise
+from randomised import randomise
+from tiny_models import TINY, random_eomt, random_timm, random_trunk
 
 from densevit.backbones import PlainViT
 from densevit.layers import resize_patch_embed, resize_pos_embed

@@ -5,7 +5,8 @@ import re
 
 import pytest
 import torch
-from tiny_models import random_timm, random_trunk, randomise
+from randomised import randomise
+from tiny_models import random_timm, random_trunk
 
 from densevit.weights import WeightsError, load_weights
 

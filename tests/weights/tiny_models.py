@@ -2,23 +2,13 @@
 from __future__ import annotations
 
 import timm
-import torch
+from randomised import randomise
 from torch import nn
 
 from densevit.backbones import PlainViT
 from densevit.heads.segmentation import EoMT
 
 TINY = dict(embed_dim=32, depth=4, num_heads=4)
-
-
-def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Random values everywhere: layer scales that start near 0 would hide errors in the block."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            std = .6 if parameter.dim() == 1 else .3
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
-    return model.eval()
 
 
 def random_timm(name: str, seed: int = 1, **kwargs) -> nn.Module:

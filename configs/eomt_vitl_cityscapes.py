@@ -16,3 +16,4 @@ model = dict(
     backbone=dict(img_size=(1024, 1024)),
     test_cfg=dict(crop_size=(1024, 1024)))
 train_cfg = dict(max_iters=19902, val_interval=2000)  # 107 epochs of 186 batches
+param_scheduler = dict(head_warmup=500 / 19902, backbone_warmup=1000 / 19902)

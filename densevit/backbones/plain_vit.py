@@ -72,15 +72,20 @@ class PlainViT(nn.Module):
 
     @property
     def stem_channels(self) -> tuple[int, ...]:
-        """Channels of the stem's maps, finest first; empty without a convolutional stem."""
-        patch_embed = self.trunk.patch_embed
-        return tuple(patch_embed.backbone.feature_info.channels()) if isinstance(patch_embed, HybridEmbed) else ()
+        """Channels of the stem's maps, finest first; empty without a stem that tells them."""
+        info = self._stem_info()
+        return tuple(info.channels()) if info else ()
 
     @property
     def stem_strides(self) -> tuple[int, ...]:
         """Strides in pixels of the stem's maps, finest first."""
+        info = self._stem_info()
+        return tuple(info.reduction()) if info else ()
+
+    def _stem_info(self) -> Any:
         patch_embed = self.trunk.patch_embed
-        return tuple(patch_embed.backbone.feature_info.reduction()) if isinstance(patch_embed, HybridEmbed) else ()
+        info = getattr(patch_embed.backbone, 'feature_info', None) if isinstance(patch_embed, HybridEmbed) else None
+        return info if hasattr(info, 'reduction') else None  # a list in stems that give their last map alone
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to one (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
@@ -143,35 +148,47 @@ class PlainViT(nn.Module):
 
 
 def build_trunk(name: str | None, stem: dict[str, Any] | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
-    """A timm model without classifier or pooling whose patch embedding takes any image size."""
+    """A timm model without classifier or pooling whose patch embedding takes any image size.
+
+    Raises:
+        ValueError: timm has no such model.
+        TypeError: The model is no plain ViT.
+        OSError: Its weights cannot be downloaded.
+    """
     if stem is not None:
-        stem = timm.create_model(features_only=True, pretrained=pretrained, **stem)
+        stem = create(stem.get('model_name', ''), pretrained, features_only=True,
+                      **{key: value for key, value in stem.items() if key != 'model_name'})
         kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
         kwargs.setdefault('patch_size', 1)
     if name is None:
         return VisionTransformer(num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
-    if not timm.is_model(name):
-        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
-        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
-    if 'sam' in timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1]:
-        trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
+    if timm.is_model(name) and 'sam' in timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1]:
+        trunk = create(name, pretrained, num_classes=0, **kwargs)
         trunk.patch_embed.strict_img_size = False
         trunk.neck = nn.Identity()
         return trunk
     try:
-        return timm.create_model(
-            name, pretrained=pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+        return create(name, pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    except TypeError as error:
+        if 'dynamic_img_size' not in str(error):
+            raise
+        raise TypeError(f"timm's {name} is not a plain ViT of the VisionTransformer or Eva family: it has one fixed "
+                        'image size') from error
+
+
+def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
+    """``timm.create_model`` whose errors say what to do."""
+    if not timm.is_model(name):
+        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
+        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
+    try:
+        return timm.create_model(name, pretrained=pretrained, **kwargs)
     except OSError as error:
         if not pretrained:
             raise
         raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
                       '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
                       'of huggingface_hub where there is a network') from error
-    except TypeError as error:
-        if 'dynamic_img_size' not in str(error):
-            raise
-        raise TypeError(f"timm's {name} is not a plain ViT of the VisionTransformer or Eva family: it has one fixed "
-                        'image size') from error
 
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

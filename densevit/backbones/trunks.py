@@ -123,8 +123,8 @@ def embed_patches(patch_embed: nn.Module, images: Tensor) -> tuple[Tensor, tuple
     """(B, 3, H, W) images to (B, h, w, D) patches and the maps of a convolutional stem, if there is one."""
     if isinstance(patch_embed, HybridEmbed):
         maps = patch_embed.backbone(images.contiguous(memory_format=torch.channels_last))
-        patches = patch_embed.proj(maps[-1]).permute(0, 2, 3, 1)
-        return patches, tuple(maps)
+        maps = (maps, ) if isinstance(maps, Tensor) else tuple(maps)
+        return patch_embed.proj(maps[-1]).permute(0, 2, 3, 1), maps
     return patch_embed(images), ()
 
 

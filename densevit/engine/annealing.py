@@ -61,6 +61,6 @@ class MaskAnnealingHook(Hook):
     def _set(self, runner: Any, step: int) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         for network in model.modules():
-            if isinstance(network, EoMT):
+            if isinstance(network, EoMT) and network.masked_attention:
                 network.set_mask_probs(annealed_probs(
                     step, runner.max_iters, network.num_blocks, self.starts, self.length, self.power))

@@ -17,15 +17,17 @@ class TwoStageWarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     follows the heads.
 
     Args:
-        head_warmup: Steps over which heads rise from zero while the backbone stands still.
-        backbone_warmup: Steps over which the backbone rises after that.
+        head_warmup: Steps over which heads rise from zero while the backbone stands still; below 1, a share of the run.
+        backbone_warmup: Steps over which the backbone rises after that; below 1, a share of the run.
         power: Of the polynomial decay.
         end: The last step; the run's length when omitted.
     """
 
-    def __init__(self, optimizer: Any, head_warmup: int = 500, backbone_warmup: int = 1000, power: float = .9,
+    def __init__(self, optimizer: Any, head_warmup: float = 500, backbone_warmup: float = 1000, power: float = .9,
                  end: int = INF, **kwargs: Any) -> None:
-        self.head_warmup, self.backbone_warmup, self.power, self.total = head_warmup, backbone_warmup, power, end
+        self.head_warmup, self.backbone_warmup = (
+            round(steps * end) if steps < 1 else steps for steps in (head_warmup, backbone_warmup))
+        self.power, self.total = power, end
         super().__init__(optimizer, end=end, **kwargs)
 
     def factor(self, stage: str, step: int) -> float:

@@ -35,6 +35,7 @@ def load(
     weights: str | os.PathLike | None = None,
     device: str | torch.device = 'auto',
     *,
+    base: str | os.PathLike | None = None,
     classes: Sequence[str] | None = None,
     palette: Sequence[Color] | None = None,
     allow_random: bool = False,
@@ -49,6 +50,8 @@ def load(
         name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, or a config.
         weights: a checkpoint file; for a name of the zoo, in place of the known one.
         device: of PyTorch, or ``'auto'``: the GPU if there is one.
+        base: the weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
+            looked for on the hub otherwise.
         allow_random: build the model even if there are no weights for it.
         max_pixels: see `Predictor`.
         min_score: see `Predictor`.
@@ -60,7 +63,7 @@ def load(
         Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
     device = pick_device(device)
-    cfg, checkpoint, base = _resolve(name_or_config, weights, allow_random)
+    cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
     model = build_model(cfg)
     meta = DatasetMeta(None, None)
     if checkpoint is not None:
@@ -106,17 +109,18 @@ def pick_device(device: str | torch.device) -> torch.device:
 def _resolve(
     name_or_config: str | os.PathLike | Config,
     weights: str | os.PathLike | None,
+    base: str | os.PathLike | None,
     allow_random: bool,
-) -> tuple[Config, Path | None, Path | None]:
+) -> tuple[Config, Path | None, str | os.PathLike | None]:
     """The config, the checkpoint (None for random weights) and the weights that the checkpoint is a difference to."""
     if isinstance(name_or_config, Config):
-        return name_or_config, _given_weights(weights, allow_random), None
+        return name_or_config, _given_weights(weights, allow_random), base
     if _is_config_file(name_or_config):
         path = Path(name_or_config).expanduser()
         if not path.is_file():
             raise UnknownModelError(f'{path}: no such config file; check the path')
-        return Config.fromfile(path), _given_weights(weights, allow_random), None
-    return _resolve_zoo(os.fspath(name_or_config), weights, allow_random)
+        return Config.fromfile(path), _given_weights(weights, allow_random), base
+    return _resolve_zoo(os.fspath(name_or_config), weights, base, allow_random)
 
 
 def _is_config_file(name: str | os.PathLike) -> bool:
@@ -138,17 +142,18 @@ def _given_weights(weights: str | os.PathLike | None, allow_random: bool) -> Pat
 def _resolve_zoo(
     name: str,
     weights: str | os.PathLike | None,
+    base: str | os.PathLike | None,
     allow_random: bool,
-) -> tuple[Config, Path | None, Path | None]:
+) -> tuple[Config, Path | None, str | os.PathLike | None]:
     try:
         entry = zoo.entry(name)
     except ValueError as error:
         raise UnknownModelError(f'{error}; or give a config file and weights') from error
     cfg = Config.fromfile(zoo.config_path(entry))
-    if weights is not None:
-        return cfg, _given_weights(weights, allow_random), None
+    if weights is not None:  # of whatever origin, so that only the caller knows of a base
+        return cfg, _given_weights(weights, allow_random), base
     try:
-        return cfg, zoo.find_weights(entry), zoo.find_base(entry)
+        return cfg, zoo.find_weights(entry), zoo.find_base(entry, base)
     except FileNotFoundError as error:
         if allow_random:
             return cfg, None, None

@@ -1,7 +1,7 @@
 """Ground truth of data samples as segments."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -16,11 +16,12 @@ def build_targets(
     task: Literal['semantic', 'instance', 'panoptic'],
     num_classes: int,
     ignore_index: int = 255,
+    stuff_classes: Collection[int] = (),
 ) -> list[MaskTarget]:
     """Segments of each image, at the size of the padded batch.
 
     ``'semantic'``: one per class in ``gt_sem_seg``. ``'instance'``: ``gt_instances``. ``'panoptic'``:
-    ``gt_instances`` and one per class in ``gt_sem_seg`` that no instance has.
+    ``gt_instances`` and one per stuff class in ``gt_sem_seg``, which also holds things that are no instance (crowds).
 
     Raises:
         ValueError: A label is outside [0, num_classes).
@@ -33,10 +34,10 @@ def build_targets(
         if task in ('instance', 'panoptic'):
             parts.append(_instances(sample))
         if task in ('semantic', 'panoptic'):
-            things = parts[0].labels.unique() if parts else None
-            parts.append(_classes(sample, ignore_index, things))
+            parts.append(_classes(sample, ignore_index, stuff_classes if task == 'panoptic' else None))
         target = MaskTarget(*(torch.cat(part) for part in zip(*parts, strict=True)))
-        _check_labels(target.labels, num_classes, ignore_index, sample)
+        where = sample.get('seg_map_path', None) or sample.get('img_path', 'a sample')
+        check_labels(target.labels, num_classes, ignore_index, where)
         targets.append(target)
     return targets
 
@@ -49,12 +50,12 @@ def _instances(sample: BaseDataElement) -> MaskTarget:
     return MaskTarget(instances.labels, masks)
 
 
-def _classes(sample: BaseDataElement, ignore_index: int, things: Tensor | None) -> MaskTarget:
+def _classes(sample: BaseDataElement, ignore_index: int, only: Collection[int] | None) -> MaskTarget:
     classes = sample.gt_sem_seg.data.squeeze(0).long()
     labels = present_labels(classes)
     labels = labels[labels != ignore_index]
-    if things is not None:
-        labels = labels[~torch.isin(labels, things)]
+    if only is not None:
+        labels = labels[torch.isin(labels, labels.new_tensor(sorted(only)))]
     return MaskTarget(labels, classes == labels[:, None, None])
 
 
@@ -65,10 +66,14 @@ def present_labels(classes: Tensor) -> Tensor:
     return classes.unique()
 
 
-def _check_labels(labels: Tensor, num_classes: int, ignore_index: int, sample: BaseDataElement) -> None:
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
+def check_labels(labels: Tensor, num_classes: int, ignore_index: int, where: str) -> None:
+    """See that labels are classes of the model.
+
+    Raises:
+        ValueError: A label is outside [0, num_classes) and is not ``ignore_index``.
+    """
+    wrong = labels[((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)]
     if len(wrong):
-        where = sample.get('seg_map_path', None) or sample.get('img_path', 'a sample')
         raise ValueError(
             f'{where} holds label {int(wrong[0])}, but the model has classes 0 to {num_classes - 1} and '
             f'ignore_index={ignore_index}: correct the labels, map them in the dataset, or set num_classes')

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseTTAModel
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..registry import MODELS
+from .segment_predictions import semantic_fields
 
 _FLIPPED_AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
 
@@ -30,8 +31,7 @@ class SemanticTTA(BaseTTAModel):
         for copies in data_samples_list:
             scores = torch.stack([self._upright(copy) for copy in copies]).mean(0)
             sample = copies[0]
-            sample.set_data(dict(
-                seg_logits=PixelData(data=scores), pred_sem_seg=PixelData(data=scores.argmax(0, keepdim=True))))
+            sample.set_data(semantic_fields(scores))
             merged.append(sample)
         return merged
 

@@ -120,7 +120,7 @@ def _read_base(base: State | None, trunk: nn.Module) -> State:
     if base is None:
         raise WeightsError('the backbone of this checkpoint holds differences to DINOv3, whose licence forbids to '
                            'include it; get the DINOv3 weights of this size (huggingface.co/facebook) and pass them as '
-                           'base=')
+                           'base= (--base)')
     found = read_trunk(base, trunk)
     if found is None:
         raise WeightsError('the base weights have names of no backbone known here; give DINOv3 as released by Meta, '

@@ -107,7 +107,7 @@ def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | N
     """
     if base is not None or item.base_repo_id is None:
         return None if base is None else Path(base).expanduser()
-    return _from_hub(item.name, item.base_repo_id, 'model.safetensors')
+    return _from_hub(item.name, item.base_repo_id, 'model.safetensors', argument='base')
 
 
 def model_card(name: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _bundled(item: ZooEntry) -> Path:
     return path
 
 
-def _from_hub(name: str, repo_id: str, file: str) -> Path:
+def _from_hub(name: str, repo_id: str, file: str, argument: str = 'weights') -> Path:
     try:
         return Path(hf_hub_download(repo_id, file))
     except OSError as error:  # offline, not there, or not permitted: all errors of the hub are OSErrors
@@ -149,4 +149,4 @@ def _from_hub(name: str, repo_id: str, file: str) -> Path:
         raise WeightsNotFoundError(
             f'{name}: {file} of {repo_id} is not in the cache {constants.HF_HUB_CACHE} and could not be downloaded '
             f'({type(error).__name__}: {reason}); download {constants.ENDPOINT}/{repo_id}/resolve/main/{file} '
-            'where the hub can be reached, and give that file as weights') from error
+            f'where the hub can be reached, and give that file as {argument}= (--{argument})') from error

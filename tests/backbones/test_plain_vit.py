@@ -131,6 +131,13 @@ def test_hybrid_stem():
     torch.testing.assert_close(model.norm(model.run(tokens)).x, expected, rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_timms_own_hybrids():
+    model = randomise(PlainViT('vit_tiny_r_s16_p8_224', **TINY))
+    assert model(torch.randn(2, 3, 64, 96))[0].shape == (2, 32, 2, 3)
+    assert model.stem_strides == ()
+
+
 def test_a_copy_runs_its_own_trunk():
     model = build('DINOv2')
     other = copy.deepcopy(model)

@@ -7,6 +7,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from randomised import randomise
 
+from densevit.heads.segmentation import MaskPrediction
+
 BACKBONE = {'type': 'densevit.PlainViT', 'img_size': 64, 'patch_size': 16, 'embed_dim': 32, 'depth': 2, 'num_heads': 2}
 PREPROCESSOR = {
     'type': 'mmseg.SegDataPreProcessor', 'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375],
@@ -83,6 +85,59 @@ def test_padding_of_the_preprocessor_is_cut_off_before_resizing():
     scores = model.class_scores(model.data_preprocessor(batch((padded, sample)))['inputs'])
     expected = F.interpolate(scores[..., :64, :80], (128, 160), mode='bilinear')[0]
     torch.testing.assert_close(result.seg_logits.data, expected)
+
+
+def say(model, *proposals, size=(64, 96)):
+    """Let the network predict (label, rows, columns) proposals, whatever it sees."""
+    masks, classes = torch.full((1, len(proposals), *size), -12.), torch.zeros(1, len(proposals), 6)
+    for index, (label, rows, columns) in enumerate(proposals):
+        masks[0, index, rows, columns] = 12.
+        classes[0, index, label] = 12.
+    model.network.forward = lambda images: [MaskPrediction(masks, classes)]
+
+
+@torch.no_grad()
+def test_instance_predictions():
+    model = build(task='instance', test_cfg={'top_k': 2})
+    say(model, (3, slice(0, 32), slice(16, 48)), (5, slice(0, 64), slice(0, 96)))
+    found = model.test_step(batch(image(64, 96)))[0].pred_instances
+    assert found.labels[0] == 3 and found.scores[0] > .99 and len(found) == 2
+    assert found.masks.shape == (2, 64, 96) and found.masks[0].sum() == 32 * 32
+    assert found.bboxes[0].tolist() == [16, 0, 48, 32]
+
+
+@torch.no_grad()
+def test_panoptic_predictions_are_mmdetections():
+    model = build(task='panoptic', stuff_classes=[1])
+    rows = slice(0, 64)
+    say(model, (1, rows, slice(0, 16)), (4, rows, slice(16, 32)), (4, rows, slice(32, 48)), (1, rows, slice(64, 80)))
+    ids = model.test_step(batch(image(64, 96)))[0].pred_panoptic_seg.sem_seg
+    assert ids.shape == (1, 64, 96)
+    assert ids[0, 0, 8::16].tolist() == [1, 1004, 2004, 5, 1, 5]
+
+
+def test_modes_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="choose 'whole' or 'slide'"):
+        build(test_cfg={'mode': 'windows'})
+    with pytest.raises(ValueError, match='needs crop_size'):
+        build(test_cfg={'mode': 'slide'})
+    with pytest.raises(ValueError, match='semantic segmentation only'):
+        build(test_cfg=SLIDE, task='instance')
+
+
+@torch.no_grad()
+def test_scores_lie_over_their_pixels_at_any_size():
+    """The mask of the lower half of a padded image is not squeezed into the image."""
+    model = build()
+    say(model, (0, slice(0, 32), slice(0, 96)), (1, slice(32, 64), slice(0, 96)))
+    labels = model.class_scores(torch.randn(1, 3, 50, 96)).argmax(1)
+    assert labels.shape == (1, 50, 96) and (labels[:, :32] == 0).all() and (labels[:, 32:] == 1).all()
+
+
+def test_training_images_and_targets_are_padded_alike():
+    model = build().train()
+    losses = model(**model.data_preprocessor(batch(image(50, 70), image(50, 70, seed=1)), training=True), mode='loss')
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 def test_a_training_step_lowers_the_loss():

@@ -36,9 +36,9 @@ def test_instances_keep_their_own_masks():
 
 
 def test_panoptic_adds_stuff_behind_the_instances():
-    target, = build_targets([instance_sample()], 'panoptic', 4)
-    assert target.labels.tolist() == [3, 3, 0, 1]
-    assert target.masks.sum((1, 2)).tolist() == [2, 2, 1, 2]
+    target, = build_targets([instance_sample()], 'panoptic', 4, stuff_classes={1, 2})
+    assert target.labels.tolist() == [3, 3, 1]  # 0 is a thing that is no instance: a crowd
+    assert target.masks.sum((1, 2)).tolist() == [2, 2, 2]
 
 
 def test_mmdets_bitmap_masks():

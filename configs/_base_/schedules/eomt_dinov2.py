@@ -10,6 +10,11 @@ optim_wrapper = dict(
     constructor='densevit.LayerDecayConstructor',
     # No parameter is spared weight decay, neither norms nor positions.
     paramwise_cfg=dict(layer_decay=.8, decay_all=True))
+# 500 and 1000 steps of the published run, as shares of it.
 param_scheduler = dict(
-    type='densevit.TwoStageWarmupPolyLR', by_epoch=False, head_warmup=500, backbone_warmup=1000, power=.9)
+    type='densevit.TwoStageWarmupPolyLR',
+    by_epoch=False,
+    head_warmup=500 / 39120,
+    backbone_warmup=1000 / 39120,
+    power=.9)
 custom_hooks = [dict(type='densevit.MaskAnnealingHook')]

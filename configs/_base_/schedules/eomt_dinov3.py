@@ -7,7 +7,7 @@ optim_wrapper = dict(
     # Their files ask for a tenth of the learning rate in the backbone, but the code never gets to that branch: without
     # layer-wise decay all of the backbone trains at the full rate, and so it does here. backbone_lr_mult=.1 is a tenth.
     paramwise_cfg=dict(layer_decay=1.))
-param_scheduler = dict(head_warmup=2000, backbone_warmup=3000)
+param_scheduler = dict(head_warmup=2000 / 20192, backbone_warmup=3000 / 20192)
 # From steps 0, 6520, 9780 and 13040, over 3000 steps for the first and 3260 for the others, as shares of the run.
 custom_hooks = [
     dict(

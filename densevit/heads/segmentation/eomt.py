@@ -52,10 +52,12 @@ class EoMT(nn.Module):
             raise ValueError('EoMT needs a backbone whose blocks take extra tokens; SAM trunks do not')
         if deep_supervision not in ('masked', 'always'):
             raise ValueError(f"deep_supervision='{deep_supervision}': choose 'masked' or 'always'")
+        if deep_supervision == 'always' and not masked_attention:
+            raise ValueError("deep_supervision='always' supervises masks, which masked_attention=False does without")
         dim = backbone.embed_dim
         self.backbone = backbone
         self.num_classes, self.num_queries, self.num_blocks = num_classes, num_queries, num_blocks
-        self.deep_supervision = deep_supervision
+        self.masked_attention, self.deep_supervision = masked_attention, deep_supervision
         self.query = nn.Embedding(num_queries, dim)
         self.class_head = nn.Linear(dim, num_classes + 1)
         self.mask_head = nn.Sequential(
@@ -67,7 +69,10 @@ class EoMT(nn.Module):
         self._probs = [float(masked_attention)] * num_blocks
 
     def forward(self, images: Tensor) -> list[MaskPrediction]:
-        """Predictions before each masked block, in order, and the final one last."""
+        """Predictions before each masked block, in order, and the final one last.
+
+        Masks cover the image as the backbone pads it: to whole patches, at the right and bottom.
+        """
         tokens = self.backbone.embed(images)
         first = self.backbone.depth - self.num_blocks
         tokens = self.backbone.run(tokens, 0, first).prepend(self.query.weight)
@@ -75,11 +80,11 @@ class EoMT(nn.Module):
         for step, prob in enumerate(self._probs):
             attn_mask = None
             if prob > 0 or (self.training and self.deep_supervision == 'always'):
-                predictions.append(self._predict(tokens, images))
+                predictions.append(self._predict(tokens))
             if prob > 0:
                 attn_mask = self._attn_mask(predictions[-1].masks, tokens, prob)
             tokens = self.backbone.run(tokens, first + step, first + step + 1, attn_mask)
-        return [*predictions, self._predict(tokens, images)]
+        return [*predictions, self._predict(tokens)]
 
     def set_mask_probs(self, probs: list[float]) -> None:
         """Set, block by block, the probability that an image's query is masked (mask annealing, section 3.3)."""
@@ -90,14 +95,11 @@ class EoMT(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._probs = self.attn_mask_probs.tolist()  # read by Python at every block: no device synchronisation there
 
-    def _predict(self, tokens: Tokens, images: Tensor) -> MaskPrediction:
+    def _predict(self, tokens: Tokens) -> MaskPrediction:
         tokens = self.backbone.norm(tokens)
         queries = tokens.x[:, :self.num_queries]
-        maps = self._upscale(tokens)
-        masks = torch.einsum('bqd,bdhw->bqhw', self.mask_head(queries), maps)
-        scale = 2**self.num_upscales / self.backbone.stride  # mask pixels per image pixel
-        height, width = (math.ceil(side * scale) for side in images.shape[-2:])
-        return MaskPrediction(masks[..., :height, :width], self.class_head(queries))
+        masks = torch.einsum('bqd,bdhw->bqhw', self.mask_head(queries), self._upscale(tokens))
+        return MaskPrediction(masks, self.class_head(queries))
 
     def _upscale(self, tokens: Tokens) -> Tensor:
         maps, stride = tokens.feature_map(), self.backbone.stride
@@ -109,9 +111,14 @@ class EoMT(nn.Module):
         return maps
 
     def _attn_mask(self, masks: Tensor, tokens: Tokens, prob: float) -> Tensor:
-        """(B, 1, N, N), True where a token may attend: all but patches outside a masked query's predicted mask."""
+        """(B, 1, N, N), True where a token may attend: all but patches outside a masked query's predicted mask.
+
+        A probability between 0 and 1 is drawn for in training and rounded in evaluation, which so repeats itself.
+        """
         inside = F.interpolate(masks, tokens.grid, mode='bilinear').flatten(2) > 0  # (B, Q, h * w)
-        if prob < 1:
+        if not self.training:
+            inside |= prob < .5
+        elif prob < 1:
             inside |= torch.rand(*inside.shape[:2], 1, device=inside.device) > prob
         length = tokens.x.shape[1]
         attn_mask = inside.new_ones(len(inside), length, length)

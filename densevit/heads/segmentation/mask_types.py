@@ -10,7 +10,7 @@ class MaskPrediction(NamedTuple):
     """Q mask proposals per image.
 
     Attributes:
-        masks: Logits, (B, Q, h, w), over the whole input image.
+        masks: Logits, (B, Q, h, w), over the whole input image, padded to whole patches.
         classes: Logits, (B, Q, C + 1); the last is "no object".
     """
     masks: Tensor

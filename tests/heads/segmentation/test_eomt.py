@@ -28,7 +28,7 @@ def test_any_size_and_the_batch_does_not_matter(size, masked):
     images = torch.randn(3, 3, *size)
     predictions = model(images)
     assert len(predictions) == (3 if masked else 1)
-    assert predictions[-1].masks.shape == (3, 6, -(-size[0] // 4), -(-size[1] // 4))
+    assert predictions[-1].masks.shape == (3, 6, 4 * -(-size[0] // 16), 4 * -(-size[1] // 16))
     alone = model(images[1:2])[-1]
     for one, many in zip(alone, predictions[-1], strict=True):
         torch.testing.assert_close(one[0], many[1], rtol=1e-5, atol=1e-5 * many.std().item())
@@ -55,6 +55,8 @@ def test_masked_queries_see_nothing_outside_their_mask():
 def test_partly_annealed_blocks_mask_a_share_of_the_queries():
     model = build(num_queries=200)
     tokens = model.backbone.embed(torch.randn(4, 3, 64, 64)).prepend(model.query.weight)
+    assert model._attn_mask(torch.full((4, 200, 16, 16), -1.), tokens, .3)[:, 0, :200].all()  # rounded in evaluation
+    model.train()
     mask = model._attn_mask(torch.full((4, 200, 16, 16), -1.), tokens, .3)
     patches = mask[:, 0, :200, tokens.num_prefix:]
     share = (~patches).all(-1).float().mean()
@@ -105,12 +107,23 @@ def test_lateral_maps_of_a_hybrid_stem_are_used():
     assert set(model.lateral) == {'4', '8'}
     images = torch.randn(1, 3, 50, 70)
     masks = model(images)[-1].masks
-    assert masks.shape[-2:] == (13, 18)
+    assert masks.shape[-2:] == (16, 20)
     for stride in ('4', '8'):
         kept = model.lateral[stride].weight.clone()
         model.lateral[stride].weight.zero_()
         assert not torch.allclose(model(images)[-1].masks, masks)
         model.lateral[stride].weight.copy_(kept)
+
+
+@torch.no_grad()
+def test_attention_masks_lie_over_their_patches_at_any_size():
+    """A mask of the last row of patches stays there when that row is mostly padding."""
+    model = build()
+    tokens = model.backbone.embed(torch.randn(1, 3, 81, 64)).prepend(model.query.weight)
+    masks = torch.full((1, 6, 24, 16), -1.)
+    masks[:, :, 20:] = 1.
+    inside = model._attn_mask(masks, tokens, 1.)[0, 0, 0, tokens.num_prefix:].unflatten(0, tokens.grid)
+    assert tokens.grid == (6, 4) and inside[5].all() and not inside[:5].any()
 
 
 def test_wrong_arguments_are_explained():
@@ -122,3 +135,5 @@ def test_wrong_arguments_are_explained():
         build('samvit_base_patch16', backbone={'global_attn_indexes': (1, )})
     with pytest.raises(ValueError, match="choose 'masked' or 'always'"):
         build(deep_supervision='sometimes')
+    with pytest.raises(ValueError, match='masked_attention=False does without'):
+        build(deep_supervision='always', masked_attention=False)

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     run_config.add_hooks(cfg)
     runner = run_config.build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_weights(model.module if args.tta else model, args.checkpoint)
+    load_weights(model.module if args.tta else model, args.checkpoint, base=args.base)
     runner.test()
 
 

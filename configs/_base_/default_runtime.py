@@ -15,8 +15,4 @@ default_hooks = dict(
     logger=dict(type='mmengine.LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
     checkpoint=dict(
-        type='mmengine.CheckpointHook',
-        by_epoch=False,
-        interval=2000,
-        max_keep_ckpts=2,
-        backend_args=dict(backend='densevit_atomic')))
+        type='densevit.AtomicCheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2))

@@ -1,10 +1,16 @@
-# EoMT (arXiv:2503.19108) in miniature: a ResNet-18 stem to stride 16, 5 ViT blocks of width 192, trained from scratch on
-# the 367 training images of CamVid.
+# EoMT (arXiv:2503.19108) in miniature: a ResNet-18 stem to stride 16, 5 ViT blocks of width 192 of which 2 process 24
+# queries, stem maps added while masks are upscaled. 5.6 M parameters, from random weights, on the 367 training images of
+# CamVid.
+#
+# Trained here: 53.4 mIoU (86.9 pixel accuracy) on the 233 test images, single scale; 66.1 mIoU on the 101 validation
+# images; the mode of the training labels gives 17.0. 3800 iterations of 8 crops, bfloat16, on 2 CPU cores.
+# The weights are in the package (eomt_tiny_camvid), with the curve in their card.
 #
 # Command:  python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp
+# Test:     python tools/test.py configs/tiny/eomt_tiny_camvid.py densevit/weights/bundled/eomt_tiny_camvid.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 3800
+max_iters = 3800  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,

@@ -1,7 +1,9 @@
 """albumentations inside an OpenMMLab pipeline."""
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import albumentations as A
@@ -17,7 +19,10 @@ class AlbumentationsTransform(BaseTransform):
 
     Args:
         transforms: Configs such as ``dict(type='Affine', rotate=(-10, 10), p=.5)``; types are albumentations' names.
-        seg_fill: Label given to pixels that a geometric transform brings in from outside.
+        seg_fill: Label given to pixels that a transform brings in from outside or covers.
+
+    Raises:
+        ValueError: albumentations has no such transform.
 
     Modified keys: ``img`` (H, W, 3) uint8 in BGR, and every label map of ``seg_fields``.
     """
@@ -29,8 +34,8 @@ class AlbumentationsTransform(BaseTransform):
 
     def _build(self, transform: dict[str, Any]) -> A.BasicTransform:
         arguments = dict(transform)
-        cls = getattr(A, arguments.pop('type'))
-        if issubclass(cls, A.DualTransform):
+        cls = _find(arguments.pop('type'))
+        if 'fill_mask' in inspect.signature(cls).parameters:
             arguments.setdefault('fill_mask', self.seg_fill)
         return cls(**arguments)
 
@@ -48,3 +53,12 @@ class AlbumentationsTransform(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(transforms={self.transforms}, seg_fill={self.seg_fill})'
+
+
+def _find(name: str) -> type[A.BasicTransform]:
+    found = getattr(A, name, None)
+    if isinstance(found, type) and issubclass(found, A.BasicTransform):
+        return found
+    known = [key for key, value in vars(A).items() if isinstance(value, type) and issubclass(value, A.BasicTransform)]
+    near = get_close_matches(name, known, 1)
+    raise ValueError(f"albumentations has no transform '{name}'{f': did you mean {near[0]!r}?' if near else ''}")

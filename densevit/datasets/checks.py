@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sized
 from typing import Any
 
+from ..models.segment_targets import check_labels
 from .locate import HELP, MissingDataError
 
 _FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path')
@@ -14,8 +15,8 @@ class EmptyDatasetError(ValueError):
     """A data set has no sample."""
 
 
-class LabelError(ValueError):
-    """Labels and classes do not agree."""
+class ClassesError(ValueError):
+    """A data set and a model have different numbers of classes."""
 
 
 def check_files(dataset: Any, name: str) -> None:
@@ -58,26 +59,22 @@ def check_classes(dataset: Any, num_classes: int | None, name: str) -> None:
     """Compare the dataset's classes with the model's.
 
     Raises:
-        LabelError: Their numbers differ.
+        ClassesError: Their numbers differ.
     """
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if classes is not None and num_classes is not None and len(classes) != num_classes:
-        raise LabelError(f'the {name} data has {len(classes)} classes ({classes[0]}, ...), but the model has '
+        raise ClassesError(f'the {name} data has {len(classes)} classes ({classes[0]}, ...), but the model has '
                          f'num_classes={num_classes}: set model.num_classes={len(classes)}')
 
 
-def check_labels(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:
+def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:
     """See that the label map of a packed sample, if it has one, holds only classes of the model.
 
     Raises:
-        LabelError: A label is outside [0, num_classes) and is not ``ignore_index``.
+        ValueError: A label is outside [0, num_classes) and is not ``ignore_index``.
     """
     data_sample = sample.get('data_samples') if isinstance(sample, dict) else None
     if num_classes is None or data_sample is None or 'gt_sem_seg' not in data_sample:
         return
-    labels = data_sample.gt_sem_seg.data.unique()
-    wrong = [label for label in labels.tolist() if label != ignore_index and not 0 <= label < num_classes]
-    if wrong:
-        raise LabelError(f'{data_sample.get("seg_map_path", "a label map")} holds label {wrong[0]}, but the model has '
-                         f'classes 0 to {num_classes - 1} and ignore_index={ignore_index}: correct the labels, map '
-                         'them in the dataset, or set num_classes')
+    where = data_sample.get('seg_map_path', None) or data_sample.get('img_path', 'a label map')
+    check_labels(data_sample.gt_sem_seg.data.unique(), num_classes, ignore_index, where)

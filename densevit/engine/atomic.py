@@ -12,7 +12,7 @@ from ..files import write_atomic
 class AtomicLocalBackend(LocalBackend):
     """Writes beside the target and renames, so that a run killed while it saves leaves the last checkpoint whole.
 
-    For ``CheckpointHook(backend_args=dict(backend='densevit_atomic'))``.
+    mmengine finds it by the name ``densevit_atomic``.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:

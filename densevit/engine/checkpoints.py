@@ -117,7 +117,7 @@ def check_resumable(path: Path) -> None:
     absent = [key for key in ('state_dict', 'optimizer', 'meta', 'message_hub') if key not in content]
     if absent:
         raise CheckpointError(f"{path} has no '{absent[0]}', so a run cannot be continued from it: to begin a new run "
-                              f'with its weights use --cfg-options load_from={path}')
+                              f'with its weights use --load-from {path}')
 
 
 def set_aside(work_dir: Path) -> Path | None:

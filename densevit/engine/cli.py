@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import torch
 from mmengine.config import DictAction
 
+from ..errors import one_line
 from .progress import stop_progress
 
 EXIT_ERROR = 2
@@ -19,6 +20,7 @@ EXIT_INTERRUPTED = 130
 # Errors that come from configs, data, options and the machine. Others are faults of the program: their trace is shown.
 USER_ERRORS = (ValueError, OSError, KeyError, ImportError, TypeError, ArithmeticError, AssertionError, SyntaxError,
                torch.OutOfMemoryError)
+_OUT_OF_MEMORY = 'the GPU is out of memory: lower train_dataloader.batch_size, use --amp, or crop smaller images'
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -52,6 +54,9 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none',
         help='what started several processes (default: none)')
     parser.add_argument(
+        '--base', metavar='CHECKPOINT',
+        help='weights that a checkpoint of differences refers to: DINOv3 for EoMT-DINOv3')
+    parser.add_argument(
         '--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
         help='change the config: train_cfg.max_iters=100 custom_hooks.0.power=1')
 
@@ -69,21 +74,10 @@ def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv:
         stop_progress()
         if args.debug or not isinstance(error, USER_ERRORS):
             traceback.print_exc()
-        _say(f'error: {one_line(error)}')
+        out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        _say(f'error: {_OUT_OF_MEMORY if out_of_memory else one_line(error)}')
         return EXIT_ERROR
     return 0
-
-
-def one_line(error: BaseException) -> str:
-    """The message without line breaks, and with the error's name unless it was written for the user."""
-    text, name = str(error.args[0] if isinstance(error, KeyError) and error.args else error), type(error).__name__
-    if 'Original Traceback' in text:  # of a dataloader's worker: the last line has the message
-        name, _, text = text.strip().rpartition('\n')[2].partition(': ')
-    if isinstance(error, torch.OutOfMemoryError):
-        return 'the GPU is out of memory: lower train_dataloader.batch_size, use --amp, or crop smaller images'
-    text = ' '.join(text.split())
-    ours = type(error).__module__.partition('.')[0] == 'densevit'
-    return text if text and (ours or isinstance(error, ValueError | OSError)) else f'{name}: {text}'
 
 
 def _how_to_go_on(args: argparse.Namespace) -> str:

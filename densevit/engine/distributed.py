@@ -6,7 +6,10 @@ import os
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import init_dist
+from mmengine.utils.dl_utils import set_multi_processing
 
+WHOLE_MODEL = ('SingleDeviceStrategy', 'DDPStrategy')  # strategies under which each process has all weights
 _VARIABLES = dict(
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
@@ -17,15 +20,24 @@ class LauncherError(ValueError):
     """The launcher was named, but did not start this process."""
 
 
+def strategy_of(cfg: Config) -> str:
+    """Name of the strategy of mmengine's ``FlexibleRunner``; a plain ``Runner`` has the one of a single device."""
+    if cfg.get('runner_type', 'Runner').rpartition('.')[2] != 'FlexibleRunner':
+        return 'SingleDeviceStrategy'
+    return (cfg.get('strategy') or {}).get('type', 'SingleDeviceStrategy').rpartition('.')[2]
+
+
 def prepare_launcher(cfg: Config, launcher: str) -> None:
-    """Set up ``cfg`` and, without CUDA, the process group (gloo) for a launcher.
+    """Start the process group for a launcher, and without CUDA let ``cfg`` place the model on the CPU.
+
+    The group is there before the work dir is prepared, which one process does alone.
 
     Raises:
         LauncherError: The launcher's environment variables are missing.
     """
     cfg.launcher = launcher
-    strategy = cfg.get('strategy', {}).get('type', 'SingleDeviceStrategy')
-    sharded = cfg.get('runner_type') == 'FlexibleRunner' and strategy != 'SingleDeviceStrategy'
+    strategy = strategy_of(cfg)
+    sharded = strategy != 'SingleDeviceStrategy'
     if launcher == 'none':
         if sharded:
             raise LauncherError(f'{strategy} needs several processes: start it with tools/dist_train.sh')
@@ -34,9 +46,20 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     if missing:
         raise LauncherError(f'--launcher {launcher}: the environment has no {missing[0]}; start the processes with '
                             f'{"tools/dist_train.sh CONFIG 2" if launcher == "pytorch" else launcher}')
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        _start_on_gpus(cfg, launcher, strategy)
+    else:
         _start_gloo(launcher)
         _place_on_cpu(cfg, sharded)
+
+
+def _start_on_gpus(cfg: Config, launcher: str, strategy: str) -> None:
+    """What mmengine's runner does where it finds no process group; DeepSpeed and ColossalAI start their own."""
+    if strategy not in (*WHOLE_MODEL, 'FSDPStrategy') or dist.is_initialized():
+        return
+    environment = cfg.get('env_cfg') or {}
+    set_multi_processing(**environment.get('mp_cfg', {}), distributed=True)
+    init_dist(launcher, **environment.get('dist_cfg', {}))
 
 
 def _start_gloo(launcher: str) -> None:

@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ..datasets.checks import check_classes, check_files, check_labels
+from ..datasets.checks import check_classes, check_files, check_sample
 from ..registry import HOOKS
 
 
@@ -66,4 +66,4 @@ class DataCheckHook(Hook):
             check_classes(loader.dataset, num_classes, name)
             if name == 'train':
                 for index in range(min(self.samples, len(loader.dataset))):
-                    check_labels(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))
+                    check_sample(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import get_rank
@@ -19,6 +20,11 @@ class SeededIterLoop(IterBasedTrainLoop):
     :class:`densevit.datasets.PositionSampler` and :class:`densevit.datasets.SeedAugmentation` a run that was stopped
     and resumed gives the weights of one that was not.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not so if the config has a seed for the sampler.
+        self._sampler_has_run_seed = getattr(self.dataloader.sampler, 'seed', None) == self.runner.seed
 
     def run(self) -> torch.nn.Module:
         """Train to ``max_iters``; mmengine's own ``run``, but for the way to the first batch."""
@@ -44,6 +50,8 @@ class SeededIterLoop(IterBasedTrainLoop):
 
     def _skip_trained_data(self) -> None:
         sampler = self.dataloader.sampler
+        if self._sampler_has_run_seed:
+            sampler.seed = self.runner.seed  # that of the checkpoint, by now
         if hasattr(sampler, 'skip'):
             sampler.skip(self._iter * self.dataloader.batch_size)
             self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import time
 from typing import Any
@@ -24,9 +23,13 @@ def stop_progress() -> None:
 
 
 def memory_gb() -> float:
-    """Most memory that this process has had, in GB: on the GPU if there is one, else resident."""
+    """Most memory that this process has had, in GB: on the GPU if there is one, else resident (0 on Windows)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
+    try:
+        import resource  # of Unix
+    except ImportError:
+        return 0.
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
@@ -112,7 +115,7 @@ class ProgressHook(Hook):
         self.progress.update(self.tasks[name], completed=completed, facts=facts)
 
     def _end(self, name: str) -> None:
-        self.last = time.perf_counter()
+        self.rate, self.last = 0., time.perf_counter()  # training after a validation is measured anew
         if name in self.tasks:
             task = self.tasks.pop(name)
             if self.tasks:  # validation during training: its bar goes, that of the training stays

@@ -3,21 +3,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import nn
 
 from ..datasets.checks import EmptyDatasetError
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..models.pretraining import without_pretraining
 from .checkpoints import check_resumable, latest_checkpoint, set_aside
+from .distributed import WHOLE_MODEL, strategy_of
+from .initial_weights import InitialWeightsHook
 from .options import check_config, check_options
 
 _ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook')
@@ -87,22 +90,42 @@ def choose_work_dir(cfg: Config, path: str, given: str | None, default: str = 'w
 def use_amp(cfg: Config, dtype: str | None) -> None:
     """Train in mixed precision.
 
-    ``'fp16'`` scales the loss and needs a GPU; ``'bf16'`` works anywhere; ``'auto'`` is fp16 on a GPU and bf16 on a
-    CPU. Without a dtype the config decides, except that fp16 becomes bf16 on a CPU.
+    ``'fp16'`` scales the loss and needs a GPU; ``'bf16'`` works anywhere; ``'auto'`` is fp16 on a GPU and bf16 on a CPU
+    or with FSDP. Without a dtype the config decides, except that fp16 becomes bf16 on a CPU.
+
+    Raises:
+        ConfigError: fp16 without a GPU, or with FSDP.
     """
     wrapper, cuda = cfg.get('optim_wrapper'), torch.cuda.is_available()
+    sharded = 'FSDP' in strategy_of(cfg)
     if wrapper is None:
         return
     if dtype is None and (wrapper.get('type') != 'AmpOptimWrapper' or cuda):
         return
     if dtype == 'fp16' and not cuda:
         raise ConfigError('--amp fp16 needs a GPU, and there is none: use --amp bf16')
+    if dtype == 'fp16' and sharded:  # a process skips a step by the gradients of its own shards
+        raise ConfigError('--amp fp16 scales the loss, which with FSDP each process would do by itself: use --amp bf16')
     for key in ('dtype', 'loss_scale', 'use_fsdp'):
         wrapper.pop(key, None)
-    if dtype == 'fp16' or (dtype == 'auto' and cuda):
+    if dtype == 'fp16' or (dtype == 'auto' and cuda and not sharded):
         wrapper.update(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
     else:
         wrapper.update(type='densevit.AutocastOptimWrapper', dtype='bfloat16')
+
+
+def set_load_from(cfg: Config, path: str | None, new_classes: bool) -> None:
+    """Begin with the weights of a checkpoint; without a path the config decides.
+
+    Raises:
+        ConfigError: There is no such file, or nothing to leave the class head out of.
+    """
+    if path:
+        cfg.update(load_from=path, resume=False)
+        if not Path(path).expanduser().exists():
+            raise ConfigError(f'the checkpoint {path} of --load-from does not exist: check the path')
+    if new_classes and not cfg.get('load_from'):
+        raise ConfigError('--new-classes says what to leave out of a checkpoint: give one with --load-from CHECKPOINT')
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
@@ -117,9 +140,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     work_dir = Path(cfg.work_dir)
     resume = resume or ('auto' if cfg.get('resume') and not cfg.get('load_from') else None)
     if resume is None and not cfg.get('resume'):
-        if is_main_process() and (folder := set_aside(work_dir)):
-            print(f'the checkpoints of an earlier run are now in {folder} (--resume would have continued it)')
-        barrier()
+        _make_room(cfg, work_dir)
         return
     path = latest_checkpoint(work_dir) if resume == 'auto' else Path(resume or cfg.load_from)
     cfg.resume = path is not None
@@ -131,17 +152,33 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     cfg.model = without_pretraining(cfg.model)
 
 
+def _make_room(cfg: Config, work_dir: Path) -> None:
+    """Move earlier checkpoints aside; ``load_from`` may be one of them."""
+    result = [set_aside(work_dir) if is_main_process() else None]
+    broadcast_object_list(result)  # no process goes on before the files are where they will stay
+    if (folder := result[0]) is None:
+        return
+    if is_main_process():
+        print(f'the checkpoints of an earlier run are now in {folder} (--resume would have continued it)')
+    moved = folder / Path(cfg.get('load_from') or '').name
+    if moved.is_file() and Path(cfg.load_from).parent.resolve() == work_dir.resolve():
+        cfg.load_from = str(moved)
+
+
 def add_hooks(cfg: Config) -> None:
     """Add the hooks that every run of the tools has; make checkpoints atomic, and at least ten in a run."""
     hooks = list(cfg.get('custom_hooks') or [])
     present = {hook.get('type') for hook in hooks}
     cfg.custom_hooks = hooks + [dict(type=name) for name in _ALWAYS if name not in present]
-    checkpoint = cfg.setdefault('default_hooks', {}).get('checkpoint', {})
-    if checkpoint is not None and checkpoint.get('type', 'CheckpointHook') in _MMENGINE_CHECKPOINTS:
-        cfg.default_hooks.checkpoint = dict(checkpoint, type='densevit.AtomicCheckpointHook')
-        interval, length = checkpoint.get('interval', -1), (cfg.get('train_cfg') or {}).get('max_iters')
-        if length and interval > 0 and not checkpoint.get('by_epoch', True):
-            cfg.default_hooks.checkpoint.interval = min(interval, max(1, length // 10))
+    default_hooks = dict(cfg.get('default_hooks') or {})
+    if default_hooks.get('checkpoint', {}) is not None:
+        checkpoint = dict(default_hooks.get('checkpoint', dict(interval=1)))  # mmengine's default
+        if checkpoint.get('type', 'CheckpointHook') in _MMENGINE_CHECKPOINTS:
+            checkpoint['type'] = 'densevit.AtomicCheckpointHook'
+        interval, tenth = checkpoint.get('interval', -1), ((cfg.get('train_cfg') or {}).get('max_iters') or 0) // 10
+        if tenth and interval > 0 and not checkpoint.get('by_epoch', True):
+            checkpoint['interval'] = min(interval, tenth)
+        cfg.default_hooks = dict(default_hooks, checkpoint=checkpoint)
 
 
 def build_runner(cfg: Config) -> Any:
@@ -149,16 +186,38 @@ def build_runner(cfg: Config) -> Any:
     return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
 
 
-def train(cfg: Config) -> None:
+def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
     """Train to the end.
 
+    Args:
+        cfg: Of the run. Unless it is resumed, ``load_from`` is taken out of it.
+        load_weights: Fills a model from the path that ``load_from`` has.
+
     Raises:
+        ConfigError: ``load_from`` with a strategy that shards the model or copies its weights.
         EmptyDatasetError: A dataset has no sample, which mmengine says in words of numpy.
     """
+    hooks = _initial_weights(cfg, load_weights)
     try:
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        for hook in hooks:
+            runner.register_hook(hook)
+        runner.train()
     except ValueError as error:
         if 'need at least one array to concatenate' not in str(error):
             raise
         raise EmptyDatasetError('a data set of the config has no image: check data_root, data_prefix, ann_file and '
                                 f'the file suffixes; {HELP}') from error
+
+
+def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:
+    path = cfg.get('load_from')
+    if not path or cfg.get('resume'):
+        return []
+    if (strategy := strategy_of(cfg)) not in WHOLE_MODEL:
+        raise ConfigError(f'load_from cannot fill a model under {strategy}, which has sharded or copied its weights by '
+                          "then: give the backbone init_cfg=dict(type='Pretrained', checkpoint=...), or train without "
+                          'this strategy')
+    cfg.load_from = None
+    cfg.model = without_pretraining(cfg.model)
+    return [InitialWeightsHook(load_weights, path)]

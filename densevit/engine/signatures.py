@@ -135,7 +135,7 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
     if path[-1] in _UNTYPED:
         return frozenset(_UNTYPED[path[-1]])
     if path == ('model', 'test_cfg') and 'mode' in node:
-        return frozenset({'mode', 'crop_size', 'stride'})
+        return frozenset({'mode', 'crop_size', 'stride', 'top_k', 'score_threshold', 'overlap_threshold'})
     implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
     return None if implied is None else argument_names(implied) | _BUILDER_KEYS
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from ..models.pretraining import without_pretraining
 
 _TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
-                  'val_evaluator')
+                  'val_evaluator', 'runner_type', 'strategy')  # a test needs no shards
 _TRAINING_HOOKS = ('EMAHook', 'MaskAnnealingHook')
 
 

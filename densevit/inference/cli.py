@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from densevit.errors import one_line
 from densevit.visualization.legend import percent_text
 from densevit.visualization.palette import text_color
 
@@ -59,13 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failures else 0
 
 
-def one_line(error: BaseException) -> str:
-    """The message without line breaks; with the type's name where the message was not written for users."""
-    text = ' '.join(str(error).split())
-    own = type(error).__module__.partition('.')[0] == 'densevit'
-    return text if own or isinstance(error, (ValueError, OSError)) and text else f'{type(error).__name__}: {text}'
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
@@ -74,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--model', default='eomt_tiny_camvid', metavar='NAME', help='of the zoo (default: %(default)s)')
     parser.add_argument('--config', metavar='FILE', help='config of a model, in place of --model')
     parser.add_argument('--weights', metavar='FILE', help='checkpoint for --config, or another one for --model')
+    parser.add_argument('--base', metavar='FILE', help='what weights of differences refer to: DINOv3 for EoMT-DINOv3')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
     parser.add_argument('--opacity', type=_fraction, default=0.5, help='of the colours, 0 to 1 (default: %(default)s)')
@@ -133,7 +128,8 @@ def _load(args: argparse.Namespace) -> Predictor:
         warnings.simplefilter('ignore')
         from . import load  # PyTorch and OpenMMLab take seconds; --help and mistyped paths need not wait for them
 
-        return load(args.config or args.model, weights=args.weights, device=args.device, allow_random=args.allow_random)
+        return load(args.config or args.model, weights=args.weights, base=args.base, device=args.device,
+                    allow_random=args.allow_random)
 
 
 def _expected_bytes(images: Sequence[Path]) -> int:

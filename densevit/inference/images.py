@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from densevit.errors import one_line
+
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
 # Single-channel modes of Pillow that hold 16 bits; 'I' (32 bits) is how older versions open a 16-bit PNG.
@@ -72,7 +74,7 @@ def _from_path(path: Path) -> np.ndarray:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError(f'{path}: {_one_line(error)}; shrink the picture or cut it into tiles first') from error
+        raise ImageError(f'{path}: {one_line(error)}; shrink the picture or cut it into tiles first') from error
     except PermissionError as error:
         raise ImageError(f'{path}: not readable; change its permissions') from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
@@ -92,7 +94,7 @@ def _check_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f'{str(path)[:200]!r}: {_one_line(error)}; check the path') from error
+        raise ImageError(f'{str(path)[:200]!r}: {one_line(error)}; check the path') from error
 
 
 @contextmanager
@@ -116,7 +118,7 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
         with _strict_pillow():
             image.load()  # Pillow decodes lazily: only now does a truncated file show
     except Exception as error:
-        raise ImageError(f'{name}: truncated or damaged ({_one_line(error)}); copy or download it again') from error
+        raise ImageError(f'{name}: truncated or damaged ({one_line(error)}); copy or download it again') from error
     try:
         return _to_rgb(_upright(image), name)
     except ImageError:
@@ -197,7 +199,3 @@ def _composite_on_white(rgba: np.ndarray) -> np.ndarray:
     """Colours under full transparency are arbitrary, so dropping alpha would show what nobody was meant to see."""
     rgb, alpha = rgba[:, :, :3].astype(np.uint32), rgba[:, :, 3:].astype(np.uint32)
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..compat import allow_mmengine_checkpoints
+from ..errors import one_line
 from .report import WeightsError, WeightsNotFoundError
 
 State = dict[str, Tensor]
@@ -97,8 +98,8 @@ def _read_safetensors(path: Path) -> State:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f'{path}: the file is damaged or cut off ({_one_line(error)}); download or copy it '
-                           'again') from error
+        raise WeightsError(f'{path}: the file is damaged or cut off ({one_line(error, limit=120)}); download or '
+                           'copy it again') from error
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
@@ -115,8 +116,8 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
         raise WeightsError(f'{path}: the file is damaged or holds more than weights; download or copy it again, or '
                            f'{_RESAVE}') from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f'{path}: the file is damaged or cut off ({_one_line(error)}); download or copy it '
-                           'again') from error
+        raise WeightsError(f'{path}: the file is damaged or cut off ({one_line(error, limit=120)}); download or '
+                           'copy it again') from error
     if not isinstance(content, Mapping):
         raise WeightsError(f'{path}: holds a {type(content).__name__} and no state dict; {_RESAVE}')
     return content
@@ -148,8 +149,3 @@ def _what_it_is(start: bytes) -> str:
     if start.startswith(b'version https://'):
         return 'the pointer that git-lfs leaves in place of a large file'
     return 'a text file' if start.decode('latin-1').isprintable() or b'\n' in start else 'a file of another kind'
-
-
-def _one_line(error: BaseException) -> str:
-    text = ' '.join(str(error).split())
-    return (text[:120] + '...' if len(text) > 120 else text) or type(error).__name__

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pytest
 
 from densevit.datasets import AlbumentationsTransform
 
@@ -40,3 +43,18 @@ def test_repeats_itself_from_numpys_seed():
         images.append(transform(sample())['img'])
     np.testing.assert_array_equal(images[0], images[1])
     assert (images[0] != images[2]).any()
+
+
+def test_fill_is_for_transforms_that_have_one():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # albumentations warns of arguments that it does not know
+        transform = AlbumentationsTransform([dict(type='HorizontalFlip', p=1), dict(type='Affine', p=1)], seg_fill=7)
+    assert transform.compose.transforms[1].fill_mask == 7
+    np.testing.assert_array_equal(transform(sample())['gt_seg_map'], sample()['gt_seg_map'][:, ::-1])
+
+
+@pytest.mark.parametrize('name', ['HorizontalFlipp', 'Compose', 'cv2'])
+def test_unknown_transform(name):
+    meant = ".*did you mean 'HorizontalFlip'" if 'Flip' in name else ''
+    with pytest.raises(ValueError, match=f"no transform '{name}'{meant}"):
+        AlbumentationsTransform([dict(type=name)])

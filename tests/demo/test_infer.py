@@ -71,7 +71,7 @@ def test_one_picture(infer, tmp_path):
     assert 'street.png, 80x60' in out and 'outputs/street.png' in out
     overlay = read_image('outputs/street.png')
     np.testing.assert_array_equal(overlay[:240, :320], read_image('in/street.png').repeat(4, 0).repeat(4, 1))
-    assert infer.loaded == [('eomt_tiny_camvid', dict(weights=None, device='auto', allow_random=False))]
+    assert infer.loaded == [('eomt_tiny_camvid', dict(weights=None, base=None, device='auto', allow_random=False))]
 
 
 def test_no_picture_takes_a_photograph_of_scikit_image(infer):
@@ -84,10 +84,10 @@ def test_no_picture_takes_a_photograph_of_scikit_image(infer):
 
 def test_flags(infer, tmp_path):
     path = photo(tmp_path / 'a.png', size=(300, 300))
-    code, _, _ = infer(path.as_uri(), '--config', 'c.py', '--weights', 'w.pth', '--device', 'cpu', '--out', 'deep/er',
-                       '--opacity', '0', '--no-legend', '--json', '--masks', '--allow-random')
+    code, _, _ = infer(path.as_uri(), '--config', 'c.py', '--weights', 'w.pth', '--base', 'b.pth', '--device', 'cpu',
+                       '--out', 'deep/er', '--opacity', '0', '--no-legend', '--json', '--masks', '--allow-random')
     assert code == 0
-    assert infer.loaded == [('c.py', dict(weights='w.pth', device='cpu', allow_random=True))]
+    assert infer.loaded == [('c.py', dict(weights='w.pth', base='b.pth', device='cpu', allow_random=True))]
     picture = read_image(path)
     overlay = read_image('deep/er/a.png')
     assert overlay.shape == (300, 603, 3)

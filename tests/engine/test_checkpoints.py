@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend
+from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend, run_config
 from densevit.engine.atomic import write_atomic
 from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint, set_aside
 
@@ -94,7 +95,7 @@ def test_check_resumable_refuses_without_running_code(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match='does not exist'):
         check_resumable(tmp_path / 'absent.pth')
     torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
-    with pytest.raises(CheckpointError, match="has no 'optimizer'.*load_from="):
+    with pytest.raises(CheckpointError, match="has no 'optimizer'.*--load-from"):
         check_resumable(tmp_path / 'weights.pth')
     torch.save(dict(state_dict=Trap()), tmp_path / 'trap.pth')
     (tmp_path / 'bare.pth').write_bytes(pickle.dumps(Trap()))
@@ -111,3 +112,26 @@ def test_set_aside_keeps_every_run(tmp_path):
         (tmp_path / 'last_checkpoint').write_text('iter_1.pth')
         assert set_aside(tmp_path) == tmp_path / f'earlier_{run}'
     assert torch.load(tmp_path / 'earlier_1' / 'iter_1.pth', weights_only=True) == 1
+
+
+@pytest.mark.parametrize(('checkpoint', 'interval'), [
+    (dict(type='CheckpointHook', by_epoch=False, interval=2000), 10),
+    (dict(type='mmengine.CheckpointHook', by_epoch=False, interval=4), 4),
+    (dict(type='densevit.AtomicCheckpointHook', by_epoch=False, interval=2000), 10),
+    (dict(type='CheckpointHook', by_epoch=True, interval=2000), 2000),
+    (dict(by_epoch=False), None),
+])
+def test_checkpoints_of_a_run_are_atomic_and_at_least_ten(checkpoint, interval):
+    cfg = Config(dict(default_hooks=dict(checkpoint=checkpoint), train_cfg=dict(max_iters=100)))
+    run_config.add_hooks(cfg)
+    assert cfg.default_hooks.checkpoint.type == 'densevit.AtomicCheckpointHook'
+    assert cfg.default_hooks.checkpoint.get('interval') == interval
+
+
+def test_configs_without_a_checkpoint_hook():
+    cfg = Config(dict(train_cfg=dict(max_iters=5)))
+    run_config.add_hooks(cfg)
+    assert cfg.default_hooks.checkpoint == dict(type='densevit.AtomicCheckpointHook', interval=1)  # mmengine's interval
+    cfg = Config(dict(default_hooks=dict(checkpoint=None)))
+    run_config.add_hooks(cfg)
+    assert cfg.default_hooks.checkpoint is None

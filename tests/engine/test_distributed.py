@@ -19,7 +19,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from densevit.engine import cli
+from densevit.engine import cli, distributed, run_config
 from densevit.engine.distributed import LauncherError, prepare_launcher
 
 HERE = Path(__file__).parent
@@ -86,6 +86,34 @@ def test_launcher_without_its_variables_is_refused(tiny_config, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(LauncherError, match='no RANK.*dist_train.sh'):
         prepare_launcher(Config.fromfile(tiny_config), 'pytorch')
+
+
+@pytest.mark.parametrize('strategy', [None, 'FSDPStrategy', 'DeepSpeedStrategy'])
+def test_process_group_on_gpus_is_there_before_the_work_dir_is(tiny_config, monkeypatch, strategy):
+    """Else each process would take itself for the main one, and move checkpoints at the same time."""
+    cfg, calls = Config.fromfile(tiny_config), []
+    if strategy:
+        cfg.merge_from_dict(dict(runner_type='FlexibleRunner', strategy=dict(type=strategy)))
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(distributed, 'init_dist', lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setattr(distributed, 'set_multi_processing', lambda **kwargs: None)
+    prepare_launcher(cfg, 'pytorch')
+    assert calls == ([] if strategy == 'DeepSpeedStrategy' else [(('pytorch', ), dict(backend='nccl'))])
+    assert 'model_wrapper_cfg' not in cfg
+
+
+def test_one_process_moves_checkpoints_and_all_know_where(tmp_path, monkeypatch):
+    (tmp_path / 'earlier_1').mkdir()
+    (tmp_path / 'earlier_1' / 'iter_3.pth').touch()
+    (tmp_path / 'iter_4.pth').touch()
+    monkeypatch.setattr(run_config, 'is_main_process', lambda: False)
+    monkeypatch.setattr(run_config, 'broadcast_object_list', lambda data: data.__setitem__(0, tmp_path / 'earlier_1'))
+    cfg = Config(dict(work_dir=str(tmp_path), load_from=str(tmp_path / 'iter_3.pth')))
+    run_config.set_resume(cfg, None)
+    assert (tmp_path / 'iter_4.pth').exists()
+    assert cfg.load_from == str(tmp_path / 'earlier_1' / 'iter_3.pth')
 
 
 def test_sharding_in_one_process_is_refused():

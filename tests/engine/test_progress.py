@@ -43,6 +43,30 @@ def test_log_has_rate_and_memory(runner):
     assert .05 < runner.scalars['train/memory_gb'] == memory_gb() < 1000
 
 
+def test_rate_of_training_has_nothing_of_validation(runner, monkeypatch):
+    clock = [0.]
+    monkeypatch.setattr('time.perf_counter', lambda: clock[0])
+    hook = ProgressHook()
+
+    def step(function, index, seconds):
+        clock[0] += seconds
+        function(runner, index, dict(inputs=[0, 0]))
+
+    hook.before_train(runner)
+    step(hook.after_train_iter, 0, 1.)
+    hook.before_val_epoch(runner)
+    step(hook.after_val_iter, 0, .001)
+    hook.after_val_epoch(runner)
+    step(hook.after_train_iter, 1, 1.)
+    assert runner.scalars['train/images_per_s'] == pytest.approx(2)
+
+
+def test_memory_is_unknown_without_the_module_of_unix(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setitem(sys.modules, 'resource', None)
+    assert memory_gb() == 0
+
+
 def test_bar_on_a_terminal(runner, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, 'stdout', terminal)

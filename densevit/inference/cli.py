@@ -114,7 +114,7 @@ def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
                 if isinstance(error, OutputError):
                     break  # the next picture would find the same disk
                 continue
-            console.print(_area_table(result, written))
+            _report(result, written, console)
             done += 1
     if len(images) > 1:
         console.print(f'{done} of {len(images)} pictures segmented', highlight=False)
@@ -142,10 +142,16 @@ def _progress_bar(console: Console, hidden: bool) -> Progress:
                     console=console, disable=hidden, transient=True)
 
 
-def _area_table(result: SegmentationResult, written: Sequence[Path]) -> Table:
+def _report(result: SegmentationResult, written: Sequence[Path], console: Console) -> None:
     height, width = result.image_size
-    table = Table(title=escape(f'{result.source}, {width}x{height}'), caption=escape(f'written: {written[0]}'),
-                  title_justify='left', caption_justify='left')
+    # Paths stay on one line of their own, to be copied or opened.
+    console.print(escape(f'{result.source}, {width}x{height}'), soft_wrap=True, highlight=False)
+    console.print(_area_table(result))
+    console.print(escape(f'written: {written[0]}'), soft_wrap=True, highlight=False)
+
+
+def _area_table(result: SegmentationResult) -> Table:
+    table = Table()
     table.add_column('class')
     table.add_column('pixels', justify='right')
     table.add_column('share', justify='right')

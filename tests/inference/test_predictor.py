@@ -81,9 +81,9 @@ def test_predict__bad_picture(make_predictor, tmp_path):
 
 
 def test_predict__leaves_gradients_and_default_scope_alone(make_predictor, picture):
-    before = DefaultScope.get_current_instance()
+    DefaultScope.get_instance('before', scope_name='mmseg')
     make_predictor().predict(picture)
-    assert torch.is_grad_enabled() and DefaultScope.get_current_instance() is before
+    assert torch.is_grad_enabled() and DefaultScope.get_current_instance().instance_name == 'before'
 
 
 def test_predict__out_of_memory(make_predictor, picture, monkeypatch):

@@ -34,9 +34,18 @@ class Tokens:
     rope: Tensor | None = None
     stem: tuple[Tensor, ...] = ()
 
+    @property
+    def patches(self) -> Tensor:
+        """(B, h * w, D)."""
+        return self.x[:, self.num_prefix:]
+
+    def with_patches(self, patches: Tensor) -> Tokens:
+        """The same prefix with other patches (B, h * w, D)."""
+        return replace(self, x=torch.cat((self.x[:, :self.num_prefix], patches), dim=1))
+
     def feature_map(self) -> Tensor:
         """The patches as (B, D, h, w)."""
-        return self.x[:, self.num_prefix:].transpose(1, 2).unflatten(2, self.grid)
+        return self.patches.transpose(1, 2).unflatten(2, self.grid)
 
     def prepend(self, queries: Tensor) -> Tokens:
         """The sequence with (Q, D) queries at its front, the same for every image; they are never rotated."""

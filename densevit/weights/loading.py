@@ -3,32 +3,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from ..backbones import PlainViT
-from ..heads.segmentation import EoMT
 from ..models import MaskSegmentor
 from .diagnosis import describe, explain
-from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
 from .fitting import Fit, PatchResize, TrunkSizes, fit
+from .readers import OWN, Translated, translate
 from .reading import State, read_state_dict
-from .renaming import split_prefix
 from .report import LoadReport, WeightsError
-from .trunk_names import OURS, read_trunk
+from .trunk_names import OURS
 
-_OWN = "the model's own"
+_CLASS_HEAD = 'class_head.'
 Source = str | os.PathLike | Mapping[str, Any]
-
-
-@dataclass
-class _Translated:
-    """A checkpoint under the model's names."""
-    naming: str
-    state: State
-    left: list[str]
 
 
 def load_weights(
@@ -66,14 +56,15 @@ def load_weights(
     base_state = None if base is None else read_state_dict(base)
     module = model.network if isinstance(model, MaskSegmentor) else model
     try:
-        translated = _translate(state, module, base_state)
+        translated = translate(state, module, base_state)
     except WeightsError as error:
         raise WeightsError(f'{label}: {error}') from error
     model_state = module.state_dict()
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
     if not load_class_head:
-        translated.left += [name for name in translated.state if _is_class_head(name)]
-        translated.state = {name: tensor for name, tensor in translated.state.items() if not _is_class_head(name)}
+        names = [name for name in translated.state if name.startswith(_CLASS_HEAD)]
+        translated.state = {name: tensor for name, tensor in translated.state.items() if name not in names}
+        translated.left += names
     result = fit(translated.state, model_state, sizes)
     _refuse(label, translated, model_state, sizes, result, strict, load_class_head)
     module.load_state_dict(result.tensors, strict=False)
@@ -86,86 +77,33 @@ def load_weights(
         missing=tuple(result.missing))
 
 
-def _translate(state: State, module: nn.Module, base: State | None) -> _Translated:
-    """Names of the model from whatever names the checkpoint has."""
-    if not isinstance(module, PlainViT | EoMT):
-        _refuse_base(base)
-        return _Translated(_OWN, state, [])
-    trunk = _backbone(module).trunk
-    if eomt := read_eomt(state):
-        if eomt.is_delta:
-            eomt = replace(eomt, state=add_base(eomt.state, _read_base(base, trunk)))
-        else:
-            _refuse_base(base)
-        return _network(eomt) if isinstance(module, EoMT) else _backbone_alone(eomt)
-    _refuse_base(base)
-    if found := read_trunk(state, trunk):
-        naming, tensors, left = found
-        prefix = _prefix(module)
-        return _Translated(naming, {prefix + name: tensor for name, tensor in tensors.items()}, left)
-    raise WeightsError(f'its names are of no model known here ({", ".join(list(state)[:3])} ...); rename them to those '
-                       f'of timm, or to the model\'s own, such as {next(iter(module.state_dict()))}')
-
-
-def _network(eomt: EoMTWeights) -> _Translated:
-    return _Translated(eomt.label, eomt.state, eomt.left)
-
-
-def _backbone_alone(eomt: EoMTWeights) -> _Translated:
-    trunk, heads = split_prefix(eomt.state, TRUNK)
-    return _Translated(eomt.label, {'trunk.' + name: tensor for name, tensor in trunk.items()}, eomt.left + heads)
-
-
-def _read_base(base: State | None, trunk: nn.Module) -> State:
-    if base is None:
-        raise WeightsError('the backbone of this checkpoint holds differences to DINOv3, whose licence forbids to '
-                           'include it; get the DINOv3 weights of this size (huggingface.co/facebook) and pass them as '
-                           'base= (--base)')
-    found = read_trunk(base, trunk)
-    if found is None:
-        raise WeightsError('the base weights have names of no backbone known here; give DINOv3 as released by Meta, '
-                           'transformers or timm')
-    return found[1]
-
-
-def _refuse_base(base: State | None) -> None:
-    if base is not None:
-        raise WeightsError('this checkpoint is complete and refers to no base weights; leave out base=')
-
-
-def _backbone(module: nn.Module) -> nn.Module | None:
-    return module if isinstance(module, PlainViT) else getattr(module, 'backbone', None)
-
-
-def _prefix(module: nn.Module) -> str:
-    return 'trunk.' if isinstance(module, PlainViT) else TRUNK
-
-
 def _trunk_sizes(module: nn.Module, patch_resize: PatchResize, naming: str) -> TrunkSizes | None:
-    backbone = _backbone(module)
-    if not isinstance(backbone, PlainViT):
+    """Sizes of the plain ViT that the module is or holds."""
+    found = next(((name, part) for name, part in module.named_modules() if isinstance(part, PlainViT)), None)
+    if found is None:
         return None
+    name, backbone = found
     trunk = backbone.trunk
     return TrunkSizes(
-        _prefix(module),
+        f'{name}.trunk.' if name else 'trunk.',
         grid=tuple(trunk.patch_embed.grid_size),
         num_prefix_positions=0 if getattr(trunk, 'no_embed_class', False) else backbone.num_prefix_tokens,
         pos_embed_options=backbone.driver.pos_embed_options,
         patch_resize=patch_resize,
-        square_source=naming not in (OURS, _OWN))
+        square_source=naming not in (OURS, OWN))
 
 
 def _refuse(
     label: str,
-    translated: _Translated,
+    translated: Translated,
     model_state: State,
     sizes: TrunkSizes | None,
     result: Fit,
     strict: bool,
     load_class_head: bool,
 ) -> None:
-    if not load_class_head:
-        result = replace(result, missing=[name for name in result.missing if not _is_class_head(name)])
+    unfilled = translated.unfilled if load_class_head else (*translated.unfilled, _CLASS_HEAD)
+    result = replace(result, missing=[name for name in result.missing if not name.startswith(unfilled)])
     lines = describe(result, strict)
     if not result.tensors:
         lines = lines or ['it has none of the tensors of the model']
@@ -173,7 +111,3 @@ def _refuse(
         hint = explain(translated.state, model_state, sizes.prefix if sizes else '', result)
         raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: '
                                         f'{hint or "the tensors below differ"}', *lines]))
-
-
-def _is_class_head(name: str) -> bool:
-    return name.startswith('class_head.')

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any
 
 import timm
-import torch.nn.functional as F
 from timm.layers import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .contract import Backbone, pad_to_multiple
 from .trunks import Tokens, drive
 
 
-class PlainViT(nn.Module):
+class PlainViT(Backbone):
     """A plain vision transformer, driven block by block: ``embed -> run(blocks i to j) -> norm``.
 
     The trunk is a timm model under timm's parameter names, by name (``PlainViT('vit_small_patch14_reg4_dinov2')``)
@@ -27,7 +27,7 @@ class PlainViT(nn.Module):
         name: A timm model of the VisionTransformer, Eva or VisionTransformerSAM family; None to build a
             VisionTransformer from ``trunk_kwargs``.
         out_indices: Blocks whose outputs ``forward`` returns; negative ones count from the end.
-        norm_out: Whether the final norm is applied to the returned features.
+        norm_out: Whether the final norm is applied to the returned features; False builds the trunk without it.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
         stem: A convolutional stem in place of the patch embedding, as arguments of ``timm.create_model``
             (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``); its last map is cut into patches.
@@ -62,13 +62,14 @@ class PlainViT(nn.Module):
         self.depth = len(self.trunk.blocks)
         self.stride: int = self.trunk.patch_embed.feat_ratio()
         self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
-        self.norm_out = norm_out
+        if not norm_out:
+            self.trunk.norm = nn.Identity()
         self.grad_checkpointing = grad_checkpointing
         self.out_indices = tuple(self._block_index(index) for index in out_indices)
         self.out_channels = (self.embed_dim, ) * len(self.out_indices)
         self.strides = (self.stride, ) * len(self.out_indices)
         self.frozen_stages = frozen_stages
-        self._freeze()
+        self.freeze()
 
     @property
     def stem_channels(self) -> tuple[int, ...]:
@@ -94,7 +95,7 @@ class PlainViT(nn.Module):
         for index in sorted(set(self.out_indices)):
             tokens = self.run(tokens, start, index + 1)
             start = index + 1
-            maps[index] = (self.norm(tokens) if self.norm_out else tokens).feature_map()
+            maps[index] = self.norm(tokens).feature_map()
         return tuple(maps[index] for index in self.out_indices)
 
     def embed(self, images: Tensor) -> Tokens:
@@ -117,29 +118,13 @@ class PlainViT(nn.Module):
         return tokens if norm is None else replace(tokens, x=norm(tokens.x))
 
     def layer_index(self, name: str) -> int:
-        """Depth of a parameter for layer-wise learning rates: 0 embedding, 1 ... depth blocks, depth + 1 norm.
-
-        Args:
-            name: Parameter name relative to this module.
-        """
         parts = name.removeprefix('trunk.').split('.')
         if parts[0] == 'blocks':
             return int(parts[1]) + 1
         return self.depth + 1 if parts[0] == 'norm' else 0
 
-    def train(self, mode: bool = True) -> PlainViT:
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        """Frozen parts neither learn nor change in train mode (dropout, running statistics)."""
-        for name, module in self.trunk.named_modules():
-            if name not in ('', 'blocks') and self.layer_index(name) <= self.frozen_stages:
-                module.eval()
-        for name, parameter in self.trunk.named_parameters():
-            if self.layer_index(name) <= self.frozen_stages:
-                parameter.requires_grad_(False)
+    def stage_index(self, name: str) -> int | None:
+        return None if name in ('trunk', 'trunk.blocks') else self.layer_index(name)
 
     def _block_index(self, index: int) -> int:
         if not -self.depth <= index < self.depth:
@@ -189,9 +174,3 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
         raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
                       '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
                       'of huggingface_hub where there is a network') from error
-
-
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples."""
-    bottom, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
-    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images

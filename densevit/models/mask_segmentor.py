@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..backbones.plain_vit import pad_to_multiple
+from ..backbones import pad_to_multiple
 from ..heads.segmentation import MaskClassificationLoss, MaskPrediction, MaskTarget, semantic_scores
 from ..layers import average_windows
 from ..registry import MODELS

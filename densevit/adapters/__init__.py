@@ -1,0 +1,1 @@
+"""Adapters: a plain ViT becomes a feature pyramid. PyTorch and timm only."""

@@ -1,0 +1,70 @@
+"""What every backbone keeps to, whatever is inside."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Backbone(nn.Module):
+    """(B, 3, H, W) images of any size to a tuple of (B, C_i, ceil(H / s_i), ceil(W / s_i)) feature maps.
+
+    What has to be padded is padded inside, at the right and bottom, and cropped again.
+
+    Attributes:
+        out_channels: C_i, one for each map, finest first.
+        strides: s_i in pixels.
+        depth: Layers that :meth:`layer_index` counts.
+        frozen_stages: -1 trains all, 0 freezes the embedding (or stem), k freezes k blocks (of a plain ViT) or stages
+            (of a hierarchical one) as well.
+        norm_eval: Whether batch norms keep their running statistics in train mode.
+    """
+    out_channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    depth: int
+    frozen_stages: int = -1
+    norm_eval: bool = False
+
+    def layer_index(self, name: str) -> int:
+        """Depth of a parameter for layer-wise learning rates: 0 embedding, 1 ... depth layers, depth + 1 the rest.
+
+        Args:
+            name: Parameter name relative to this module.
+        """
+        raise NotImplementedError
+
+    def stage_index(self, name: str) -> int | None:
+        """What ``frozen_stages`` counts: 0 embedding, 1 ... the stage of a parameter or module; None if in none."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Backbone:
+        super().train(mode)
+        self.freeze()
+        return self
+
+    def freeze(self) -> None:
+        """Frozen parts neither learn nor change in train mode (dropout, running statistics)."""
+        for name, module in self.named_modules():
+            if self._is_frozen(name) or (self.norm_eval and isinstance(module, _BatchNorm)):
+                module.eval()
+        for name, parameter in self.named_parameters():
+            if self._is_frozen(name):
+                parameter.requires_grad_(False)
+
+    def _is_frozen(self, name: str) -> bool:
+        stage = self.stage_index(name) if name and self.frozen_stages >= 0 else None
+        return stage is not None and stage <= self.frozen_stages
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples."""
+    bottom, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
+    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+
+
+def crop_to_strides(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Feature maps of a padded image cut to what an image of ``size`` (H, W) fills: ceil(H / s), ceil(W / s)."""
+    return tuple(x[..., :-(-size[0] // stride), :-(-size[1] // stride)]
+                 for x, stride in zip(maps, strides, strict=True))

@@ -1,8 +1,9 @@
 """What densevit does so that OpenMMLab runs from wheels alone, on a current PyTorch.
 
 `mmcv.ops` needs a compiled extension, `mmcv._ext`, which no wheel on PyPI contains. `install_mmcv_ops` puts a module
-of PyTorch and torchvision functions in its place, only where it is missing. mmengine's checkpoints hold more than
-tensors; `allow_mmengine_checkpoints` lets `torch.load(weights_only=True)` read them.
+of PyTorch and torchvision functions in its place, only where it is missing; mmcv's own PyTorch version of deformable
+attention is then replaced as well. mmengine's checkpoints hold more than tensors; `allow_mmengine_checkpoints` lets
+`torch.load(weights_only=True)` read them.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Callable
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 _EXT = 'mmcv._ext'
+_ATTENTION = 'mmcv.ops.multi_scale_deform_attn'
 
 
 class MissingOpError(NotImplementedError):
@@ -62,6 +64,27 @@ class MMCVExtStandIn(ModuleType):
         return operator
 
 
+class _AttentionFinder(MetaPathFinder):
+    """Finds the module in which mmcv keeps a PyTorch version of an operator, for tensors on the CPU."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name == _ATTENTION else None
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _AttentionLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _AttentionLoader(SourceFileLoader):
+    """Loads that module with densevit's version in place of mmcv's, which stays for comparisons as `replaced`."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        from densevit.layers.mmcv_ops.deformable_attention import multi_scale_deformable_attn_pytorch
+
+        module.replaced = module.multi_scale_deformable_attn_pytorch
+        module.multi_scale_deformable_attn_pytorch = multi_scale_deformable_attn_pytorch
+
+
 def _not_compiled() -> str:
     return 'n/a (PyTorch operators of densevit)'
 
@@ -92,6 +115,7 @@ def install_mmcv_ops() -> bool:
     if not locations or _compiled_ext_works(locations):
         return False
     sys.modules[_EXT] = MMCVExtStandIn()
+    sys.meta_path.insert(0, _AttentionFinder())
     _warn_of_early_imports()
     return True
 

@@ -64,6 +64,37 @@ print(_ext.nms(), install_mmcv_ops(), hasattr(_ext, 'softnms'))
     assert run_python(code, folder).split() == ['False', 'compiled', 'False', 'False']
 
 
+ATTENTION = 'def multi_scale_deformable_attn_pytorch(): return "of mmcv"\n'
+
+
+def fake_attention(folder: Path, ext: str | None) -> Path:
+    """The fake mmcv with a module of deformable attention."""
+    package = fake_mmcv(folder, ext) / 'mmcv' / 'ops'
+    package.mkdir()
+    (package / '__init__.py').write_text('from .multi_scale_deform_attn import multi_scale_deformable_attn_pytorch')
+    (package / 'multi_scale_deform_attn.py').write_text(ATTENTION)
+    return folder
+
+
+def test_mmcvs_attention_on_a_cpu_is_replaced_before_anything_takes_its_name(tmp_path):
+    code = """
+import densevit, inspect
+from mmcv.ops import multi_scale_deform_attn, multi_scale_deformable_attn_pytorch as function
+print(function.__module__, multi_scale_deform_attn.replaced(), len(inspect.getsource(multi_scale_deform_attn)))
+"""
+    expected = ['densevit.layers.mmcv_ops.deformable_attention', 'of', 'mmcv', str(len(ATTENTION))]
+    assert run_python(code, fake_attention(tmp_path, None)).split() == expected
+
+
+def test_mmcvs_attention_stays_beside_a_compiled_extension(tmp_path):
+    code = """
+import densevit
+from mmcv.ops import multi_scale_deform_attn
+print(multi_scale_deform_attn.multi_scale_deformable_attn_pytorch(), hasattr(multi_scale_deform_attn, 'replaced'))
+"""
+    assert run_python(code, fake_attention(tmp_path, '')).split() == ['of', 'mmcv', 'False']
+
+
 def test_an_extension_that_does_not_load_is_replaced_with_a_warning(tmp_path):
     folder = fake_mmcv(tmp_path, 'raise ImportError("undefined symbol: _ZN2at")')
     code = """

@@ -46,3 +46,59 @@ def resize_pos_embed(
         maps = F.interpolate(maps, size=tuple(new_grid), mode='bicubic', antialias=antialias)
     grid = maps.permute(0, 2, 3, 1).flatten(1, 2).to(pos_embed.dtype)  # (1, h' * w', D)
     return torch.cat((prefix, grid), dim=1)
+
+
+def tile_pos_embed(window_embed: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Repeat the position embedding of one window over a grid, so that every window sees the same positions.
+
+    Section 4 of Window Attention is Bugged (arXiv 2311.05613): an embedding that is stretched over the image gives
+    each window positions that the window never had in pre-training.
+
+    Args:
+        window_embed: (1, C, wh, ww).
+        grid: (h, w) in tokens; the last windows may be cut.
+
+    Returns:
+        (1, C, h, w).
+    """
+    (h, w), (wh, ww) = grid, window_embed.shape[-2:]
+    return window_embed.repeat(1, 1, -(-h // wh), -(-w // ww))[..., :h, :w]
+
+
+def absolute_window_pos_embed(
+    window_embed: Tensor,
+    global_embed: Tensor | None,
+    grid: tuple[int, int],
+    antialias: bool = True,
+) -> Tensor:
+    """The sum of a tiled window embedding and a stretched global one (absolute win, arXiv 2311.05613, section 4).
+
+    Args:
+        window_embed: (1, C, wh, ww), repeated over the grid.
+        global_embed: (1, C, gh, gw), resized to the grid with bicubic interpolation; None for the tiled part alone.
+        grid: (h, w) in tokens.
+        antialias: Of the resizing: timm's Hiera uses True, SAM 2 False.
+
+    Returns:
+        (1, C, h, w).
+    """
+    tiled = tile_pos_embed(window_embed, grid)
+    if global_embed is None:
+        return tiled
+    return tiled + F.interpolate(global_embed, size=tuple(grid), mode='bicubic', antialias=antialias)
+
+
+def window_pos_embed(pos_embed: Tensor, window: tuple[int, int], antialias: bool = True) -> Tensor:
+    """The position embedding of a window from that of a pre-training image: resized once, however large the image.
+
+    Args:
+        pos_embed: (1, C, h, w), the positions of a pre-training image.
+        window: (wh, ww) in tokens; equal to (h, w), the embedding is returned as it is.
+
+    Returns:
+        (1, C, wh, ww).
+    """
+    if tuple(pos_embed.shape[-2:]) == tuple(window):
+        return pos_embed
+    resized = F.interpolate(pos_embed.float(), size=tuple(window), mode='bicubic', antialias=antialias)
+    return resized.to(pos_embed.dtype)

@@ -1,10 +1,17 @@
 """Position embeddings and patch kernels at other sizes."""
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed
 
-from densevit.layers import resize_patch_embed, resize_pos_embed
+from densevit.layers import (
+    absolute_window_pos_embed,
+    resize_patch_embed,
+    resize_pos_embed,
+    tile_pos_embed,
+    window_pos_embed,
+)
 
 
 def test_matches_timm_with_prefix_tokens():
@@ -52,3 +59,38 @@ def test_pinv_keeps_the_token_of_a_resized_patch_and_bilinear_scales_it():
     assert error('bilinear') > .1
     with pytest.raises(ValueError, match='unknown method'):
         resize_patch_embed(kernel, (16, 16), 'nearest')
+
+
+def test_tiled_positions_repeat_and_are_cut():
+    window = torch.randn(1, 8, 3, 4)
+    tiled = tile_pos_embed(window, (7, 6))
+    assert tiled.shape == (1, 8, 7, 6)
+    for row in range(7):
+        for column in range(6):
+            assert torch.equal(tiled[..., row, column], window[..., row % 3, column % 4])
+    assert torch.equal(tile_pos_embed(window, (2, 3)), window[..., :2, :3])
+
+
+def test_absolute_window_equals_timms_hiera():
+    """At a grid of whole windows, which is all that timm takes."""
+    hiera = timm.create_model('hiera_small_abswin_256', img_size=128, num_classes=0)
+    for parameter in (hiera.pos_embed, hiera.pos_embed_win):
+        torch.nn.init.normal_(parameter)
+    grid = (128 // 4, 128 // 4)
+    expected = hiera._pos_embed(torch.zeros(1, grid[0] * grid[1], hiera.pos_embed.shape[1]))
+    embed = absolute_window_pos_embed(hiera.pos_embed_win, hiera.pos_embed, grid)
+    torch.testing.assert_close(embed.flatten(2).transpose(1, 2), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_both_parts_of_absolute_window_get_gradients():
+    window, stretched = torch.randn(1, 4, 2, 2, requires_grad=True), torch.zeros(1, 4, 3, 3, requires_grad=True)
+    absolute_window_pos_embed(window, stretched, (5, 7), antialias=False).square().sum().backward()
+    assert window.grad.any() and stretched.grad.any()
+
+
+def test_positions_of_a_window_are_those_of_an_image_of_its_size():
+    embed = torch.randn(1, 8, 14, 14)
+    assert window_pos_embed(embed, (14, 14)) is embed
+    expected = resize_pos_embed(embed.flatten(2).transpose(1, 2), (8, 8), antialias=False)
+    actual = window_pos_embed(embed, (8, 8), antialias=False)
+    torch.testing.assert_close(actual.flatten(2).transpose(1, 2), expected)

@@ -1,38 +1,25 @@
-"""Multi-scale deformable attention behind `mmcv.ops`: Deformable DETR (arXiv:2010.04159), eq. 3.
-
-One level is sampled at a time, forward and backward: the output is a sum over levels, so the backward of one level
-needs no other, and the memory peak is that of a single level.
-"""
+"""Multi-scale deformable attention behind `mmcv.ops`: that of `densevit.layers`, with mmcv's arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.layers.deformable_attention import multi_scale_deformable_attention
 
 
-def _attend_level(value: Tensor, size: tuple[int, int], locations: Tensor, weights: Tensor) -> Tensor:
-    """Weighted samples of one level, positions outside which count as 0.
-
-    Shapes: value (B, H*W, M, D), locations (B, Q, M, P, 2) as (x, y) in [0, 1], weights (B, Q, M, P).
-    Returns (B, Q, M * D).
-    """
-    maps = value.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, size)  # (B*M, D, H, W)
-    grid = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B*M, Q, P, 2)
-    samples = F.grid_sample(maps, grid, mode='bilinear', padding_mode='zeros', align_corners=False)  # (B*M, D, Q, P)
-    out = (samples * weights.transpose(1, 2).flatten(0, 1).unsqueeze(1)).sum(-1)  # (B*M, D, Q)
-    return out.unflatten(0, (len(value), -1)).flatten(1, 2).transpose(1, 2)
-
-
-def _levels(spatial_shapes: Tensor, level_start_index: Tensor) -> Iterator[tuple[int, slice, tuple[int, int]]]:
-    """Index, extent among the tokens and (height, width) of each level."""
-    shapes, starts = spatial_shapes.tolist(), level_start_index.tolist()
-    for level, ((height, width), start) in enumerate(zip(shapes, starts, strict=True)):
-        yield level, slice(start, start + height * width), (height, width)
+def multi_scale_deformable_attn_pytorch(
+    value: Tensor,
+    value_spatial_shapes: Tensor | Sequence[tuple[int, int]],
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+) -> Tensor:
+    """What mmcv's module calls for tensors on the CPU; shapes as in `ms_deform_attn_forward`."""
+    return multi_scale_deformable_attention(
+        value, _pairs(value_spatial_shapes), sampling_locations, attention_weights
+    )
 
 
 def ms_deform_attn_forward(
@@ -49,11 +36,7 @@ def ms_deform_attn_forward(
     sampling_locations (B, Q, M, L, P, 2) as (x, y) in [0, 1], attention_weights (B, Q, M, L, P).
     Returns (B, Q, M * D).
     """
-    v, locations, weights = widen(value), widen(sampling_locations), widen(attention_weights)
-    out = v.new_zeros(len(v), locations.shape[1], v.shape[2] * v.shape[3])
-    for level, tokens, size in _levels(spatial_shapes, level_start_index):
-        out += _attend_level(v[:, tokens], size, locations[:, :, :, level], weights[:, :, :, level])
-    return out.to(value.dtype)
+    return multi_scale_deformable_attention(value, _pairs(spatial_shapes), sampling_locations, attention_weights)
 
 
 def ms_deform_attn_backward(
@@ -68,13 +51,24 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Add the gradients to the three buffers, each of the shape of its input in `ms_deform_attn_forward`."""
-    for level, tokens, size in _levels(spatial_shapes, level_start_index):
-        parts = value[:, tokens], sampling_locations[:, :, :, level], attention_weights[:, :, :, level]
-        leaves = [widen(part).detach().requires_grad_() for part in parts]
+    """Add the gradients to the three buffers, each of the shape of its input in `ms_deform_attn_forward`.
+
+    The output is a sum over levels, so one level is differentiated at a time: the memory peak is that of a level.
+    """
+    start = 0
+    for level, (height, width) in enumerate(_pairs(spatial_shapes)):
+        tokens, one = slice(start, start + height * width), slice(level, level + 1)
+        start = tokens.stop
+        parts = value[:, tokens], sampling_locations[:, :, :, one], attention_weights[:, :, :, one]
+        leaves = [part.detach().requires_grad_() for part in parts]
         with torch.enable_grad():
-            out = _attend_level(leaves[0], size, *leaves[1:])
-        grads = torch.autograd.grad(out, leaves, widen(grad_output).reshape(out.shape))
-        grad_value[:, tokens] += grads[0].to(grad_value.dtype)
-        grad_sampling_loc[:, :, :, level] += grads[1].to(grad_sampling_loc.dtype)
-        grad_attn_weight[:, :, :, level] += grads[2].to(grad_attn_weight.dtype)
+            out = multi_scale_deformable_attention(leaves[0], [(height, width)], *leaves[1:])
+        grads = torch.autograd.grad(out, leaves, grad_output.reshape(out.shape))
+        grad_value[:, tokens] += grads[0]
+        grad_sampling_loc[:, :, :, one] += grads[1]
+        grad_attn_weight[:, :, :, one] += grads[2]
+
+
+def _pairs(spatial_shapes: Tensor | Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    shapes = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else spatial_shapes
+    return [(int(height), int(width)) for height, width in shapes]

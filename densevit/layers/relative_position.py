@@ -1,0 +1,78 @@
+"""Relative positions in attention, at any grid."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: tuple[int, int]) -> Tensor:
+    """What relative positions add to attention, one axis at a time (MViTv2, arXiv 2112.01526, eq. 4), as in ViTDet.
+
+    Args:
+        q: (B, heads, h * w, D) queries, not scaled.
+        table_h, table_w: (2 * size - 1, D) for a native ``size``; resized linearly to another grid.
+        grid: (h, w), of queries and keys.
+
+    Returns:
+        (B, heads, h * w, h * w), to be added to the scaled products of queries and keys.
+    """
+    h, w = grid
+    q = q.unflatten(2, grid)
+    along_h = torch.einsum('bnhwc,hkc->bnhwk', q, _between(table_h, h).to(q.dtype))
+    along_w = torch.einsum('bnhwc,wkc->bnhwk', q, _between(table_w, w).to(q.dtype))
+    bias = along_h.unsqueeze(5) + along_w.unsqueeze(4)  # (B, heads, h, w, h, w)
+    return bias.flatten(4, 5).flatten(2, 3)
+
+
+def relative_position_bias(
+    table: Tensor,
+    native_grid: tuple[int, int],
+    grid: tuple[int, int],
+    class_token: bool = True,
+    num_queries: int = 0,
+    antialias: bool = True,
+) -> Tensor:
+    """BEiT's bias for each pair of tokens (arXiv 2106.08254; T5, arXiv 1910.10683, section 2.1) at any grid.
+
+    Another grid than the native one resizes the table of distances with bicubic interpolation.
+
+    Args:
+        table: ((2 * gh - 1) * (2 * gw - 1) + 3, heads): all distances of the native grid, then class to patch, patch
+            to class, class to class.
+        native_grid: (gh, gw).
+        grid: (h, w).
+        class_token: Whether a class token stands before the patches.
+        num_queries: Tokens ahead of it that have no position: their bias is 0.
+
+    Returns:
+        (1, heads, N, N) with N = num_queries + class_token + h * w.
+    """
+    (gh, gw), (h, w) = native_grid, grid
+    distances = table[:-3].t().unflatten(1, (2 * gh - 1, 2 * gw - 1))  # (heads, 2 gh - 1, 2 gw - 1)
+    if (gh, gw) != (h, w):
+        resized = F.interpolate(distances[None].float(), size=(2 * h - 1, 2 * w - 1), mode='bicubic',
+                                antialias=antialias)
+        distances = resized[0].to(table.dtype)
+    rows, columns = _distances(h, table.device), _distances(w, table.device)
+    bias = distances[:, rows[:, None, :, None], columns[None, :, None, :]].flatten(3, 4).flatten(1, 2)
+    if class_token:
+        from_class, to_class, itself = table[-3:].unbind(0)  # (heads)
+        left = to_class[:, None, None].expand(-1, bias.shape[1], 1)
+        top = torch.cat((itself[:, None, None], from_class[:, None, None].expand(-1, 1, bias.shape[2])), dim=2)
+        bias = torch.cat((top, torch.cat((left, bias), dim=2)), dim=1)
+    if num_queries:
+        bias = F.pad(bias, (num_queries, 0, num_queries, 0))
+    return bias.unsqueeze(0)
+
+
+def _between(table: Tensor, size: int) -> Tensor:
+    """(size, size, D): entries for each pair of places along an axis."""
+    resized = F.interpolate(table.t().unsqueeze(0), size=2 * size - 1, mode='linear')[0].t()
+    return resized[_distances(size, table.device)]
+
+
+def _distances(size: int, device: torch.device) -> Tensor:
+    """(size, size): how far each key is from each query, counted from 0."""
+    places = torch.arange(size, device=device)
+    return places.unsqueeze(1) - places + size - 1

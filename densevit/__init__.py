@@ -8,13 +8,15 @@ from .compat import install_mmcv_ops
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .backbones import PlainViT
+    from .adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
+    from .backbones import Hiera, HieraDet, PlainViT, TimmPyramid
     from .heads.segmentation import EoMT
     from .inference import Predictor, SegmentationResult, load
     from .weights import load_weights, model_card
 
 __all__ = [
-    'EoMT', 'PlainViT', 'Predictor', 'SegmentationResult', '__version__', 'load', 'load_weights', 'model_card'
+    'EoMT', 'Hiera', 'HieraDet', 'PlainViT', 'Predictor', 'SegmentationResult', 'SimpleFeaturePyramid', 'TimmPyramid',
+    'ViTAdapter', 'ViTCoMer', '__version__', 'load', 'load_weights', 'model_card'
 ]
 
 install_mmcv_ops()  # before anything imports mmcv.ops
@@ -22,9 +24,15 @@ import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
 
 _HOMES = dict(
     EoMT='heads.segmentation',
+    Hiera='backbones',
+    HieraDet='backbones',
     PlainViT='backbones',
     Predictor='inference',
     SegmentationResult='inference',
+    SimpleFeaturePyramid='adapters',
+    TimmPyramid='backbones',
+    ViTAdapter='adapters',
+    ViTCoMer='adapters',
     load='inference',
     load_weights='weights',
     model_card='weights')

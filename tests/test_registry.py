@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+from mmengine.config import utils as config_utils
 from mmengine.registry import Registry
 
 import densevit.registry
@@ -93,3 +95,20 @@ def test_registry__no_name_is_in_the_root(name):
     registry = REGISTRIES[name]
     registry.import_from_location()
     assert not set(registry.module_dict) & set(registry.parent.module_dict)
+
+
+@pytest.mark.parametrize(('base', 'kind'), [
+    ('mmseg::_base_/models/upernet_r50.py', 'EncoderDecoder'),
+    ('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'MaskRCNN'),
+])
+def test_base_of_an_installed_package__is_read_and_its_metafiles_are_not(base, kind, tmp_path, monkeypatch):
+    """By whatever name pip knows the package; the hundred metafiles take longer than all the rest."""
+    (tmp_path / 'config.py').write_text(f"_base_ = '{base}'\n")
+    monkeypatch.setattr(config_utils, '_get_cfg_metainfo', lambda *args: pytest.fail('metafiles were read'))
+    assert Config.fromfile(tmp_path / 'config.py').model.type == kind
+
+
+def test_base_that_is_not_there__is_said_by_its_path(tmp_path):
+    (tmp_path / 'config.py').write_text("_base_ = 'mmseg::upernet/no_such_config.py'\n")
+    with pytest.raises(FileNotFoundError, match='no_such_config'):
+        Config.fromfile(tmp_path / 'config.py')

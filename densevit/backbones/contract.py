@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -60,8 +61,13 @@ class Backbone(nn.Module):
 
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Zero-pad (B, C, H, W) at the right and bottom to whole multiples."""
-    bottom, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
-    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+    height, width = images.shape[-2:]
+    # As products, so that a compiler with symbolic sizes can divide them again; and always padded while it traces, so
+    # that one graph serves all sizes.
+    rows, columns = (height + multiple - 1) // multiple, (width + multiple - 1) // multiple
+    if not torch.compiler.is_compiling() and (rows * multiple, columns * multiple) == (height, width):
+        return images
+    return F.pad(images, (0, columns * multiple - width, 0, rows * multiple - height))
 
 
 def crop_to_strides(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, ...]:

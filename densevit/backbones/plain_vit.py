@@ -3,17 +3,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-import timm
 from timm.layers import HybridEmbed
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .contract import Backbone, pad_to_multiple
-from .trunks import Tokens, drive
+from .trunks import (
+    PadMode,
+    PosEmbed,
+    PositionPolicy,
+    Tokens,
+    WindowRequest,
+    as_grid,
+    block_indices,
+    build_trunk,
+    drive,
+    drop_prefix,
+    prepare_window_positions,
+    store_positions,
+    window_policy,
+)
 
 
 class PlainViT(Backbone):
@@ -24,10 +35,29 @@ class PlainViT(Backbone):
     taken: they are zero-padded at the right and bottom to a whole number of patches.
 
     Args:
-        name: A timm model of the VisionTransformer, Eva or VisionTransformerSAM family; None to build a
-            VisionTransformer from ``trunk_kwargs``.
+        name: A timm model of the VisionTransformer, Eva, Beit or VisionTransformerSAM family; None to build one of
+            ``family`` from ``trunk_kwargs``.
+        family: Without a name, ``'vit'`` for a VisionTransformer or ``'sam'`` for a VisionTransformerSAM, the trunk of
+            ViTDet (with its decomposed relative positions).
         out_indices: Blocks whose outputs ``forward`` returns; negative ones count from the end.
         norm_out: Whether the final norm is applied to the returned features; False builds the trunk without it.
+        keep_prefix: False removes class and register tokens once the weights are there, as ViTDet, ViT-Adapter and
+            ViT-CoMer do.
+        window_size: Side in tokens of the windows within which blocks attend, padded at the right and bottom
+            (ViTDet, arXiv 2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
+            0 for none in a SAM trunk either. Class and register tokens are copied to each window and averaged after.
+        global_blocks: Blocks that attend globally although there are windows; negative ones count from the end. With a
+            SAM trunk by name, () keeps its own.
+        window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv 2103.14030).
+        pad_mode: ``'masked'``: nobody attends to what pads a window. ``'official'``: as in the family's official code;
+            a VisionTransformer's pads have queries, keys and values of 0 (ViT-Adapter, ViT-CoMer), those of a SAM trunk
+            are zeros before the projection to them (SAM, detectron2's ViTDet). By default official in a SAM trunk,
+            whose weights were trained so, and masked elsewhere and where windows are shifted.
+        pos_embed: How learned positions are brought to the grid of an image: ``'interpolate'`` stretches them,
+            ``'tile'`` repeats those of one window, ``'absolute_window'`` adds stretched global ones to these
+            (arXiv 2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
+        pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
+        global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
         stem: A convolutional stem in place of the patch embedding, as arguments of ``timm.create_model``
             (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``); its last map is cut into patches.
@@ -39,14 +69,26 @@ class PlainViT(Backbone):
     Attributes:
         out_channels: Channels of each returned map.
         strides: Stride of each returned map in pixels.
+
+    Raises:
+        ValueError: Options that do not go together, or that the family does not have.
     """
 
     def __init__(
         self,
         name: str | None = None,
         *,
+        family: Literal['vit', 'sam'] = 'vit',
         out_indices: Sequence[int] = (-1, ),
         norm_out: bool = True,
+        keep_prefix: bool = True,
+        window_size: int | None = None,
+        global_blocks: Sequence[int] = (),
+        window_shift: bool = False,
+        pad_mode: PadMode | None = None,
+        pos_embed: PosEmbed = 'interpolate',
+        pos_embed_grid: int | tuple[int, int] | None = None,
+        global_pos_grid: int | tuple[int, int] | None = None,
         pos_embed_antialias: bool = True,
         pos_embed_offset: float = 0.,
         stem: dict[str, Any] | None = None,
@@ -56,16 +98,24 @@ class PlainViT(Backbone):
         **trunk_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.trunk = build_trunk(name, stem, pretrained, trunk_kwargs)
-        self.driver = drive(self.trunk, pos_embed_antialias, pos_embed_offset)
+        request = WindowRequest(window_size, tuple(global_blocks), window_shift, pad_mode)
+        positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
+        self.trunk = build_trunk(name, family, stem, pretrained, request, as_grid(pos_embed_grid), trunk_kwargs)
         self.embed_dim: int = self.trunk.embed_dim
         self.depth = len(self.trunk.blocks)
         self.stride: int = self.trunk.patch_embed.feat_ratio()
+        if not keep_prefix:
+            drop_prefix(self.trunk)
         self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
+        if pos_embed_grid is not None:
+            store_positions(self.trunk, as_grid(pos_embed_grid), positions)
+        windows = window_policy(self.trunk, request)
+        prepare_window_positions(self.trunk, positions, windows.size, as_grid(global_pos_grid))
+        self.driver = drive(self.trunk, windows, positions)
         if not norm_out:
             self.trunk.norm = nn.Identity()
         self.grad_checkpointing = grad_checkpointing
-        self.out_indices = tuple(self._block_index(index) for index in out_indices)
+        self.out_indices = block_indices(out_indices, self.depth, 'out_indices')
         self.out_channels = (self.embed_dim, ) * len(self.out_indices)
         self.strides = (self.stride, ) * len(self.out_indices)
         self.frozen_stages = frozen_stages
@@ -125,52 +175,3 @@ class PlainViT(Backbone):
 
     def stage_index(self, name: str) -> int | None:
         return None if name in ('trunk', 'trunk.blocks') else self.layer_index(name)
-
-    def _block_index(self, index: int) -> int:
-        if not -self.depth <= index < self.depth:
-            raise ValueError(f'out_indices holds {index}, but the trunk has blocks 0 to {self.depth - 1}')
-        return index % self.depth
-
-
-def build_trunk(name: str | None, stem: dict[str, Any] | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
-    """A timm model without classifier or pooling whose patch embedding takes any image size.
-
-    Raises:
-        ValueError: timm has no such model.
-        TypeError: The model is no plain ViT.
-        OSError: Its weights cannot be downloaded.
-    """
-    if stem is not None:
-        stem = create(stem.get('model_name', ''), pretrained, features_only=True,
-                      **{key: value for key, value in stem.items() if key != 'model_name'})
-        kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
-        kwargs.setdefault('patch_size', 1)
-    if name is None:
-        return VisionTransformer(num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
-    if timm.is_model(name) and 'sam' in timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1]:
-        trunk = create(name, pretrained, num_classes=0, **kwargs)
-        trunk.patch_embed.strict_img_size = False
-        trunk.neck = nn.Identity()
-        return trunk
-    try:
-        return create(name, pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
-    except TypeError as error:
-        if 'dynamic_img_size' not in str(error):
-            raise
-        raise TypeError(f"timm's {name} is not a plain ViT of the VisionTransformer or Eva family: it has one fixed "
-                        'image size') from error
-
-
-def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
-    """``timm.create_model`` whose errors say what to do."""
-    if not timm.is_model(name):
-        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
-        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
-    try:
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except OSError as error:
-        if not pretrained:
-            raise
-        raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
-                      '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
-                      'of huggingface_hub where there is a network') from error

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from torch import nn
 
 from ..datasets.checks import check_classes, check_files, check_sample
 from ..registry import HOOKS
@@ -40,6 +41,21 @@ def image_names(data_batch: Any) -> list[str]:
     return [sample.img_path for sample in samples if 'img_path' in sample]
 
 
+def classes_of(model: nn.Module) -> tuple[int | None, str]:
+    """The number of classes of a model, or of the head of a stock model, and its key in the config."""
+    for path in ('decode_head', 'bbox_head', 'roi_head.bbox_head'):
+        head = model
+        for part in path.split('.'):
+            head = getattr(head, part, None)
+        if isinstance(head, nn.ModuleList):  # the stages of a cascade
+            head = head[0]
+        if type(head).__name__.endswith('RPNHead'):  # of any object at all, in mmdet's model of proposals alone
+            continue
+        if (num_classes := getattr(head, 'num_classes', None)) is not None:
+            return num_classes, f'model.{path}.num_classes'
+    return getattr(model, 'num_classes', None), 'model.num_classes'
+
+
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Looks, before a run, for missing files, missing samples and labels that the model does not have.
@@ -63,7 +79,7 @@ class DataCheckHook(Hook):
             if loader is None:
                 continue
             check_files(loader.dataset, name)
-            check_classes(loader.dataset, num_classes, name)
+            check_classes(loader.dataset, *classes_of(model), name)
             if name == 'train':
                 for index in range(min(self.samples, len(loader.dataset))):
                     check_sample(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))

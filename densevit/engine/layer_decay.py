@@ -1,8 +1,10 @@
 """Optimizer groups with layer-wise learning rates, read from the trunk itself."""
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
+from mmcv.cnn import is_norm
 from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
@@ -11,19 +13,28 @@ from torch import nn
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .sharding import WRAPPED, whole_shapes
 
+Rule = Literal['eomt', 'beit']
+_OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay')
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayConstructor(DefaultOptimWrapperConstructor):
     """Parameters of a backbone learn the slower the nearer they are to the image; all others at the full rate.
 
-    A backbone is any module with ``layer_index(name)`` and ``depth``. With decay d and L blocks, block i has
-    d ** (L - 1 - i) of the learning rate, the embedding as much as block 0, and the final norm all of it (EoMT's rule).
+    A backbone is any module with ``layer_index(name)`` and ``depth``; an adapter counts its ViT's layers, and what it
+    adds to them learns at the full rate.
 
     ``paramwise_cfg`` takes:
         layer_decay: d; 1 for none.
+        rule: With L layers, ``'eomt'`` (the default) gives layer i of 0 ... L - 1 the share d ** (L - 1 - i) of the
+            learning rate and the embedding as much as layer 0; ``'beit'`` gives d ** (L - i) and d ** (L + 1), as in
+            BEiT, ViTDet (arXiv:2203.16527), ViT-Adapter and ViT-CoMer. A final norm learns at the full rate in both.
         backbone_lr_mult: Factor for all backbone parameters.
-        full_lr_blocks: The last blocks, which are not decayed.
-        decay_all: Weight decay for norms, biases, positions and tokens too, as EoMT does; by default those have none.
+        full_lr_blocks: The last layers, which are not decayed.
+        as_embedding: Beginnings of names outside the backbone that learn as slowly as its embedding.
+        no_decay: What has no weight decay: ``'vectors'`` (all of one dimension: biases, norms, layer scales),
+            ``'norms'`` (norm layers), and otherwise part of a parameter's own name. The default is ``('vectors',
+            'pos_embed', 'token')``; () decays everything, as EoMT does.
     """
 
     def __call__(self, model: nn.Module) -> Any:
@@ -34,29 +45,28 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
     def groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """One group for each learning rate, weight decay and stage ('backbone' or 'head') that occur."""
-        options = dict(self.paramwise_cfg or {})
-        decay_all = options.pop('decay_all', False)
-        scale = dict(
-            layer_decay=options.pop('layer_decay', 1.), lr_mult=options.pop('backbone_lr_mult', 1.),
-            full_lr_blocks=options.pop('full_lr_blocks', 0))
-        if options:
-            raise ValueError(f'LayerDecayConstructor does not know paramwise_cfg {sorted(options)}; it takes '
-                             'layer_decay, backbone_lr_mult, full_lr_blocks and decay_all')
-        groups: dict[tuple, dict[str, Any]] = {}
+        options = _check(dict(self.paramwise_cfg or {}))
+        as_embedding = tuple(options.pop('as_embedding', ()))
+        no_decay = tuple(options.pop('no_decay', ('vectors', 'pos_embed', 'token')))
         shapes = whole_shapes(model)
         if is_model_wrapper(model):
             shapes = {name.removeprefix('module.'): shape for name, shape in shapes.items()}
             model = model.module
+        slowest = _share_of_embedding(model, options) if as_embedding else 1.
+        norms = {id(parameter) for module in model.modules() if is_norm(module) for parameter in module.parameters()}
+        groups: dict[tuple, dict[str, Any]] = {}
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
+            name = name.replace(WRAPPED, '')
             backbone, inner = owner(model, name)
-            lr = self.base_lr * (lr_scale(backbone, inner, **scale) if backbone is not None else 1.)
-            num_dims = len(shapes[name.replace(WRAPPED, '')])
-            decays = decay_all or (num_dims > 1 and not inner.endswith(('pos_embed', 'token')))
+            if backbone is not None:
+                lr = self.base_lr * lr_scale(backbone.layer_index(inner), backbone.depth, **options)
+            else:
+                lr = self.base_lr * (slowest if name.startswith(as_embedding) else 1.)
+            decays = not _is_spared(inner, len(shapes[name]), id(parameter) in norms, no_decay)
             stage = 'head' if backbone is None else 'backbone'
-            key = (stage, lr, decays)
-            group = groups.setdefault(key, dict(params=[], lr=lr, stage=stage))
+            group = groups.setdefault((stage, lr, decays), dict(params=[], lr=lr, stage=stage))
             if self.base_wd is not None:
                 group['weight_decay'] = self.base_wd if decays else 0.
             group['params'].append(parameter)
@@ -65,7 +75,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
 def owner(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
     """The backbone that a parameter belongs to, if any, and its name in there."""
-    module, parts = model, name.replace(WRAPPED, '').split('.')
+    module, parts = model, name.split('.')
     for index, part in enumerate(parts):
         if hasattr(module, 'layer_index'):
             return module, '.'.join(parts[index:])
@@ -73,12 +83,35 @@ def owner(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
     return None, name
 
 
-def lr_scale(backbone: nn.Module, name: str, layer_decay: float, lr_mult: float, full_lr_blocks: int) -> float:
-    """Share of the learning rate for a backbone parameter."""
-    layer = backbone.layer_index(name)
-    if layer > backbone.depth:
-        return lr_mult
-    block = max(layer, 1)
-    if block > backbone.depth - full_lr_blocks:
-        return lr_mult
-    return lr_mult * layer_decay**(backbone.depth - block)
+def lr_scale(layer: int, depth: int, layer_decay: float = 1., rule: Rule = 'eomt', backbone_lr_mult: float = 1.,
+             full_lr_blocks: int = 0) -> float:
+    """Share of the learning rate for a layer: 0 the embedding, 1 ... depth, depth + 1 the rest of a backbone."""
+    if rule == 'eomt':
+        layer = max(layer, 1)
+    if layer > depth - full_lr_blocks:
+        return backbone_lr_mult
+    return backbone_lr_mult * layer_decay**(depth + (rule == 'beit') - layer)
+
+
+def _check(options: dict[str, Any]) -> dict[str, Any]:
+    if unknown := sorted(options.keys() - set(_OPTIONS)):
+        raise ValueError(f'LayerDecayConstructor does not know paramwise_cfg {unknown}; it takes {", ".join(_OPTIONS)}')
+    if (rule := options.get('rule', 'eomt')) not in get_args(Rule):
+        raise ValueError(f"paramwise_cfg.rule is '{rule}'; it can be {' or '.join(map(repr, get_args(Rule)))}")
+    for key in ('as_embedding', 'no_decay'):
+        if isinstance(options.get(key), str):
+            raise ValueError(f"paramwise_cfg.{key} is a list of names, not the text '{options[key]}'")
+    return options
+
+
+def _share_of_embedding(model: nn.Module, scale: dict[str, Any]) -> float:
+    for module in model.modules():
+        if hasattr(module, 'layer_index'):
+            return lr_scale(0, module.depth, **scale)
+    raise ValueError('paramwise_cfg.as_embedding needs a model with a backbone that counts its layers (layer_index)')
+
+
+def _is_spared(name: str, num_dims: int, in_norm: bool, no_decay: Sequence[str]) -> bool:
+    own_name = name.rpartition('.')[2]
+    return ('vectors' in no_decay and num_dims <= 1) or ('norms' in no_decay and in_norm) or any(
+        part in own_name for part in no_decay if part not in ('vectors', 'norms'))

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .signatures import OpenNames, find_type, known_names
+from .signatures import OpenNames, find_type, known_names, with_implied_type
 
 # Dicts with a type that is not built with all of their keys: mmcv's builders take some out.
 _LAYER_CFGS = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'padding_cfg', 'plugins', 'dcn')
@@ -106,8 +106,9 @@ def _check_node(node: Any, path: tuple[str, ...], scope: str) -> None:
     if not isinstance(node, dict):
         return
     scope = node.get('_scope_', scope)
-    if isinstance(node.get('type'), str):
-        _check_typed(node, path, scope)
+    typed = with_implied_type(node, path)
+    if isinstance(typed.get('type'), str):
+        _check_typed(typed, path, scope)
     for key, value in node.items():
         if not key.endswith(_LAYER_CFGS) and key != 'transforms':
             _check_node(value, (*path, key), scope)

@@ -14,13 +14,17 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import FlexibleRunner, LogProcessor, Runner
+from timm.models import ConvNeXt, MaxxVit, PyramidVisionTransformerV2, ResNet, SwinTransformer, SwinTransformerV2
+from timm.models.beit import Beit
 from timm.models.eva import Eva
+from timm.models.hiera import Hiera as TimmHiera
+from timm.models.hieradet_sam2 import HieraDet as TimmHieraDet
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..backbones import PlainViT
+from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..heads.segmentation import MaskClassificationLoss
 
 ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}
@@ -32,9 +36,13 @@ _RUNNER_KEYS = {
     'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline'
 }
 _LOADER_KEYS = {'batch_sampler', 'collate_fn', 'dataset', 'num_batch_per_epoch', 'sampler', 'worker_init_fn', 'indices'}
+_VIT = 'densevit.PlainViT'
 # What a **kwargs ends in, where no base class tells.
 _KWARGS_ENDS: dict[type, tuple[type, ...]] = {
-    PlainViT: (VisionTransformer, Eva, VisionTransformerSAM),
+    PlainViT: (VisionTransformer, Eva, Beit, VisionTransformerSAM),
+    Hiera: (TimmHiera, ),
+    HieraDet: (TimmHieraDet, ),
+    TimmPyramid: (ConvNeXt, MaxxVit, PyramidVisionTransformerV2, ResNet, SwinTransformer, SwinTransformerV2),
     EMAHook: (ExponentialMovingAverage, ),
     CheckpointHook: ()
 }
@@ -48,7 +56,8 @@ _UNTYPED = dict(
     # Of mmengine's own constructor and of LayerDecayConstructor, which refuses the other's.
     paramwise_cfg={
         'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
-        'flat_decay_mult', 'bypass_duplicate', 'layer_decay', 'backbone_lr_mult', 'full_lr_blocks', 'decay_all'
+        'flat_decay_mult', 'bypass_duplicate', 'layer_decay', 'rule', 'backbone_lr_mult', 'full_lr_blocks',
+        'as_embedding', 'no_decay'
     })
 
 
@@ -123,6 +132,11 @@ def known_names(node: dict[str, Any], path: tuple[str, ...], scope: str) -> froz
     return type(names)(names | _BUILDER_KEYS)
 
 
+def with_implied_type(node: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """A dict with the type that follows from its key: an adapter's ``vit`` holds arguments of a PlainViT."""
+    return {'type': _VIT, **node} if path[-1:] == ('vit', ) else node
+
+
 def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[str] | None:
     """For dicts whose keys follow from where they stand."""
     if not path:
@@ -136,6 +150,8 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
         return frozenset(_UNTYPED[path[-1]])
     if path == ('model', 'test_cfg') and 'mode' in node:
         return frozenset({'mode', 'crop_size', 'stride', 'top_k', 'score_threshold', 'overlap_threshold'})
+    if path[-1] == 'vit' and with_implied_type(node, path)['type'] == _VIT:
+        return argument_names(PlainViT) | {'type'}
     implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
     return None if implied is None else argument_names(implied) | _BUILDER_KEYS
 

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
+from timm.layers import resize_rel_pos_bias_table
 from torch import Tensor
 
 from ..layers import resize_patch_embed, resize_pos_embed
@@ -15,6 +17,12 @@ from .report import Shape
 
 PatchResize = Literal['pinv', 'bilinear', 'bicubic']
 _REL_POS = re.compile(r'blocks\.\d+\.attn\.rel_pos_[hw]')
+_BIAS_TABLE = re.compile(r'(rel_pos_bias|blocks\.\d+\.attn)\.relative_position_bias_table')
+# Where a trunk has none: tokens that keep_prefix=False removes, the norm that norm_out=False does.
+_REMOVED = (re.compile(r'(cls|reg)_token'), re.compile(r'norm\.(weight|bias)'))
+# Follows from the sizes.
+_INDEX = re.compile(r'.*relative_position_index')
+_GLOBAL_POSITIONS = 'global_pos_embed'
 _QKV_BIAS = re.compile(r'blocks\.\d+\.attn\.[qkv]_bias')
 
 
@@ -46,7 +54,8 @@ class Fit:
         tensors: What can be loaded as it is.
         resized: Name to the shape in the checkpoint and the shape in the model.
         misfits: The same of tensors that cannot be resized.
-        zeroed: Names in the model of biases that the checkpoint's attention does not have.
+        zeroed: Names in the model of biases that the checkpoint's attention does not have, and of global positions
+            beside those of a window.
         left: Names in the checkpoint that would change nothing.
         unexpected: Names in the checkpoint that the model does not have.
         missing: Names in the model that the checkpoint does not have.
@@ -63,7 +72,8 @@ class Fit:
 def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
     """Compare and resize; nothing is written to the model.
 
-    Position embeddings, patch embeddings and relative positions are resized; nothing else.
+    Position embeddings, patch embeddings and relative positions are resized; nothing else. Positions go to the grid
+    that the trunk stores, be it a window's. What ``PlainViT`` was told to remove from its trunk is left.
 
     Args:
         state: The checkpoint's tensors under the model's names.
@@ -71,10 +81,12 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
         trunk: None for a model without a plain ViT that could be resized.
     """
     result = Fit()
+    if trunk:
+        state = _without_prefix_positions(state, model_state, trunk)
     for name, tensor in state.items():
         if name in model_state:
             _fit_tensor(name, tensor, model_state[name], trunk, result)
-        elif trunk and _QKV_BIAS.fullmatch(name.removeprefix(trunk.prefix)) and not tensor.any():
+        elif trunk and _has_no_use(name.removeprefix(trunk.prefix), tensor, model_state, trunk.prefix):
             result.left.append(name)
         else:
             result.unexpected.append(name)
@@ -82,9 +94,38 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
     biases = [name for name in absent if trunk and _QKV_BIAS.fullmatch(name.removeprefix(trunk.prefix))]
     if biases and not any(_QKV_BIAS.fullmatch(name.removeprefix(trunk.prefix)) for name in state):
         result.zeroed = biases
-        result.tensors.update((name, model_state[name].new_zeros(model_state[name].shape)) for name in biases)
+    if trunk:
+        result.zeroed += [name for name in absent if name == trunk.prefix + _GLOBAL_POSITIONS]
+    result.tensors.update((name, torch.zeros_like(model_state[name])) for name in result.zeroed)
     result.missing = [name for name in absent if name not in set(result.zeroed)]
     return result
+
+
+def _has_no_use(name: str, tensor: Tensor, model_state: State, prefix: str) -> bool:
+    """Whether a trunk without this tensor computes what it would with it, or was told to do without."""
+    if _QKV_BIAS.fullmatch(name):
+        return not tensor.any()
+    if _INDEX.fullmatch(name):
+        return True
+    for removed in _REMOVED:
+        if removed.fullmatch(name):
+            return not any(removed.fullmatch(own.removeprefix(prefix)) for own in model_state)
+    return False
+
+
+def _without_prefix_positions(state: State, model_state: State, trunk: TrunkSizes) -> State:
+    """For a trunk without class and register tokens, the positions of patches alone."""
+    name = trunk.prefix + 'pos_embed'
+    tokens, _ = _REMOVED
+    if name not in state or state[name].dim() != 3 or any(
+            tokens.fullmatch(own.removeprefix(trunk.prefix)) for own in model_state):
+        return state
+    num_tokens = sum(tensor.shape[1] for key, tensor in state.items()
+                     if tokens.fullmatch(key.removeprefix(trunk.prefix)))
+    num_prefix = state[name].shape[1] - math.isqrt(state[name].shape[1])**2
+    if num_prefix not in (1, num_tokens):
+        return state
+    return dict(state, **{name: state[name][:, num_prefix:]})
 
 
 def _fit_tensor(name: str, tensor: Tensor, own: Tensor, trunk: TrunkSizes | None, result: Fit) -> None:
@@ -108,13 +149,17 @@ def _resize(name: str, tensor: Tensor, own: Tensor, trunk: TrunkSizes) -> Tensor
         return tensor
     if name == 'patch_embed.proj.weight' and tensor.dim() == own.dim() == 4 and tensor.shape[:2] == own.shape[:2]:
         return resize_patch_embed(tensor, tuple(own.shape[-2:]), trunk.patch_resize)
+    if _BIAS_TABLE.fullmatch(name) and tensor.shape[1:] == own.shape[1:]:
+        return _resize_bias_table(tensor, own, trunk.grid)
     if _REL_POS.fullmatch(name) and tensor.shape[1:] == own.shape[1:]:
         return F.interpolate(tensor.float().t()[None], len(own), mode='linear')[0].t().to(tensor.dtype)
     return None
 
 
 def _resize_positions(tensor: Tensor, own: Tensor, trunk: TrunkSizes) -> Tensor | None:
-    """(1, P + h * w, D), or (1, h, w, D) in SAM."""
+    """(1, P + h * w, D), or (1, h, w, D) in SAM, which may get those of a plain ViT without prefix."""
+    if tensor.dim() == 3 and own.dim() == 4 and (side := math.isqrt(tensor.shape[1]))**2 == tensor.shape[1]:
+        tensor = tensor.unflatten(1, (side, side))
     if tensor.dim() != own.dim() or tensor.shape[-1] != own.shape[-1]:
         return None
     if tensor.dim() == 4:
@@ -129,3 +174,11 @@ def _resize_positions(tensor: Tensor, own: Tensor, trunk: TrunkSizes) -> Tensor 
     if not is_square:
         return None
     return resize_pos_embed(tensor, trunk.grid, (side, side), trunk.num_prefix_positions, **trunk.pos_embed_options)
+
+
+def _resize_bias_table(tensor: Tensor, own: Tensor, grid: tuple[int, int]) -> Tensor | None:
+    """BEiT's table, which covers a square grid in published checkpoints, on timm's geometric scale."""
+    try:
+        return resize_rel_pos_bias_table(tensor, grid, tuple(own.shape))
+    except ValueError:  # of no square
+        return None

@@ -6,13 +6,21 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from ..backbones import PlainViT
+from ..adapters import SimpleFeaturePyramid
+from ..adapters.interacting import InteractingAdapter
+from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..heads.segmentation import EoMT
+from .adapter_names import ADAPTER_PARTS, read_adapter
+from .adapter_names import TRUNK as ADAPTER_TRUNK
 from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
+from .hiera_names import read_hiera
+from .pyramid_names import has_norms, read_pyramid
 from .reading import State
 from .renaming import split_prefix
 from .report import WeightsError
 from .trunk_names import read_trunk
+from .vitdet_names import LABEL as VITDET
+from .vitdet_names import read_vitdet, unfilled_by_plain_vit
 
 OWN = "the model's own"
 
@@ -48,10 +56,13 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
     if base is not None:
         raise WeightsError('this checkpoint is complete and refers to no base weights; leave out base=')
     reader = next((reader for cls, reader in READERS.items() if isinstance(module, cls)), None)
-    if reader is None or _are_own(state, module):
+    own = module.state_dict().keys()
+    if reader is None or (own == state.keys() and not isinstance(module, PlainViT | EoMT)):
         return Translated(OWN, state)
     if translated := reader(state, module):
         return translated
+    if own <= state.keys():
+        return Translated(OWN, state)
     raise WeightsError(f'its names are of no model known here ({", ".join(list(state)[:3])} ...); rename them to those '
                        f'of timm, or to the model\'s own, such as {next(iter(module.state_dict()))}')
 
@@ -73,15 +84,39 @@ def _read_eomt_backbone(state: State, module: EoMT) -> Translated | None:
     return read_into_trunk(state, module.backbone.trunk, TRUNK)
 
 
+def _read_interacting_adapter(state: State, module: InteractingAdapter) -> Translated | None:
+    if found := read_adapter(state, module):
+        return Translated(*found)
+    plain = read_into_trunk(state, module.vit.trunk, ADAPTER_TRUNK)
+    return plain and replace(plain, unfilled=ADAPTER_PARTS)
+
+
+def _read_simple_pyramid(state: State, module: SimpleFeaturePyramid) -> Translated | None:
+    if found := read_vitdet(state, module):
+        return Translated(VITDET, *found)
+    plain = read_into_trunk(state, module.vit.trunk, 'vit.trunk.')
+    return plain and replace(plain, unfilled=unfilled_by_plain_vit(module))
+
+
+def _read_timm_pyramid(state: State, module: TimmPyramid) -> Translated | None:
+    found = read_pyramid(state, module)
+    return found and Translated(*found, unfilled=() if has_norms(found[1]) else ('norms.', ))
+
+
+def _read_hiera(state: State, module: Hiera | HieraDet) -> Translated | None:
+    found = read_hiera(state, module)
+    return found and Translated(*found, unfilled=() if has_norms(found[1]) else ('norms.', ))
+
+
 READERS: dict[type[nn.Module], Reader] = {
     PlainViT: _read_plain_vit,
     EoMT: _read_eomt_backbone,
+    InteractingAdapter: _read_interacting_adapter,
+    SimpleFeaturePyramid: _read_simple_pyramid,
+    TimmPyramid: _read_timm_pyramid,
+    Hiera: _read_hiera,
+    HieraDet: _read_hiera,
 }
-
-
-def _are_own(state: State, module: nn.Module) -> bool:
-    """Whether the checkpoint has every tensor of the model, whatever else it has."""
-    return not isinstance(module, PlainViT | EoMT) and module.state_dict().keys() <= state.keys()
 
 
 def _from_eomt(eomt: EoMTWeights, module: PlainViT | EoMT, base: State | None) -> Translated:

@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..compat import allow_mmengine_checkpoints
 from ..errors import one_line
+from .numpy_pickle import is_plain_pickle, load_arrays
 from .report import WeightsError, WeightsNotFoundError
 
 State = dict[str, Tensor]
@@ -53,7 +54,7 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     """The whole content of one file: tensors by name, or a training checkpoint with what else it holds.
 
     Beside tensors and plain Python values it may hold what mmengine and argparse put there: numpy values,
-    ``HistoryBuffer`` and ``Namespace``.
+    ``HistoryBuffer`` and ``Namespace``. A plain pickle may hold NumPy arrays (``.pkl`` of detectron2's model zoo).
 
     Raises:
         WeightsNotFoundError: There is no such file.
@@ -74,7 +75,7 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     if not start.startswith((b'PK\x03\x04', b'\x80')):
         raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
                            'this one was downloaded, download it again')
-    return _read_pickle(path)
+    return _read_pickle(path, load_arrays if is_plain_pickle(start) else _torch_load)
 
 
 def unwrap(content: Mapping[str, Any], source: str) -> State:
@@ -102,20 +103,25 @@ def _read_safetensors(path: Path) -> State:
                            'copy it again') from error
 
 
-def _read_pickle(path: Path) -> Mapping[str, Any]:
+def _torch_load(path: Path) -> Any:
     allow_mmengine_checkpoints()
+    # A Namespace holds the arguments in checkpoints of timm and DeiT. An open file, because of a path torch.load would
+    # believe its suffix.
+    with path.open('rb') as file, torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(file, map_location='cpu', weights_only=True)
+
+
+def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:
     try:
-        # A Namespace holds the arguments in checkpoints of timm and DeiT. An open file, because of a path torch.load
-        # would believe its suffix.
-        with path.open('rb') as file, torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(file, map_location='cpu', weights_only=True)
+        content = load(path)
     except pickle.UnpicklingError as error:
         if found := re.search(r'GLOBAL (\S+)', str(error)):
             raise WeightsError(f'{path}: a pickle that holds more than weights ({found[1].rstrip(".")}), which could '
                                f'run any code and was not opened; where you trust it, {_RESAVE}') from error
         raise WeightsError(f'{path}: the file is damaged or holds more than weights; download or copy it again, or '
                            f'{_RESAVE}') from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, OverflowError,
+            MemoryError) as error:
         raise WeightsError(f'{path}: the file is damaged or cut off ({one_line(error, limit=120)}); download or '
                            'copy it again') from error
     if not isinstance(content, Mapping):

@@ -4,31 +4,9 @@ import copy
 import pytest
 import torch
 from randomised import randomise
+from trunk_families import TINY, TRUNKS, build, timms_trunk
 
 from densevit.backbones import PlainViT
-
-TINY = {'embed_dim': 32, 'depth': 3, 'num_heads': 2}
-TRUNKS = {
-    'AugReg': ('vit_small_patch16_224', {}),
-    'DeiT III': ('deit3_small_patch16_224', {}),
-    'MAE': ('vit_base_patch16_224.mae', {}),
-    'DINOv2': ('vit_small_patch14_dinov2', {'img_size': 56}),
-    'DINOv2 with registers': ('vit_small_patch14_reg4_dinov2', {'img_size': 56}),
-    'DINOv2 SwiGLU': ('vit_giant_patch14_reg4_dinov2', {'img_size': 56}),
-    'DINOv3': ('vit_small_patch16_dinov3', {}),
-    'DINOv3 with biases': ('vit_small_patch16_dinov3_qkvb', {}),
-    'EVA-02': ('eva02_tiny_patch14_224', {}),
-    'SAM': ('samvit_base_patch16', {'img_size': 64, 'global_attn_indexes': (1, )}),
-    'PE core': ('vit_pe_core_tiny_patch16_384', {}),
-    'PE spatial': ('vit_pe_spatial_tiny_patch16_512', {}),
-    'SigLIP': ('vit_base_patch16_siglip_224', {}),
-    'mixed rotary': ('vit_small_patch16_rope_mixed_224', {}),
-}
-
-
-def build(family, **kwargs):
-    name, options = TRUNKS[family]
-    return randomise(PlainViT(name.split('.')[0], **{**TINY, **options, **kwargs})).eval()
 
 
 @pytest.mark.parametrize('family', TRUNKS)
@@ -37,7 +15,8 @@ def test_features_equal_timms(family):
     model = build(family, out_indices=(0, 2))
     images = torch.randn(2, 3, 5 * model.stride, 7 * model.stride)
     norm = {} if family == 'SAM' else {'norm': True}
-    expected = model.trunk.forward_intermediates(images, indices=[0, 2], intermediates_only=True, **norm)
+    expected = timms_trunk(family, model).forward_intermediates(
+        images, indices=[0, 2], intermediates_only=True, **norm)
     for ours, timms in zip(model(images), expected, strict=True):
         torch.testing.assert_close(ours, timms, rtol=0, atol=1e-5 * timms.std().item())
 
@@ -54,7 +33,8 @@ def test_any_size_is_padded_and_the_batch_does_not_matter(family):
         torch.testing.assert_close(model(images[1:2])[0][0], features[1], rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize('family', ['DINOv2 with registers', 'DINOv3', 'PE core', 'mixed rotary'])
+@pytest.mark.parametrize('family', [
+    'DINOv2 with registers', 'DINOv3', 'PE core', 'mixed rotary', 'BEiT', 'BEiT shared'])
 @torch.no_grad()
 def test_prepended_queries_are_tokens_without_position(family):
     """Queries attend as any prefix token does: their order does not matter, and patches keep their own rotation."""
@@ -153,4 +133,4 @@ def test_wrong_arguments_are_explained():
     with pytest.raises(ValueError, match='out_indices holds 3, but the trunk has blocks 0 to 2'):
         PlainViT(img_size=64, out_indices=(3, ), **TINY)
     with pytest.raises(TypeError, match='not a plain ViT'):
-        PlainViT('beit_base_patch16_224', img_size=64, **TINY)
+        PlainViT('swin_tiny_patch4_window7_224', img_size=64)

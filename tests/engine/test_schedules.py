@@ -1,11 +1,11 @@
-"""Schedules and optimizer groups against EoMT's published recipes."""
+"""Schedules against EoMT's published recipes."""
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import nn
 
-from densevit.engine import LayerDecayConstructor, TwoStageWarmupPolyLR
+from densevit.engine import TwoStageWarmupPolyLR
 from densevit.engine.annealing import annealed_probs
 
 # Training steps and number of blocks of the authors' configs: COCO 12 and 24 epochs, ADE20K, Cityscapes.
@@ -72,54 +72,3 @@ def test_two_stage_warm_up_continues_from_its_state():
             sgd.step()
             scheduler.step()
         assert [group['lr'] for group in first.param_groups] == [group['lr'] for group in second.param_groups]
-
-
-class Trunk(nn.Module):
-    """Four blocks, as a backbone shows itself to the constructor."""
-    depth = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pos_embed = nn.Parameter(torch.zeros(1, 2, 3))
-        self.blocks = nn.ModuleList(nn.Linear(3, 3) for _ in range(4))
-        self.norm = nn.LayerNorm(3)
-
-    def layer_index(self, name: str) -> int:
-        if name.startswith('blocks.'):
-            return int(name.split('.')[1]) + 1
-        return 5 if name.startswith('norm') else 0
-
-
-def groups(**paramwise):
-    model = nn.ModuleDict(dict(backbone=Trunk(), head=nn.Linear(3, 2)))
-    constructor = LayerDecayConstructor(
-        dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1., weight_decay=.05)), paramwise)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {names[id(parameter)]: group for group in constructor.groups(model) for parameter in group['params']}
-
-
-def test_layer_decay_is_that_of_the_authors():
-    rates = groups(layer_decay=.8, decay_all=True)
-    for block in range(4):
-        assert rates[f'backbone.blocks.{block}.weight']['lr'] == pytest.approx(.8**(3 - block))
-    assert rates['backbone.pos_embed']['lr'] == pytest.approx(.8**3)
-    assert rates['backbone.norm.weight']['lr'] == rates['head.weight']['lr'] == 1.
-    assert {group['weight_decay'] for group in rates.values()} == {.05}
-    assert rates['backbone.norm.weight']['stage'] == 'backbone' and rates['head.weight']['stage'] == 'head'
-
-
-def test_last_blocks_may_keep_the_full_rate():
-    rates = groups(layer_decay=.8, full_lr_blocks=2, backbone_lr_mult=.1)
-    assert rates['backbone.blocks.3.weight']['lr'] == rates['backbone.blocks.2.weight']['lr'] == pytest.approx(.1)
-    assert rates['backbone.blocks.1.weight']['lr'] == pytest.approx(.1 * .8**2)
-
-
-def test_norms_biases_and_positions_do_not_decay_by_default():
-    rates = groups()
-    decayed = {name for name, group in rates.items() if group['weight_decay']}
-    assert decayed == {*(f'backbone.blocks.{block}.weight' for block in range(4)), 'head.weight'}
-
-
-def test_unknown_paramwise_key_is_refused():
-    with pytest.raises(ValueError, match="does not know paramwise_cfg.*layer_decay"):
-        groups(layr_decay=.8)

@@ -9,7 +9,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=.01),
     constructor='densevit.LayerDecayConstructor',
     # No parameter is spared weight decay, neither norms nor positions.
-    paramwise_cfg=dict(layer_decay=.8, decay_all=True))
+    paramwise_cfg=dict(layer_decay=.8, no_decay=()))
 # 500 and 1000 steps of the published run, as shares of it.
 param_scheduler = dict(
     type='densevit.TwoStageWarmupPolyLR',

@@ -1,0 +1,16 @@
+# UperNet with ViT-Adapter-B on DeiT (arXiv:2012.12877), ADE20K, 512x512.
+#
+# paper: Vision Transformer Adapter for Dense Predictions, arXiv:2205.08534.
+# published: 48.8 mIoU, the authors' repository (czczup/ViT-Adapter, segmentation/configs/ade20k), single scale,
+# windows of 512; 134 M parameters.
+# hardware: 8 GPUs with 2 images each; time and memory were not published.
+# command: tools/dist_train.sh configs/vit_adapter/upernet_vitadapter_b_ade20k.py 8 --amp
+# 1 GPU: python tools/train.py configs/vit_adapter/upernet_vitadapter_b_ade20k.py --amp \
+#     --cfg-options train_dataloader.batch_size=16
+# not trained here.
+_base_ = 'upernet_vitadapter_t_ade20k.py'
+model = dict(
+    backbone=dict(drop_path_rate=.3, vit=dict(name='deit_base_patch16_224')),
+    decode_head=dict(in_channels=[768] * 4),
+    auxiliary_head=dict(in_channels=768))
+optim_wrapper = dict(optimizer=dict(lr=6e-5))

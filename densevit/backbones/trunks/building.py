@@ -1,0 +1,113 @@
+"""timm models as trunks: without classifier or pooling, for images of any size."""
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from timm.layers import HybridEmbed
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_sam import VisionTransformerSAM
+from torch import nn
+
+from .policies import Grid, WindowRequest
+from .sam import GridBlock
+
+PLAIN_VITS = (VisionTransformer, Eva, Beit, VisionTransformerSAM)
+_NAMES = ', '.join(cls.__name__ for cls in PLAIN_VITS)
+
+
+def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pretrained: bool, windows: WindowRequest,
+                pos_embed_grid: Grid | None, kwargs: dict[str, Any]) -> nn.Module:
+    """A timm model without classifier or pooling whose patch embedding takes any image size.
+
+    Args:
+        name: Of the model; None to build one of ``family`` from explicit sizes.
+        family: ``'vit'`` or ``'sam'``.
+        stem: Arguments of ``timm.create_model`` for a convolutional stem.
+        pretrained: Whether to download timm's weights.
+        windows: What a SAM trunk is built with; the others get their windows afterwards.
+        pos_embed_grid: Grid of the stored positions. Other trunks than SAM's are built at that size, for nothing else
+            in them depends on ``img_size``; SAM's has tables of relative positions for it.
+        kwargs: Arguments of the model.
+
+    Raises:
+        ValueError: timm has no such model, or there is no such family.
+        TypeError: The model is no plain ViT.
+        OSError: Its weights cannot be downloaded.
+    """
+    if stem is not None:
+        stem = create(stem.get('model_name', ''), pretrained, features_only=True,
+                      **{key: value for key, value in stem.items() if key != 'model_name'})
+        kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
+        kwargs.setdefault('patch_size', 1)
+    trunk = _build(name, _family_of(name) if name is not None else family, pretrained, windows, pos_embed_grid, kwargs)
+    if not isinstance(trunk, PLAIN_VITS):
+        raise TypeError(f"timm's {name} is a {type(trunk).__name__} and not a plain ViT ({_NAMES})")
+    return trunk
+
+
+def _build(name: str | None, family: str, pretrained: bool, windows: WindowRequest, pos_embed_grid: Grid | None,
+           kwargs: dict[str, Any]) -> nn.Module:
+    if family == 'sam':
+        return _build_sam(name, pretrained, dict(kwargs, **windows.of_sam(partial(_depth, name, kwargs))))
+    if family == 'beit':
+        trunk = create(name, pretrained, num_classes=0, global_pool='', **kwargs)
+        trunk.patch_embed.strict_img_size = False
+        return trunk
+    if family != 'vit':
+        raise ValueError(f"family is 'vit' or 'sam' (or give the name of a timm model), not '{family}'")
+    if pos_embed_grid is not None:
+        kwargs = {key: value for key, value in kwargs.items() if key != 'img_size'}
+    if name is None:
+        if pos_embed_grid is not None:
+            kwargs['img_size'] = tuple(side * kwargs.get('patch_size', 16) for side in pos_embed_grid)
+        return VisionTransformer(num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    try:
+        return create(name, pretrained, num_classes=0, global_pool='', dynamic_img_size=True, **kwargs)
+    except TypeError as error:
+        if 'dynamic_img_size' not in str(error):
+            raise
+        raise TypeError(f"timm's {name} is not a plain ViT ({_NAMES}): it has one fixed image size") from error
+
+
+def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
+    """``timm.create_model`` whose errors say what to do."""
+    if not timm.is_model(name):
+        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
+        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
+    try:
+        return timm.create_model(name, pretrained=pretrained, **kwargs)
+    except OSError as error:
+        if not pretrained:
+            raise
+        raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
+                      '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
+                      'of huggingface_hub where there is a network') from error
+
+
+def _family_of(name: str) -> str:
+    module = timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1] if timm.is_model(name) else ''
+    return {'vision_transformer_sam': 'sam', 'beit': 'beit'}.get(module, 'vit')
+
+
+def _depth(name: str | None, kwargs: dict[str, Any]) -> int:
+    """Blocks of a SAM trunk that is not built yet."""
+    with torch.device('meta'):
+        sam = VisionTransformerSAM if name is None else partial(create, name, False)
+        return len(sam(**kwargs).blocks)
+
+
+def _build_sam(name: str | None, pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
+    if name is not None:
+        trunk = create(name, pretrained, num_classes=0, block_fn=GridBlock, **kwargs)
+    else:
+        # The norms of SAM and ViTDet; timm's default differs.
+        sizes = dict(dict(use_rel_pos=True, norm_layer=partial(nn.LayerNorm, eps=1e-6)), **kwargs)
+        trunk = VisionTransformerSAM(num_classes=0, block_fn=GridBlock, **sizes)
+    trunk.patch_embed.strict_img_size = False
+    trunk.neck = nn.Identity()
+    return trunk

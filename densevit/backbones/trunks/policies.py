@@ -1,0 +1,130 @@
+"""What a user may choose about windows and positions."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from timm.models.vision_transformer_sam import VisionTransformerSAM
+from torch import nn
+
+from ...layers import AttentionWindows
+from .tokens import Tokens
+
+PadMode = Literal['masked', 'official']
+PosEmbed = Literal['interpolate', 'tile', 'absolute_window']
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WindowRequest:
+    """What a user asks for; the arguments of :class:`densevit.PlainViT` of the same names.
+
+    Raises:
+        ValueError: It does not go together.
+    """
+    window_size: int | None = None
+    global_blocks: tuple[int, ...] = ()
+    window_shift: bool = False
+    pad_mode: PadMode | None = None
+
+    def __post_init__(self) -> None:
+        if self.pad_mode not in (None, 'masked', 'official'):
+            raise ValueError(f"pad_mode is 'masked' or 'official', not '{self.pad_mode}'")
+        if self.window_size is not None and (not isinstance(self.window_size, int) or self.window_size < 0):
+            raise ValueError(f'window_size is a number of tokens, not {self.window_size!r}')
+        if self.window_shift and self.pad_mode == 'official':
+            raise ValueError("window_shift: no official code shifts windows of a plain ViT; use pad_mode='masked'")
+
+    def of_sam(self, depth: Callable[[], int]) -> dict[str, int | tuple[int, ...]]:
+        """The arguments of timm's ``VisionTransformerSAM`` that it changes, for a trunk of ``depth()`` blocks.
+
+        Raises:
+            ValueError: It has no such blocks.
+        """
+        changed = {}
+        if self.window_size is not None:
+            changed['window_size'] = self.window_size
+        if self.global_blocks:
+            changed['global_attn_indexes'] = block_indices(self.global_blocks, depth(), 'global_blocks')
+        return changed
+
+
+@dataclass(frozen=True)
+class WindowPolicy:
+    """Which blocks attend within windows, and how.
+
+    Attributes:
+        size: Side of a window in tokens; None without windows.
+        windowed: Indices of the windowed blocks, ascending.
+        shift: Whether every second windowed block has its windows shifted.
+        pad_mode: ``'masked'`` or ``'official'``.
+    """
+    size: int | None = None
+    windowed: tuple[int, ...] = ()
+    shift: bool = False
+    pad_mode: PadMode = 'masked'
+
+    def windows(self, index: int, tokens: Tokens) -> AttentionWindows | None:
+        """Windows of a block; None for a global one."""
+        if self.size is None or index not in self.windowed:
+            return None
+        shifted = self.shift and self.windowed.index(index) % 2 == 1
+        return AttentionWindows(tokens.grid, self.size, tokens.num_prefix, shifted, self.pad_mode == 'masked')
+
+
+@dataclass(frozen=True)
+class PositionPolicy:
+    """How learned positions are brought to the grid of an image.
+
+    Attributes:
+        mode: ``'interpolate'``, ``'tile'`` or ``'absolute_window'``.
+        antialias, interpolate_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+    """
+    mode: PosEmbed = 'interpolate'
+    antialias: bool = True
+    interpolate_offset: float = 0.
+
+    @property
+    def resize_options(self) -> dict[str, bool | float]:
+        return dict(antialias=self.antialias, interpolate_offset=self.interpolate_offset)
+
+
+def window_policy(trunk: nn.Module, request: WindowRequest) -> WindowPolicy:
+    """Windows of a trunk that was built.
+
+    Raises:
+        ValueError: It has no such blocks, or options ask for windows that there are not.
+    """
+    global_blocks = block_indices(request.global_blocks, len(trunk.blocks), 'global_blocks')
+    if isinstance(trunk, VisionTransformerSAM):
+        sizes = {index: block.window_size for index, block in enumerate(trunk.blocks) if block.window_size}
+    else:
+        sizes = {index: request.window_size for index in range(len(trunk.blocks))
+                 if request.window_size and index not in global_blocks}
+    if not sizes:
+        for option, value in (('global_blocks', global_blocks), ('window_shift', request.window_shift),
+                              ("pad_mode='official'", request.pad_mode == 'official')):
+            if value and not request.window_size:
+                raise ValueError(f'{option} belongs to windowed attention; set window_size or leave it out')
+        return WindowPolicy(size=request.window_size or None)
+    is_official = isinstance(trunk, VisionTransformerSAM) and not request.window_shift
+    pad_mode = request.pad_mode or ('official' if is_official else 'masked')
+    return WindowPolicy(next(iter(sizes.values())), tuple(sizes), request.window_shift, pad_mode)
+
+
+def block_indices(indices: Sequence[int], depth: int, option: str) -> tuple[int, ...]:
+    """Indices of blocks, negative ones counted from the end.
+
+    Raises:
+        ValueError: There is no such block.
+    """
+    for index in indices:
+        if not -depth <= index < depth:
+            raise ValueError(f'{option} holds {index}, but the trunk has blocks 0 to {depth - 1}')
+    return tuple(index % depth for index in indices)
+
+
+def as_grid(side: int | Sequence[int] | None) -> Grid | None:
+    """(h, w) of a grid that may be given by one side."""
+    return (side, side) if isinstance(side, int) else side if side is None else (side[0], side[1])

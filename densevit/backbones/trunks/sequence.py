@@ -1,0 +1,81 @@
+"""Trunks on token sequences with positions at the input: AugReg, DeiT III, MAE, DINOv2, SigLIP, EVA-02, DINOv3, PE."""
+from __future__ import annotations
+
+import torch
+from timm.layers import HybridEmbed, PatchEmbed
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from .policies import PositionPolicy, WindowPolicy
+from .positions import positions_at
+from .tokens import Tokens
+from .windowed_attention import make_windowed
+
+MASKED_WINDOWS = ('a windowed block takes no attn_mask, for its tokens are rearranged; give the blocks that need one '
+                  'to global_blocks')
+
+
+class SequenceTrunk:
+    """timm's ``VisionTransformer`` (AugReg, DeiT III, MAE, DINOv2, SigLIP ...) and ``Eva`` (EVA-02, DINOv3, PE)."""
+    takes_extra_tokens = True
+
+    def __init__(self, trunk: VisionTransformer | Eva, windows: WindowPolicy, positions: PositionPolicy) -> None:
+        self.trunk = trunk
+        self.windows = windows
+        self.positions = positions
+        self.pos_embed_options = positions.resize_options
+        self._prepare_windows()
+
+    def _prepare_windows(self) -> None:
+        for index in self.windows.windowed:
+            make_windowed(self.trunk.blocks[index], self.windows.pad_mode == 'official')
+
+    def embed(self, images: Tensor) -> Tokens:
+        patches, stem = embed_patches(self.trunk.patch_embed, images)
+        grid = tuple(patches.shape[1:3])
+        pos_embed = positions_at(self.trunk, grid, self.positions)
+        x = patches.flatten(1, 2)
+        # BEiT has no registers, no norm before its blocks, and a position for its class token.
+        no_embed_class = getattr(self.trunk, 'no_embed_class', False)
+        tokens = (self.trunk.cls_token, getattr(self.trunk, 'reg_token', None))
+        prefix = [token.expand(len(x), -1, -1) for token in tokens if token is not None]
+        if pos_embed is not None and no_embed_class:
+            x = x + pos_embed
+        x = torch.cat((*prefix, x), dim=1)
+        if pos_embed is not None and not no_embed_class:
+            x = x + pos_embed
+        x = self.trunk.pos_drop(x)
+        if hasattr(self.trunk, 'norm_pre'):
+            x = self.trunk.norm_pre(x)
+        window = None if self.windows.size is None else (self.windows.size, self.windows.size)
+        return Tokens(x, grid, self.trunk.num_prefix_tokens, self._rope(grid), stem, self._rope(window))
+
+    def _rope(self, grid: tuple[int, int] | None) -> Tensor | None:
+        rope = getattr(self.trunk, 'rope', None)
+        return None if rope is None or grid is None else rope.get_embed(shape=list(grid))
+
+    def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
+        block = self.trunk.blocks[index]
+        windows, rope = self.windows.windows(index, tokens), tokens.rope
+        if windows is not None:
+            if attn_mask is not None:
+                raise ValueError(MASKED_WINDOWS)
+            attn_mask, rope = windows, tokens.window_rope
+        if rope is None:
+            return block(tokens.x, attn_mask=attn_mask)
+        # A mixed rotary embedding is learned per block: (depth, heads, N, 2 * head_dim).
+        rope = rope[index] if getattr(self.trunk, 'rope_mixed', False) else rope
+        return block(tokens.x, rope=rope, attn_mask=attn_mask)
+
+
+def embed_patches(patch_embed: nn.Module, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """(B, 3, H, W) images to (B, h, w, D) patches and the maps of a convolutional stem, if there is one."""
+    if isinstance(patch_embed, HybridEmbed):
+        maps = patch_embed.backbone(images.contiguous(memory_format=torch.channels_last))
+        maps = (maps, ) if isinstance(maps, Tensor) else tuple(maps)
+        return patch_embed.proj(maps[-1]).permute(0, 2, 3, 1), maps
+    if type(patch_embed) is PatchEmbed:
+        # As its forward does, but for checks whose messages hold the size: torch.compile would keep each size apart.
+        return patch_embed.norm(patch_embed.proj(images).permute(0, 2, 3, 1)), ()
+    return patch_embed(images), ()

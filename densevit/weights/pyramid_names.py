@@ -1,0 +1,115 @@
+"""Names of checkpoints for :class:`densevit.TimmPyramid`: timm's, the authors' and OpenMMLab's.
+
+timm has for most families a function that reads the authors' names and resizes relative positions; it is used as it is.
+OpenMMLab's names of Swin and ConvNeXt are brought to the authors' first.
+"""
+from __future__ import annotations
+
+import re
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones import TimmPyramid
+from ..backbones.timm_pyramid import build_pyramid
+from .reading import State
+from .renaming import Rule, rename, split_prefix
+
+# What may stand before a backbone's names: nothing, ours, and those of detectors and segmentors.
+_PREFIXES = ('', 'trunk.', 'backbone.', 'backbone.trunk.', 'encoder.')
+_LEVEL_NORM = re.compile(r'norm(\d)\.(weight|bias)')
+_MM_SWIN: tuple[Rule, ...] = (
+    (r'patch_embed\.projection\.(.+)', r'patch_embed.proj.\1'),
+    (r'stages\.(\d+)\.blocks\.(\d+)\.attn\.w_msa\.(.+)', r'layers.\1.blocks.\2.attn.\3'),
+    (r'stages\.(\d+)\.blocks\.(\d+)\.ffn\.layers\.0\.0\.(.+)', r'layers.\1.blocks.\2.mlp.fc1.\3'),
+    (r'stages\.(\d+)\.blocks\.(\d+)\.ffn\.layers\.1\.(.+)', r'layers.\1.blocks.\2.mlp.fc2.\3'),
+    (r'stages\.(.+)', r'layers.\1'),
+)
+_MM_CONVNEXT: tuple[Rule, ...] = (
+    (r'(stages\.\d+\.\d+)\.depthwise_conv\.(.+)', r'\1.dwconv.\2'),
+    (r'(stages\.\d+\.\d+)\.pointwise_conv(\d\..+)', r'\1.pwconv\2'),
+)
+
+
+def read_pyramid(state: State, module: TimmPyramid) -> tuple[str, State, list[str]] | None:
+    """Recognise a backbone's checkpoint and give it the names of the module.
+
+    Returns:
+        The naming's label, the renamed tensors, and the names that the module has no use for: the classifier, the
+        final norm, stages behind the last level. None for an unknown naming.
+    """
+    with torch.device('meta'):  # names and shapes alone
+        whole = build_pyramid(module.timm_name, **module.timm_kwargs)
+    needed = {name for name, _ in module.trunk.named_parameters()}
+    for prefix in _PREFIXES:
+        inside, outside = split_prefix(state, prefix)
+        label, original = _from_openmmlab(inside)
+        translated = _to_timm(original, whole)
+        if 2 * len(needed & translated.keys()) <= len(needed):
+            continue
+        result, left = _sort_out(translated, module, whole)
+        if resized := _count_new(result, original):
+            label += f', {resized} resized by timm'
+        return label, result, left + outside
+    return None
+
+
+def has_norms(state: State) -> bool:
+    """Whether there is a norm for each returned map."""
+    return any(name.startswith('norms.') for name in state)
+
+
+def _to_timm(state: State, whole: nn.Module) -> State:
+    convert = getattr(sys.modules[type(whole).__module__], 'checkpoint_filter_fn', None)
+    if convert is None:
+        return state
+    try:
+        return convert(dict(state), whole)
+    except (AttributeError, IndexError, KeyError, RuntimeError, ValueError):
+        return {}  # names that timm does not know
+
+
+def _sort_out(state: State, module: TimmPyramid, whole: nn.Module) -> tuple[State, list[str]]:
+    """Names of the module, and those that are not needed."""
+    own, dropped = module.trunk.state_dict().keys(), whole.state_dict().keys()
+    classifiers = whole.default_cfg.get('classifier') or ()
+    heads = {name.partition('.')[0] for name in ((classifiers, ) if isinstance(classifiers, str) else classifiers)}
+    result, left = {}, []
+    for name, tensor in state.items():
+        if name in own:
+            result[f'trunk.{name}'] = tensor
+        elif name.startswith('norms.') and module.norms:
+            result[name] = tensor
+        elif match := _LEVEL_NORM.fullmatch(name):
+            level = int(match[1])
+            if module.norms and level in module.out_indices:
+                result[f'norms.{module.out_indices.index(level)}.{match[2]}'] = tensor
+            else:
+                left.append(name)
+        elif name in dropped or name.partition('.')[0] in {*heads, 'norm', 'norms'}:
+            left.append(name)
+        else:
+            result[f'trunk.{name}'] = tensor
+    return result, left
+
+
+def _from_openmmlab(state: State) -> tuple[str, State]:
+    if 'stages.0.blocks.0.attn.w_msa.qkv.weight' in state:
+        renamed, _ = rename(state, _MM_SWIN)
+        return 'OpenMMLab Swin', {name: _unfold_order(tensor) if '.downsample.' in name else tensor
+                                  for name, tensor in renamed.items()}
+    if 'stages.0.0.depthwise_conv.weight' in state:
+        return 'OpenMMLab ConvNeXt', rename(state, _MM_CONVNEXT)[0]
+    return 'timm', state
+
+
+def _unfold_order(tensor: Tensor) -> Tensor:
+    """(..., C * 4) of a merge of 2 x 2 patches, by channel and then row by row, to (..., 4 * C), column by column."""
+    return tensor.unflatten(-1, (-1, 4)).transpose(-1, -2)[..., [0, 2, 1, 3], :].flatten(-2)
+
+
+def _count_new(state: State, original: State) -> int:
+    """How many tensors hold other values than the checkpoint's."""
+    storages = {tensor.untyped_storage().data_ptr() for tensor in original.values()}
+    return sum(tensor.untyped_storage().data_ptr() not in storages for tensor in state.values())

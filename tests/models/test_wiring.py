@@ -1,0 +1,170 @@
+"""A neck or head that does not fit one of our backbones is refused when the model is built, in words of the config."""
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+from mmengine.config import ConfigDict
+from stock_models import build
+from torch import nn
+
+VIT = dict(embed_dim=16, depth=4, num_heads=2, patch_size=16, img_size=64)
+PYRAMID = dict(type='densevit.SimpleFeaturePyramid', vit=VIT, out_channels=24)
+LEVELS = {'backbone': dict(type='densevit.PlainViT', out_indices=(0, 1, 2, 3), **VIT)}
+GIVEN = 'densevit.SimpleFeaturePyramid gives 4 maps of (24, 24, 24, 24) channels at strides (4, 8, 16, 32)'
+SMALL = {f'roi_head.{key}': 24 for key in (
+    'bbox_roi_extractor.out_channels', 'mask_roi_extractor.out_channels', 'bbox_head.in_channels',
+    'bbox_head.fc_out_channels', 'mask_head.in_channels', 'mask_head.conv_out_channels')}
+CONFIGS = {
+    'Mask R-CNN': ('mmdet', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco',
+                   {'neck.out_channels': 24, 'rpn_head.in_channels': 24, **SMALL}),
+    'Cascade': ('mmdet', 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco', {}),
+    'RetinaNet': ('mmdet', 'retinanet/retinanet_r50_fpn_1x_coco', {}),
+    'DyHead': ('mmdet', 'dyhead/atss_r50_fpn_dyhead_1x_coco', {}),
+    'FCOS': ('mmdet', 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', {}),
+    'DINO': ('mmdet', 'dino/dino-4scale_r50_8xb2-12e_coco', {'encoder.num_layers': 1, 'decoder.num_layers': 1}),
+    'YOLOX': ('mmdet', 'yolox/yolox_tiny_8xb8-300e_coco', {}),
+    'MaskFormer': ('mmdet', 'maskformer/maskformer_r50_ms-16xb1-75e_coco',
+                   {'panoptic_head.transformer_decoder.num_layers': 1}),
+    'UPerNet': ('mmseg', 'upernet/upernet_r18_4xb2-40k_cityscapes-512x1024', {}),
+    'HRNet FCN': ('mmseg', 'hrnet/fcn_hr18s_4xb2-40k_cityscapes-512x1024', {}),
+    'BiSeNet': ('mmseg', 'bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024', {}),
+    'Mask2Former': ('mmseg', 'mask2former/mask2former_r50_8xb2-90k_cityscapes-512x1024', {
+        'decode_head.pixel_decoder.encoder.num_layers': 1, 'decode_head.transformer_decoder.num_layers': 1}),
+}
+
+
+def build_with(name, overrides, backbone=PYRAMID):
+    package, config, small = CONFIGS[name]
+    pytest.importorskip(package)
+    return build(package, config, {'backbone': dict(backbone, _delete_=True), **small, **overrides})
+
+
+def pyramid(**kwargs):
+    return dict(PYRAMID, **kwargs)
+
+
+FOUR = [24, 24, 24, 24]
+REFUSED = {
+    'channels of FPN': ('Mask R-CNN', {}, PYRAMID,
+                        f'{GIVEN}, but FPN expects in_channels [256, 512, 1024, 2048]; set model.neck.in_channels='
+                        f'{FOUR}'),
+    'maps of FPN': ('Mask R-CNN', {'neck.in_channels': FOUR}, pyramid(scale_factors=(2., 1., .5)),
+                    'set model.neck.in_channels=[24, 24, 24]'),
+    'the first of two necks': ('DyHead', {}, PYRAMID, f'set model.neck.0.in_channels={FOUR}'),
+    'anchors behind two necks': ('DyHead', {'neck.0.in_channels': FOUR, 'neck.0.start_level': 0}, PYRAMID,
+                                 'set model.bbox_head.anchor_generator.strides=[4, 8, 16, 32, 64]'),
+    'maps of ChannelMapper': ('DINO', {'neck.in_channels': [24, 24, 24]}, PYRAMID,
+                              f'ChannelMapper expects in_channels [24, 24, 24]; set model.neck.in_channels={FOUR}'),
+    'UPerHead': ('UPerNet', {}, PYRAMID,
+                 f'{GIVEN}, but UPerHead expects in_channels [64, 128, 256, 512] of maps [0, 1, 2, 3]; set '
+                 f'model.decode_head.in_channels={FOUR}'),
+    'an auxiliary head': ('UPerNet', {'decode_head.in_channels': FOUR}, PYRAMID,
+                          'FCNHead expects in_channels 256 of maps [2]; set model.auxiliary_head.in_channels=24'),
+    'a map too many': ('UPerNet', {'decode_head.in_channels': FOUR}, pyramid(scale_factors=(2., 1., .5)),
+                       'UPerHead expects maps [0, 1, 2, 3]; set model.decode_head.in_index=[0, 1, 2] and in_channels='
+                       '[24, 24, 24]'),
+    'maps that are joined': ('HRNet FCN', {}, PYRAMID,
+                             'FCNHead expects 270 channels of maps [0, 1, 2, 3] together; set '
+                             f'model.decode_head.in_channels={FOUR}'),
+    'one of several auxiliary heads': ('BiSeNet', {'decode_head.in_channels': 24}, PYRAMID,
+                                       'set model.auxiliary_head.in_channels=24'),
+    'Mask2Former': ('Mask2Former', {}, PYRAMID, 'Mask2FormerHead expects in_channels [256, 512, 1024, 2048]; set '
+                                                f'model.decode_head.in_channels={FOUR}'),
+    'MaskFormer': ('MaskFormer', {}, PYRAMID, f'set model.panoptic_head.in_channels={FOUR}'),
+    'regions without a neck': ('Mask R-CNN', {'neck': None, 'roi_head.bbox_roi_extractor.out_channels': 256},
+                               pyramid(top_block=True),
+                               'expects bbox_roi_extractor.out_channels 256; set '
+                               'model.roi_head.bbox_roi_extractor.out_channels=24'),
+    'anchors without the top block': ('Mask R-CNN', {'neck': None}, PYRAMID,
+                                      'RPNHead expects strides [4, 8, 16, 32, 64]; set '
+                                      'model.rpn_head.anchor_generator.strides=[4, 8, 16, 32]'),
+    'anchors': ('Mask R-CNN', {'neck.in_channels': FOUR}, pyramid(vit=dict(VIT, patch_size=8)),
+                'at strides (2, 4, 8, 16), but RPNHead expects strides [4, 8, 16, 32, 64]; set '
+                'model.rpn_head.anchor_generator.strides=[2, 4, 8, 16, 32]'),
+    'regions': ('Mask R-CNN', {'neck.in_channels': FOUR, 'rpn_head.anchor_generator.strides': [2, 4, 8, 16, 32]},
+                pyramid(vit=dict(VIT, patch_size=8)),
+                'StandardRoIHead expects regions of strides [4, 8, 16, 32]; set '
+                'model.roi_head.bbox_roi_extractor.featmap_strides=[2, 4, 8, 16]'),
+    'regions of a cascade': ('Cascade', {'neck.in_channels': FOUR,
+                                         'rpn_head.anchor_generator.strides': [2, 4, 8, 16, 32]},
+                             pyramid(vit=dict(VIT, patch_size=8)), 'featmap_strides=[2, 4, 8, 16]'),
+    'anchors on maps of one stride': ('RetinaNet', {'neck.in_channels': [16] * 4}, LEVELS['backbone'],
+                                      'at strides (16, 16, 16, 16), but RetinaHead expects strides [8, 16, 32, 64, 128]'
+                                      ),
+    'points': ('FCOS', {'neck.in_channels': FOUR, 'neck.start_level': 0}, PYRAMID,
+               'FCOSHead expects strides [8, 16, 32, 64, 128]; set model.bbox_head.strides=[4, 8, 16, 32, 64]'),
+    'points of YOLOX': ('YOLOX', {'neck.in_channels': [24, 24, 24]}, pyramid(scale_factors=(4., 2., 1.)),
+                           'expects strides [8, 16, 32]; set model.bbox_head.strides=[4, 8, 16]'),
+}
+
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_a_mismatch_is_refused_with_the_remedy(case):
+    name, overrides, backbone, said = REFUSED[case]
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        build_with(name, overrides, backbone)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name, overrides, backbone', [
+    ('Mask R-CNN', {'neck': None}, pyramid(top_block=True)),  # as ViTDet has it
+    ('Mask R-CNN', {'neck.in_channels': FOUR}, PYRAMID),
+    ('RetinaNet', {'neck.in_channels': [24, 24, 24], 'neck.start_level': 0}, pyramid(scale_factors=(2., 1., .5))),
+    ('YOLOX', {'neck.in_channels': [24, 24, 24]}, pyramid(scale_factors=(2., 1., .5))),
+    ('FCOS', {'neck.in_channels': FOUR}, PYRAMID),
+    ('Cascade', {'neck.in_channels': FOUR}, PYRAMID),
+    ('DyHead', {'neck.0.in_channels': FOUR}, PYRAMID),
+    ('MaskFormer', {'panoptic_head.in_channels': FOUR}, PYRAMID),
+    ('HRNet FCN', {'decode_head.in_channels': FOUR}, PYRAMID),
+    # A neck that does not tell what it expects.
+    ('UPerNet', {'neck': dict(type='Feature2Pyramid', embed_dim=16, norm_cfg=dict(type='BN'))}, LEVELS['backbone']),
+])
+def test_what_fits_is_built_in_silence(name, overrides, backbone):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        build_with(name, overrides, backbone)
+    assert not [warning for warning in caught if 'densevit' in str(warning.message)]
+
+
+def test_code_of_others_is_warned():
+    """Which maps it reads is its own affair."""
+    pytest.importorskip('mmdet')
+    from mmdet.models.necks import FPN
+    from mmdet.registry import MODELS
+
+    class MyFPN(FPN):
+
+        def forward(self, inputs):
+            return super().forward(inputs[:len(self.in_channels)])
+
+    MODELS.register_module(module=MyFPN, force=True)
+    try:
+        with pytest.warns(UserWarning, match=r'MyFPN expects in_channels \[24, 24\]; set model\.neck\.in_channels='):
+            build_with('RetinaNet', {'neck.type': 'MyFPN', 'neck.in_channels': [24, 24], 'neck.num_outs': 5,
+                                     'neck.start_level': 0, 'neck.add_extra_convs': True,
+                                     'bbox_head.anchor_generator.strides': [4, 8, 16, 32, 64]})
+    finally:
+        MODELS.module_dict.pop('MyFPN')
+
+
+def test_other_modules_are_left_alone():
+    """Neither a model of another backbone nor one that takes ours up outside of OpenMMLab is looked at."""
+    build_with('UPerNet', {}, dict(type='ResNetV1c', depth=18, norm_cfg=dict(type='BN')))
+    model = nn.Module()
+    model.backbone = build_with('UPerNet', {'decode_head.in_channels': FOUR, 'auxiliary_head': None}).backbone
+    model.neck = nn.Module()
+    model.neck.in_channels = [1, 2]
+    model.neck = model.neck
+    assert model.neck.in_channels == [1, 2]
+
+
+def test_weights_of_another_backbone_are_refused():
+    """mmsegmentation hands model.pretrained down to whatever backbone there is."""
+    pytest.importorskip('mmseg')
+    from mmseg.registry import MODELS
+    with pytest.raises(ValueError, match=r"pretrained='open-mmlab://resnet18_v1c' .* set model\.pretrained=None"):
+        MODELS.build(ConfigDict(
+            type='EncoderDecoder', pretrained='open-mmlab://resnet18_v1c', backbone=LEVELS['backbone'],
+            decode_head=dict(type='FCNHead', in_channels=16, channels=4, num_classes=2)))

@@ -55,8 +55,14 @@ def _files(dataset: Any) -> Iterator[str]:
                 yield info[key]
 
 
-def check_classes(dataset: Any, num_classes: int | None, name: str) -> None:
+def check_classes(dataset: Any, num_classes: int | None, option: str, name: str) -> None:
     """Compare the dataset's classes with the model's.
+
+    Args:
+        dataset: Built by OpenMMLab's classes; one without ``metainfo`` is taken to be right.
+        num_classes: Of the model; None if it does not tell.
+        option: Its key in the config, for messages.
+        name: Of the dataset, for messages.
 
     Raises:
         ClassesError: Their numbers differ.
@@ -64,7 +70,7 @@ def check_classes(dataset: Any, num_classes: int | None, name: str) -> None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if classes is not None and num_classes is not None and len(classes) != num_classes:
         raise ClassesError(f'the {name} data has {len(classes)} classes ({classes[0]}, ...), but the model has '
-                         f'num_classes={num_classes}: set model.num_classes={len(classes)}')
+                           f'num_classes={num_classes}: set {option}={len(classes)}')
 
 
 def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:

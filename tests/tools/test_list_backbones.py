@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import load_tool
 
 from densevit.backbones.survey import FAMILIES, examine
 
-TABLE = Path(__file__).parents[2] / 'docs' / 'backbones_table.md'
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / 'docs' / 'backbones_table.md'
 # Cheap ones of each kind: any size, padded, fixed, refused, of another class, plain.
 SAMPLE = ('PVTv2', 'ConvNeXt', 'LeViT', 'Inception v3', 'Hiera', 'ViT AugReg')
 
@@ -35,7 +36,7 @@ def test_table__is_what_running_them_shows(rows, family):
 
 
 def test_command__writes_rows(tmp_path, monkeypatch, capsys):
-    main, out = load_tool('list_backbones').main, tmp_path / 'table.md'
+    main, out = runpy.run_path(str(ROOT / 'tools' / 'list_backbones.py'))['main'], tmp_path / 'table.md'
     monkeypatch.setattr(sys, 'argv', ['tools/list_backbones.py', '--families', 'Inception v3', '--out', str(out)])
     assert main() == 0
     assert '0 of 1 run' in out.read_text() and '| Inception v3 | `inception_v3` |' in out.read_text()

@@ -1,6 +1,7 @@
 """timm models as trunks: without classifier or pooling, for images of any size."""
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -77,16 +78,17 @@ def _build(name: str | None, family: str, pretrained: bool, windows: WindowReque
 def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     """``timm.create_model`` whose errors say what to do."""
     if not timm.is_model(name):
-        close = ', '.join(timm.list_models(f'*{name.split("_patch")[0]}*')[:8])
-        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {close}' if close else ''))
+        close = timm.list_models(f'*{name.split("_patch")[0]}*')[:8] or get_close_matches(name, timm.list_models(), 5)
+        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {", ".join(close)}' if close else ''))
     try:
         return timm.create_model(name, pretrained=pretrained, **kwargs)
     except OSError as error:
         if not pretrained:
             raise
         raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
-                      '(--cfg-options model.backbone.pretrained=False) to start from random weights, or fill the cache '
-                      'of huggingface_hub where there is a network') from error
+                      '(--cfg-options model.backbone.pretrained=False, or model.backbone.vit.pretrained=False under '
+                      'an adapter) to start from random weights, or fill the cache of huggingface_hub where there '
+                      'is a network') from error
 
 
 def _family_of(name: str) -> str:

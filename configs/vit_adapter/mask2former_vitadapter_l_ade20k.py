@@ -11,7 +11,7 @@
 #
 # The authors recompute activations: model.backbone.grad_checkpointing=True. Their 61.2 mIoU (BEiTv2, 896x896, 80k
 # steps) starts from a model trained on COCO-Stuff.
-_base_ = 'mask2former_vitadapter_t_ade20k.py'
+_base_ = '../_base_/recipes/mask2former_wide_ade20k.py'
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -34,25 +34,14 @@ test_dataloader = val_dataloader
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
+        _delete_=True,
+        type='densevit.ViTAdapter',
+        form='segmentation',
         gate_init=1e-6,
         drop_path_rate=.3,
-        vit=dict(name='beit_large_patch16_224.in22k_ft_in22k', keep_prefix=True)),
-    decode_head=dict(
-        in_channels=[1024] * 4,
-        feat_channels=1024,
-        out_channels=1024,
-        num_queries=100,
-        pixel_decoder=dict(
-            encoder=dict(
-                layer_cfg=dict(
-                    self_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                    ffn_cfg=dict(embed_dims=1024, feedforward_channels=4096))),
-            positional_encoding=dict(num_feats=512)),
-        positional_encoding=dict(num_feats=512),
-        transformer_decoder=dict(
-            layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                cross_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                ffn_cfg=dict(embed_dims=1024, feedforward_channels=4096)))),
+        vit=dict(
+            name='beit_large_patch16_224.in22k_ft_in22k',
+            pretrained=True,
+            pos_embed_antialias=False,
+            keep_prefix=True)),
     test_cfg=dict(crop_size=crop_size, stride=(426, 426)))
-optim_wrapper = dict(optimizer=dict(lr=2e-5), paramwise_cfg=dict(layer_decay=.9))

@@ -12,7 +12,7 @@
 # 633.6 M parameters); mrfp_ratio follows from the number of parameters. The number is listed beside ViT-Adapter's
 # 61.2, which starts from a model trained on COCO-Stuff, as this config does not: expect less. Recompute activations
 # with model.backbone.grad_checkpointing=True.
-_base_ = 'mask2former_vitcomer_t_ade20k.py'
+_base_ = '../_base_/recipes/mask2former_wide_ade20k.py'
 crop_size = (896, 896)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -35,29 +35,19 @@ test_dataloader = val_dataloader
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
+        _delete_=True,
+        type='densevit.ViTCoMer',
+        form='segmentation',
         mrfp_ratio=2.5,
         gate_init=1e-6,
         drop_path_rate=.3,
-        vit=dict(name='beitv2_large_patch16_224.in1k_ft_in22k', keep_prefix=True)),
-    decode_head=dict(
-        in_channels=[1024] * 4,
-        feat_channels=1024,
-        out_channels=1024,
-        num_queries=200,
-        pixel_decoder=dict(
-            encoder=dict(
-                layer_cfg=dict(
-                    self_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                    ffn_cfg=dict(embed_dims=1024, feedforward_channels=4096))),
-            positional_encoding=dict(num_feats=512)),
-        positional_encoding=dict(num_feats=512),
-        transformer_decoder=dict(
-            layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                cross_attn_cfg=dict(embed_dims=1024, num_heads=32),
-                ffn_cfg=dict(embed_dims=1024, feedforward_channels=4096)))),
+        vit=dict(
+            name='beitv2_large_patch16_224.in1k_ft_in22k',
+            pretrained=True,
+            pos_embed_antialias=False,
+            keep_prefix=True)),
+    decode_head=dict(num_queries=200),
     test_cfg=dict(crop_size=crop_size, stride=(512, 512)))
-optim_wrapper = dict(optimizer=dict(lr=2e-5), paramwise_cfg=dict(layer_decay=.9))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', power=1., eta_min=0., by_epoch=False, begin=1500, end=80000)

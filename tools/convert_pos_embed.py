@@ -1,19 +1,22 @@
 """Give a checkpoint the positions of one window, for pos_embed='tile' and 'absolute_window'; writes a new file."""
 import argparse
+import io
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
 
-from densevit.engine.cli import OneLineParser, run
-from densevit.weights.absolute_window import (
-    Converted,
-    check_output,
-    convert_hiera,
-    convert_plain_vit,
-    write_converted,
-)
-from densevit.weights.reading import read_state_dict
+with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
+    from densevit.engine.cli import OneLineParser, run
+    from densevit.weights.absolute_window import (
+        Converted,
+        check_output,
+        convert_hiera,
+        convert_plain_vit,
+        write_converted,
+    )
+    from densevit.weights.reading import read_state_dict
 
 _EXAMPLE = ('python tools/convert_pos_embed.py mae_vit_base.pth mae_vit_base_window14.pth --window 14 --global-grid 7')
 

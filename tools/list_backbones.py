@@ -1,9 +1,11 @@
 """Build and run a backbone of every family that timm has, and write what came of it as a table."""
 import argparse
+import io
 import shlex
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import timm
 import torch
 from rich.progress import track
 
-from densevit.backbones.survey import FAMILIES, examine
-from densevit.files import write_atomic
+with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
+    from densevit.backbones.survey import FAMILIES, examine
+    from densevit.engine.cli import OneLineParser, run
+    from densevit.files import write_atomic
 
 HEAD = """# Backbones
 
@@ -39,16 +43,19 @@ def _set_up() -> None:
     torch.set_num_threads(1)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=Path, help='Markdown file (default: the rows on the terminal)')
+def build_parser() -> OneLineParser:
+    parser = OneLineParser('python tools/list_backbones.py --families Swin ConvNeXt', description=__doc__)
+    parser.add_argument(
+        '--out', type=Path, metavar='FILE', help='Markdown file (default: the rows on the terminal)')
     parser.add_argument('--families', nargs='+', metavar='NAME', help='these alone, as in the first column')
     parser.add_argument('--jobs', type=int, default=1, help='processes, of 1 GB and a core each (default: %(default)s)')
-    args = parser.parse_args()
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
     families = args.families or list(FAMILIES)
     if unknown := [family for family in families if family not in FAMILIES]:
-        print(f'error: no family {unknown[0]!r}; the families are {", ".join(FAMILIES)}', file=sys.stderr)
-        return 2
+        raise ValueError(f'no family {unknown[0]!r}; the families are {", ".join(FAMILIES)}')
     show = dict(description='backbones', total=len(families), disable=not sys.stderr.isatty())
     if args.jobs == 1:
         _set_up()
@@ -59,16 +66,11 @@ def main() -> int:
     lines = [row.markdown() for row in rows]
     if args.out is None:
         print('\n'.join(lines))
-        return 0
+        return
     head = HEAD.format(command=shlex.join(['python', 'tools/list_backbones.py', *sys.argv[1:]]),
                        version=timm.__version__, count=sum(not row.failure for row in rows), total=len(rows))
-    try:
-        write_atomic((head + '\n'.join(lines) + '\n').encode(), args.out)
-    except OSError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    return 0
+    write_atomic((head + '\n'.join(lines) + '\n').encode(), args.out)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run(main, build_parser()))

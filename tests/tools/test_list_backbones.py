@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,11 +33,9 @@ def test_table__is_what_running_them_shows(rows, family):
     assert examine(family).markdown() == rows[family]
 
 
-def test_command__writes_rows(tmp_path, monkeypatch, capsys):
-    main, out = runpy.run_path(str(ROOT / 'tools' / 'list_backbones.py'))['main'], tmp_path / 'table.md'
-    monkeypatch.setattr(sys, 'argv', ['tools/list_backbones.py', '--families', 'Inception v3', '--out', str(out)])
-    assert main() == 0
+def test_command__writes_rows(tmp_path, tool, capsys):
+    out = tmp_path / 'table.md'
+    assert tool('list_backbones', '--families', 'Inception v3', '--out', out) == 0
     assert '0 of 1 run' in out.read_text() and '| Inception v3 | `inception_v3` |' in out.read_text()
-    monkeypatch.setattr(sys, 'argv', ['tools/list_backbones.py', '--families', 'Resnet'])
-    assert main() == 2
+    assert tool('list_backbones', '--families', 'Resnet') == 2
     assert 'the families are ViT AugReg' in capsys.readouterr().err

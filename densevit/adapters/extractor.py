@@ -7,8 +7,9 @@ from functools import partial
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from ..backbones.options import Grid
 from ..layers import DeformableAttention
-from .levels import Grid, flatten_levels, reference_points, split_levels
+from .levels import flatten_levels, reference_points, split_levels
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 

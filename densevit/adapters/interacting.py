@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -12,9 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ..backbones import PlainViT
 from ..backbones.contract import crop_to_strides, pad_to_multiple
+from ..backbones.options import Grid, pick_levels
 from ..layers import DeformableAttention, SyncBatchNorm
 from .adapter import Adapter
-from .levels import Grid, flatten_levels, split_levels
+from .levels import flatten_levels, split_levels
 from .spatial_prior import SpatialPriorModule
 
 Form = Literal['detection', 'segmentation']
@@ -53,7 +55,7 @@ class InteractingAdapter(Adapter):
 
     Args:
         vit: The ViT, of stride 16, or its arguments.
-        vit_defaults: Arguments of the ViT that hold unless ``vit`` gives others.
+        vit_defaults: Further arguments of :class:`Adapter`.
         form: Which features of the ViT are added to the pyramid at the end: its last (``'detection'``) or, to each
             level its own, those after the four interactions (``'segmentation'``).
         interaction_indexes: First and last block of each interaction; four equal parts by default.
@@ -77,7 +79,7 @@ class InteractingAdapter(Adapter):
         interaction_indexes: Sequence[Sequence[int]] | None,
         conv_inplane: int,
         add_vit_feature: bool,
-        out_indices: Sequence[int],
+        out_indices: int | Sequence[int],
         norm_features: bool,
         norm_eval: bool,
     ) -> None:
@@ -92,18 +94,15 @@ class InteractingAdapter(Adapter):
                              f"{len(self.block_ranges)} in interaction_indexes; give 4, or set form='detection'")
         self.form, self.add_vit_feature, self.norm_features = form, add_vit_feature, norm_features
         self.norm_eval = norm_eval
-        if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(len(_STRIDES)))):
-            raise ValueError(f'{name} has maps 0 to 3, of strides {_STRIDES}; out_indices {list(out_indices)} does not '
-                             'name some of them in ascending order')
-        self.out_indices = tuple(out_indices)
-        self.strides = tuple(_STRIDES[index] for index in out_indices)
+        self.out_indices = pick_levels(out_indices, len(_STRIDES), f'maps 0 to 3 of strides {_STRIDES}')
+        self.strides = tuple(_STRIDES[index] for index in self.out_indices)
         self.out_channels = (dim, ) * len(self.strides)
-        has_finest = 0 in out_indices
+        has_finest = 0 in self.out_indices
         self.level_embed = nn.Parameter(torch.empty(len(_STRIDES) - 1, dim))
         self.spm = SpatialPriorModule(conv_inplane, dim, has_finest)
         self.up = nn.ConvTranspose2d(dim, dim, 2, 2) if has_finest else None
         self.norm1, self.norm2, self.norm3, self.norm4 = (
-            SyncBatchNorm(dim) if index in out_indices else None for index in range(len(_STRIDES)))
+            SyncBatchNorm(dim) if index in self.out_indices else None for index in range(len(_STRIDES)))
 
     def _check_vit(self, norm_features: bool) -> None:
         if self.vit.stride != _STRIDES[TOKEN_LEVEL + 1]:
@@ -165,13 +164,18 @@ def block_ranges(indexes: Sequence[Sequence[int]] | None, depth: int) -> list[tu
     """
     if indexes is None:
         bounds = [depth * i // min(_MAX_INTERACTIONS, depth) for i in range(min(_MAX_INTERACTIONS, depth) + 1)]
-        return list(zip(bounds[:-1], bounds[1:], strict=True))
-    ranges = [(pair[0], pair[-1] + 1) for pair in indexes]
-    ends = [0, *(stop for _, stop in ranges)]
-    if [start for start, _ in ranges] != ends[:-1] or ends[-1] != depth or any(a >= b for a, b in ranges):
-        raise ValueError(f'interaction_indexes {[list(pair) for pair in indexes]} are not the first and last blocks of '
-                         f'parts of 0 to {depth - 1} that follow each other, as [[0, 2], [3, 5], [6, 8], [9, 11]] are')
-    return ranges
+        return list(pairwise(bounds))
+    bounds = [0]
+    for pair in indexes if isinstance(indexes, Sequence) else [None]:
+        if not (isinstance(pair, Sequence) and len(pair) == 2 and bounds[-1] == pair[0] <= pair[1]):
+            break
+        bounds.append(pair[1] + 1)
+    else:
+        if bounds[-1] == depth:
+            return list(pairwise(bounds))
+    example = [[start, stop - 1] for start, stop in block_ranges(None, depth)]
+    raise ValueError(f'interaction_indexes={indexes} are not the first and last blocks of parts of 0 to {depth - 1} '
+                     f'that follow each other, as {example} are')
 
 
 def attention_sizes(embed_dim: int, num_heads: int | None, value_ratio: float | None) -> tuple[int, float]:

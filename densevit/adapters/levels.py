@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-Grid = tuple[int, int]
+from ..backbones.options import Grid
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:

@@ -32,17 +32,20 @@ class SimpleFeaturePyramid(Adapter):
 
     Args:
         vit: A :class:`densevit.PlainViT`, or its arguments; unless they say otherwise it is built without class and
-            register tokens and without a final norm, as in the paper. Freezing, dropped paths and recomputed
-            activations are options of the ViT.
+            register tokens and without a final norm, as in the paper.
         out_channels: Channels of every level.
         scale_factors: Of 4, 2, 1 and 0.5, how fine the levels are compared with the ViT's map, finest first.
         norm: Behind each convolution and between the deconvolutions: ``'LN'`` over channels as in the paper, ``'BN'``,
             ``'SyncBN'``, or ``'none'``, with which the convolutions have biases.
         top_block: Whether to add a level of half the last resolution, for a region proposal network.
+        frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
+        drop_path_rate: Of the ViT's last block; on a ViT that is given built it has to be the same.
+        grad_checkpointing: Recompute the ViT's blocks in the backward pass.
 
     Raises:
-        ValueError: The levels would have strides that are no whole pixels, or an argument is not one of the above.
+        ValueError: The levels would have strides that are no whole pixels, an argument is not one of the above, or
+            ``vit`` contradicts it.
     """
 
     def __init__(
@@ -53,9 +56,13 @@ class SimpleFeaturePyramid(Adapter):
         scale_factors: Sequence[float] = _SCALES,
         norm: Literal['LN', 'BN', 'SyncBN', 'none'] = 'LN',
         top_block: bool = False,
+        frozen_stages: int = -1,
         norm_eval: bool = False,
+        drop_path_rate: float = 0.,
+        grad_checkpointing: bool = False,
     ) -> None:
-        super().__init__(vit, keep_prefix=False, norm_out=False)
+        super().__init__(vit, frozen_stages=frozen_stages, drop_path_rate=drop_path_rate,
+                         grad_checkpointing=grad_checkpointing, keep_prefix=False, norm_out=False)
         if norm not in _NORMS:
             raise ValueError(f"norm='{norm}': choose one of {', '.join(_NORMS)}")
         strides = level_strides(self.vit.stride, scale_factors)
@@ -65,6 +72,7 @@ class SimpleFeaturePyramid(Adapter):
         self.strides = (*strides, 2 * strides[-1]) if top_block else strides
         self.out_channels = (out_channels, ) * len(self.strides)
         self.norm_eval = norm_eval
+        self.freeze()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to one (B, out_channels, ceil(H / s), ceil(W / s)) for each of ``strides``."""

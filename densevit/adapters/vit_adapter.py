@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import PlainViT
+from ..backbones.options import Grid
 from .extractor import DeformableStep, Extractor
 from .interacting import Form, InteractingAdapter, Interaction, attention_sizes
-from .levels import Grid
 
 _NUM_EXTRA = 2
 
@@ -19,8 +19,8 @@ class ViTAdapter(InteractingAdapter):
     """A plain ViT beside a convolutional pyramid; the pyramid is injected into the ViT and extracts from it.
 
     Arguments of the ViT that hold unless ``vit`` gives others: no class and register tokens, no final norm, this
-    ``drop_path_rate`` and ``grad_checkpointing``. With tokens that are kept (``keep_prefix=True``, as BEiT and DINOv3
-    need) only the patches interact.
+    ``drop_path_rate`` (which a ViT that is given built has to have) and ``grad_checkpointing``. With tokens that are
+    kept (``keep_prefix=True``, as BEiT and DINOv3 need) only the patches interact.
 
     The official forms, each with ``pos_embed_antialias=False`` in ``vit``:
 
@@ -49,6 +49,7 @@ class ViTAdapter(InteractingAdapter):
         add_vit_feature: False adds none of the ViT's features.
         out_indices: Which of the four maps (strides 4, 8, 16, 32) are returned; detectors as DINO read 1, 2 and 3.
         drop_path_rate: Of all feed-forward layers of the extractors, and of the ViT's last block.
+        frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
         grad_checkpointing: Recompute blocks, injectors and extractors in the backward pass.
 
@@ -73,14 +74,16 @@ class ViTAdapter(InteractingAdapter):
         gate_init: float = 0.,
         norm_features: bool = False,
         add_vit_feature: bool = True,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
         drop_path_rate: float = 0.,
         norm_eval: bool = False,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__(
             vit,
-            dict(keep_prefix=not injectors, drop_path_rate=drop_path_rate, grad_checkpointing=grad_checkpointing),
+            dict(keep_prefix=not injectors, frozen_stages=frozen_stages, drop_path_rate=drop_path_rate,
+                 grad_checkpointing=grad_checkpointing),
             form=form, interaction_indexes=interaction_indexes, conv_inplane=conv_inplane,
             add_vit_feature=add_vit_feature, out_indices=out_indices, norm_features=norm_features, norm_eval=norm_eval)
         dim = self.vit.embed_dim
@@ -97,6 +100,7 @@ class ViTAdapter(InteractingAdapter):
             self.interactions.append(AdapterInteraction(
                 injector, extractor(), [extractor() for _ in range(num_extra)], grad_checkpointing))
         self.reset_parameters()
+        self.freeze()
 
 
 class Injector(DeformableStep):

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import PlainViT
+from ..backbones.options import Grid
 from .extractor import ConvFFN, DeformableStep, Extractor, LayerNorm
 from .interacting import TOKEN_LEVEL, Form, InteractingAdapter, Interaction, attention_sizes, resize
-from .levels import Grid, add_to_level, flatten_levels, split_levels
+from .levels import add_to_level, flatten_levels, split_levels
 
 _MRFP_RATIOS = dict(detection=.5, segmentation=6.)
 _NUM_EXTRA = 4
@@ -24,7 +25,8 @@ class ViTCoMer(InteractingAdapter):
     """A plain ViT beside a convolutional pyramid that is refined, merged and read in both directions.
 
     Arguments of the ViT that hold unless ``vit`` gives others: no class and register tokens, no final norm, this
-    ``drop_path_rate`` and ``grad_checkpointing``. The official code has ``pos_embed_antialias=False``.
+    ``drop_path_rate`` (which a ViT that is given built has to have) and ``grad_checkpointing``. The official code has
+    ``pos_embed_antialias=False``.
 
     Args:
         vit: A :class:`densevit.PlainViT` of patch size 16, or its arguments.
@@ -46,6 +48,7 @@ class ViTCoMer(InteractingAdapter):
         add_vit_feature: False adds none of the ViT's features.
         out_indices: Which of the four maps (strides 4, 8, 16, 32) are returned; detectors as DINO read 1, 2 and 3.
         drop_path_rate: Of all feed-forward layers of the interactions, and of the ViT's last block.
+        frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
         grad_checkpointing: Recompute blocks and interactions in the backward pass.
 
@@ -71,13 +74,16 @@ class ViTCoMer(InteractingAdapter):
         extra_extractors: bool = True,
         gate_init: float = 0.,
         add_vit_feature: bool = True,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
         drop_path_rate: float = 0.,
         norm_eval: bool = False,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__(
-            vit, dict(keep_prefix=False, drop_path_rate=drop_path_rate, grad_checkpointing=grad_checkpointing),
+            vit,
+            dict(keep_prefix=False, frozen_stages=frozen_stages, drop_path_rate=drop_path_rate,
+                 grad_checkpointing=grad_checkpointing),
             form=form, interaction_indexes=interaction_indexes, conv_inplane=conv_inplane,
             add_vit_feature=add_vit_feature, out_indices=out_indices, norm_features=False, norm_eval=norm_eval)
         dim, count = self.vit.embed_dim, len(self.block_ranges)
@@ -97,6 +103,7 @@ class ViTCoMer(InteractingAdapter):
                 [ToCNN(dim, ffn_first=True, interact=interact, **shared) for _ in range(num_extra)],
                 grad_checkpointing))
         self.reset_parameters()
+        self.freeze()
 
 
 class MRFP(nn.Module):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from timm.layers import to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -19,7 +20,7 @@ class Backbone(nn.Module):
         strides: s_i in pixels.
         depth: Layers that :meth:`layer_index` counts.
         frozen_stages: -1 trains all, 0 freezes the embedding (or stem), k freezes k blocks (of a plain ViT) or stages
-            (of a hierarchical one) as well.
+            (of a hierarchical one) as well. An adapter's are those of its ViT.
         norm_eval: Whether batch norms keep their running statistics in train mode.
     """
     out_channels: tuple[int, ...]
@@ -59,15 +60,15 @@ class Backbone(nn.Module):
         return stage is not None and stage <= self.frozen_stages
 
 
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples."""
-    height, width = images.shape[-2:]
+def pad_to_multiple(images: Tensor, multiple: int | tuple[int, int]) -> Tensor:
+    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples, one for both axes or (of H, of W)."""
+    (height, width), (high, wide) = images.shape[-2:], to_2tuple(multiple)
     # As products, so that a compiler with symbolic sizes can divide them again; and always padded while it traces, so
     # that one graph serves all sizes.
-    rows, columns = (height + multiple - 1) // multiple, (width + multiple - 1) // multiple
-    if not torch.compiler.is_compiling() and (rows * multiple, columns * multiple) == (height, width):
+    rows, columns = (height + high - 1) // high, (width + wide - 1) // wide
+    if not torch.compiler.is_compiling() and (rows * high, columns * wide) == (height, width):
         return images
-    return F.pad(images, (0, columns * multiple - width, 0, rows * multiple - height))
+    return F.pad(images, (0, columns * wide - width, 0, rows * high - height))
 
 
 def crop_to_strides(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, ...]:

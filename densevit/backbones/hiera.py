@@ -9,8 +9,9 @@ from timm.models.hiera import Hiera as TimmHiera
 from timm.models.hiera import HieraBlock
 from torch import Tensor, nn
 
-from .hiera_positions import Grid, PosEmbed, PositionForm
+from .hiera_positions import PositionForm
 from .hiera_stages import StagedTrunk, build_trunk
+from .options import Grid, PosEmbed, as_grid
 
 _GLOBAL_POS_SIZE = (14, 14)
 
@@ -35,7 +36,7 @@ class Hiera(StagedTrunk):
             repeats a mask unit's embedding and adds a stretched global one, so that mask units keep their positions at
             any image size. ``'tile'`` repeats the positions of an image of ``img_size``. None: absolute windows where
             the timm model has them, interpolation elsewhere. Weights of the other form are converted.
-        global_pos_size: (h, w) of the global part of absolute window positions; None for the timm model's own.
+        global_pos_size: (h, w) or side of the global part of absolute window positions; None for the timm model's own.
         pos_embed_antialias: Of the bicubic resizing; timm's is True.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
@@ -45,7 +46,7 @@ class Hiera(StagedTrunk):
 
     Raises:
         ValueError: timm has no such model; an option has no such value or no meaning for images.
-        TypeError: The model is of another family.
+        TypeError: The model is of another family, or has no such option.
         OSError: Its weights cannot be downloaded.
     """
 
@@ -53,10 +54,10 @@ class Hiera(StagedTrunk):
         self,
         name: str | None = None,
         *,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         norm_out: bool = False,
         pos_embed: PosEmbed | None = None,
-        global_pos_size: Grid | None = None,
+        global_pos_size: int | Grid | None = None,
         pos_embed_antialias: bool = True,
         frozen_stages: int = -1,
         grad_checkpointing: bool = False,
@@ -66,9 +67,10 @@ class Hiera(StagedTrunk):
         for option in ('sep_pos_embed', 'patch_drop_rate'):
             if trunk_kwargs.get(option):
                 raise ValueError(f'{option} has no meaning for feature maps of whole images; leave it out')
-        if global_pos_size is not None:
-            trunk_kwargs['global_pos_size'] = tuple(global_pos_size)
-        trunk = build_trunk(name, TimmHiera, pretrained, trunk_kwargs)
+        global_grid = as_grid(global_pos_size, 'global_pos_size')
+        if global_grid is not None:
+            trunk_kwargs['global_pos_size'] = global_grid
+        trunk = build_trunk(name, Hiera, TimmHiera, pretrained, trunk_kwargs)
         super().__init__(trunk, num_pools=trunk.q_pool, out_indices=out_indices, norm_out=norm_out,
                          frozen_stages=frozen_stages, grad_checkpointing=grad_checkpointing)
         self.num_unrolls = len(trunk.stage_ends) - 1
@@ -76,7 +78,7 @@ class Hiera(StagedTrunk):
         if any(unit % side for side in trunk.mask_unit_size):
             raise ValueError(f'mask_unit_size {tuple(trunk.mask_unit_size)} does not divide {unit}, which is what '
                              f'{self.num_unrolls} poolings by {self.pool} take up')
-        self.positions = self._form(pos_embed, global_pos_size or _GLOBAL_POS_SIZE, pos_embed_antialias)
+        self.positions = self._form(pos_embed, global_grid or _GLOBAL_POS_SIZE, pos_embed_antialias)
         if (self.positions.window is None) != (trunk.pos_embed_win is None):
             self._convert_positions(pretrained)
         self.freeze()

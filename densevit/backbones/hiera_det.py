@@ -9,8 +9,9 @@ from timm.models.hieradet_sam2 import MultiScaleBlock
 from torch import Tensor, nn
 
 from ..layers import AttentionWindows
-from .hiera_positions import Grid, PosEmbed, PositionForm
+from .hiera_positions import PositionForm
 from .hiera_stages import StagedTrunk, build_trunk
+from .options import Grid, PosEmbed, as_grid
 
 
 class HieraDet(StagedTrunk):
@@ -34,7 +35,7 @@ class HieraDet(StagedTrunk):
         pos_embed: ``'absolute_window'``: SAM 2's positions, the global part stretched over the image. ``'tile'``: those
             of an image of ``pos_embed_grid``, repeated over the image, as HieraDet's paper does (arXiv 2311.05613).
             ``'interpolate'``: one plain embedding of ``pos_embed_grid`` that is stretched.
-        pos_embed_grid: (h, w) in tokens of a pre-training image; 224 pixels are 56 tokens.
+        pos_embed_grid: (h, w) or side in tokens of a pre-training image; 224 pixels are 56 tokens.
         pos_embed_antialias: Of the bicubic resizing; SAM 2 has none.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
@@ -45,7 +46,7 @@ class HieraDet(StagedTrunk):
 
     Raises:
         ValueError: timm has no such model; an option has no such value; a window cannot be pooled.
-        TypeError: The model is of another family.
+        TypeError: The model is of another family, or has no such option.
         OSError: Its weights cannot be downloaded.
     """
 
@@ -53,24 +54,27 @@ class HieraDet(StagedTrunk):
         self,
         name: str | None = None,
         *,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         norm_out: bool = False,
         pos_embed: PosEmbed = 'absolute_window',
-        pos_embed_grid: Grid = (56, 56),
+        pos_embed_grid: int | Grid = (56, 56),
         pos_embed_antialias: bool = False,
         frozen_stages: int = -1,
         grad_checkpointing: bool = False,
         pretrained: bool = False,
         **trunk_kwargs: Any,
     ) -> None:
-        trunk = build_trunk(name, TimmHieraDet, pretrained, trunk_kwargs)
+        grid = as_grid(pos_embed_grid, 'pos_embed_grid')
+        if 'global_pos_size' in trunk_kwargs:
+            trunk_kwargs['global_pos_size'] = as_grid(trunk_kwargs['global_pos_size'], 'global_pos_size')
+        trunk = build_trunk(name, HieraDet, TimmHieraDet, pretrained, trunk_kwargs)
         super().__init__(trunk, num_pools=len(trunk.q_pool_blocks), out_indices=out_indices, norm_out=norm_out,
                          frozen_stages=frozen_stages, grad_checkpointing=grad_checkpointing)
         is_plain = pos_embed == 'interpolate'
         stored, window = tuple(trunk.pos_embed.shape[-2:]), tuple(trunk.pos_embed_window.shape[-2:])
         self.positions = PositionForm(
-            pos_embed, grid=tuple(pos_embed_grid), stored=tuple(pos_embed_grid) if is_plain else stored,
-            window=None if is_plain else window, antialias=pos_embed_antialias)
+            pos_embed, grid, stored=grid if is_plain else stored, window=None if is_plain else window,
+            antialias=pos_embed_antialias)
         if is_plain:
             self.trunk.pos_embed = nn.Parameter(
                 self.positions.fit(trunk.pos_embed.data, trunk.pos_embed_window.data)[0])

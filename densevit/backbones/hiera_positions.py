@@ -2,15 +2,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layers import absolute_window_pos_embed, tile_pos_embed, window_pos_embed
-
-Grid = tuple[int, int]
-PosEmbed = Literal['absolute_window', 'interpolate', 'tile']
+from ..layers import absolute_window_pos_embed, resize_pos_map, tile_pos_embed
+from .options import Grid, PosEmbed
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,15 @@ class PositionForm:
         if self.window is None:
             if window is not None:
                 embed = absolute_window_pos_embed(window, embed, self.stored, self.antialias)
-            return window_pos_embed(embed, self.stored, self.antialias), None
+            return resize_pos_map(embed, self.stored, self.antialias), None
         if window is None:
             return split_pos_embed(embed, self.window, self.stored)
-        return (window_pos_embed(embed, self.stored, self.antialias),
-                window_pos_embed(window, self.window, self.antialias))
+        return (resize_pos_map(embed, self.stored, self.antialias),
+                resize_pos_map(window, self.window, self.antialias))
 
     def _stretched(self, grid: Grid, embed: Tensor, window: Tensor | None) -> Tensor:
         if window is None:
-            return window_pos_embed(embed, grid, self.antialias)
+            return resize_pos_map(embed, grid, self.antialias)
         return absolute_window_pos_embed(window, embed, grid, self.antialias)
 
 

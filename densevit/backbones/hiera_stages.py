@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .contract import Backbone, crop_to_strides, pad_to_multiple
-from .trunks.building import create
+from .options import checked_frozen_stages, pick_levels
+from .timm_models import create, near_options
 
 
 class StagedTrunk(Backbone):
@@ -24,7 +25,7 @@ class StagedTrunk(Backbone):
         frozen_stages, grad_checkpointing: See :class:`HieraDet`.
 
     Raises:
-        ValueError: ``out_indices`` names no stage, or strides along the two axes differ.
+        ValueError: ``out_indices`` or ``frozen_stages`` name no stage, or strides along the two axes differ.
     """
 
     def __init__(
@@ -32,14 +33,15 @@ class StagedTrunk(Backbone):
         trunk: nn.Module,
         *,
         num_pools: int,
-        out_indices: Sequence[int],
+        out_indices: int | Sequence[int],
         norm_out: bool,
         frozen_stages: int,
         grad_checkpointing: bool,
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.out_indices = _stages(out_indices, len(trunk.stage_ends))
+        count = len(trunk.stage_ends)
+        self.out_indices = pick_levels(out_indices, count, f'stages 0 to {count - 1}')
         self.stage_ends = tuple(trunk.stage_ends[:self.out_indices[-1] + 1])
         trunk.blocks = trunk.blocks[:self.stage_ends[-1] + 1]
         trunk.head = nn.Identity()
@@ -50,7 +52,7 @@ class StagedTrunk(Backbone):
         self.out_channels = tuple(trunk.blocks[self.stage_ends[stage]].dim_out for stage in self.out_indices)
         self.norms = nn.ModuleList(LayerNorm2d(channels, eps=1e-6) for channels in self.out_channels if norm_out)
         self.grad_checkpointing = grad_checkpointing
-        self.frozen_stages = frozen_stages
+        self.frozen_stages = checked_frozen_stages(frozen_stages, len(self.stage_ends), 'stages')
 
     @property
     @abstractmethod
@@ -105,32 +107,25 @@ class StagedTrunk(Backbone):
         return 1 + next(stage for stage, end in enumerate(self.stage_ends) if int(parts[2]) <= end)
 
 
-def build_trunk(name: str | None, cls: type[nn.Module], pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
-    """A timm model of one class, by name or from explicit sizes.
+def build_trunk(name: str | None, backbone: type[Backbone], cls: type[nn.Module], pretrained: bool,
+                kwargs: dict[str, Any]) -> nn.Module:
+    """The timm model of class ``cls`` for a backbone, by name or from explicit sizes.
 
     Raises:
         ValueError: timm has no such model, or there is no name to find weights by.
-        TypeError: It is no model of this class.
+        TypeError: It is no model of this class, or has no such option.
         OSError: Its weights cannot be downloaded.
     """
     if name is None:
         if pretrained:
             raise ValueError(f"pretrained=True needs the name of one of timm's {cls.__name__} models")
-        return cls(num_classes=0, **kwargs)
-    trunk = create(name, pretrained, num_classes=0, **kwargs)
+        with near_options(backbone, cls):
+            return cls(num_classes=0, **kwargs)
+    with near_options(backbone, cls):
+        trunk = create(name, pretrained, num_classes=0, **kwargs)
     if not isinstance(trunk, cls):
         raise TypeError(f"timm's {name} is a {type(trunk).__name__} and not a {cls.__name__}")
     return trunk
-
-
-def _stages(out_indices: Sequence[int], count: int) -> tuple[int, ...]:
-    for index in out_indices:
-        if not -count <= index < count:
-            raise ValueError(f'out_indices holds {index}, but the trunk has stages 0 to {count - 1}')
-    stages = tuple(index % count for index in out_indices)
-    if not stages or list(stages) != sorted(set(stages)):
-        raise ValueError(f'out_indices={tuple(out_indices)}: give each stage once, finest first')
-    return stages
 
 
 def _patch_stride(proj: nn.Conv2d) -> int:

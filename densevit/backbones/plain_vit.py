@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .contract import Backbone, pad_to_multiple
+from .options import PosEmbed, as_grid, as_indices, checked_frozen_stages, pick
+from .timm_models import near_options
 from .trunks import (
+    PLAIN_VITS,
     PadMode,
-    PosEmbed,
     PositionPolicy,
     Tokens,
     WindowRequest,
-    as_grid,
-    block_indices,
     build_trunk,
     drive,
     drop_prefix,
@@ -39,7 +39,8 @@ class PlainViT(Backbone):
             ``family`` from ``trunk_kwargs``.
         family: Without a name, ``'vit'`` for a VisionTransformer or ``'sam'`` for a VisionTransformerSAM, the trunk of
             ViTDet (with its decomposed relative positions).
-        out_indices: Blocks whose outputs ``forward`` returns; negative ones count from the end.
+        out_indices: Blocks whose outputs ``forward`` returns; negative ones count from the end. Blocks behind the last
+            of them are left out.
         norm_out: Whether the final norm is applied to the returned features; False builds the trunk without it.
         keep_prefix: False removes class and register tokens once the weights are there, as ViTDet, ViT-Adapter and
             ViT-CoMer do.
@@ -61,17 +62,21 @@ class PlainViT(Backbone):
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
         stem: A convolutional stem in place of the patch embedding, as arguments of ``timm.create_model``
             (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``); its last map is cut into patches.
-        frozen_stages: -1 trains all, 0 freezes the embedding, k freezes k blocks as well.
+        frozen_stages: -1 trains all, 0 freezes the embedding, k freezes k blocks as well, ``depth`` + 1 the final norm.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
-        pretrained: Download timm's weights for ``name``.
+        pretrained: Download timm's weights for ``name`` and for the model of ``stem``.
         trunk_kwargs: Passed to the timm model: ``img_size``, ``patch_size``, ``drop_path_rate``, ``embed_dim`` ...
 
     Attributes:
         out_channels: Channels of each returned map.
         strides: Stride of each returned map in pixels.
+        depth: Blocks that there are.
+        full_depth: Blocks before those that nothing reads were left out.
 
     Raises:
-        ValueError: Options that do not go together, or that the family does not have.
+        ValueError: Options that do not go together, or that the family does not have; timm has no such model.
+        TypeError: The model is of another family, or has no such option.
+        OSError: Its weights cannot be downloaded.
     """
 
     def __init__(
@@ -79,11 +84,11 @@ class PlainViT(Backbone):
         name: str | None = None,
         *,
         family: Literal['vit', 'sam'] = 'vit',
-        out_indices: Sequence[int] = (-1, ),
+        out_indices: int | Sequence[int] = (-1, ),
         norm_out: bool = True,
         keep_prefix: bool = True,
         window_size: int | None = None,
-        global_blocks: Sequence[int] = (),
+        global_blocks: int | Sequence[int] = (),
         window_shift: bool = False,
         pad_mode: PadMode | None = None,
         pos_embed: PosEmbed = 'interpolate',
@@ -98,27 +103,38 @@ class PlainViT(Backbone):
         **trunk_kwargs: Any,
     ) -> None:
         super().__init__()
-        request = WindowRequest(window_size, tuple(global_blocks), window_shift, pad_mode)
+        request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode)
         positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
-        self.trunk = build_trunk(name, family, stem, pretrained, request, as_grid(pos_embed_grid), trunk_kwargs)
+        stored_grid = as_grid(pos_embed_grid, 'pos_embed_grid')
+        with near_options(PlainViT, *PLAIN_VITS):
+            self.trunk = build_trunk(name, family, stem, pretrained, request, stored_grid, trunk_kwargs)
         self.embed_dim: int = self.trunk.embed_dim
-        self.depth = len(self.trunk.blocks)
+        self.full_depth = len(self.trunk.blocks)
+        self.out_indices = pick(out_indices, self.full_depth, f'blocks 0 to {self.full_depth - 1}')
+        if not self.out_indices:
+            raise ValueError('out_indices names no block; (-1,) is the last one')
+        self.depth = max(self.out_indices) + 1
         self.stride: int = self.trunk.patch_embed.feat_ratio()
         if not keep_prefix:
             drop_prefix(self.trunk)
         self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
-        if pos_embed_grid is not None:
-            store_positions(self.trunk, as_grid(pos_embed_grid), positions)
+        if stored_grid is not None:
+            store_positions(self.trunk, stored_grid, positions)
         windows = window_policy(self.trunk, request)
-        prepare_window_positions(self.trunk, positions, windows.size, as_grid(global_pos_grid))
+        prepare_window_positions(self.trunk, positions, windows.size,
+                                 as_grid(global_pos_grid, 'global_pos_grid'))
         self.driver = drive(self.trunk, windows, positions)
+        self.trunk.blocks = self.trunk.blocks[:self.depth]  # after the windows, which are laid out over all blocks
         if not norm_out:
             self.trunk.norm = nn.Identity()
         self.grad_checkpointing = grad_checkpointing
-        self.out_indices = block_indices(out_indices, self.depth, 'out_indices')
         self.out_channels = (self.embed_dim, ) * len(self.out_indices)
         self.strides = (self.stride, ) * len(self.out_indices)
-        self.frozen_stages = frozen_stages
+        self.set_frozen_stages(frozen_stages)
+
+    def set_frozen_stages(self, frozen_stages: int) -> None:
+        """Freeze what ``frozen_stages`` says; what is frozen already stays so."""
+        self.frozen_stages = checked_frozen_stages(frozen_stages, self.depth + 1, 'blocks, then the final norm')
         self.freeze()
 
     @property

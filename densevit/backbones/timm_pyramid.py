@@ -4,14 +4,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 from timm.layers import LayerNorm2d
 from timm.models._manipulate import group_with_matcher
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .contract import Backbone, crop_to_strides
+from .options import checked_frozen_stages, pick_levels
+from .timm_models import create, defined_in
 from .timm_sizes import SWINS, Level, family, leave_out_unused, levels_on_grid, open_windows, size_rule
-from .trunks.building import create
 
 _PLAIN = frozenset({'beit', 'deit', 'eva', 'vision_transformer', 'vision_transformer_hybrid', 'vision_transformer_sam'})
 _OWN_CLASS = dict.fromkeys(_PLAIN, 'PlainViT') | dict(hiera='Hiera', hieradet_sam2='HieraDet')
@@ -42,12 +43,13 @@ class TimmPyramid(Backbone):
         frozen_stages: -1 trains all, 0 freezes the stem, k freezes k stages as timm groups them as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
         drop_path_rate: Stochastic depth; None for the model's own default.
-        grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
+        grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations. Batch norms
+            behind the stem would count each batch twice then, so that they need ``norm_eval`` or to be frozen.
         pretrained: Download timm's weights for ``name``.
         timm_kwargs: Passed to ``timm.create_model``.
 
     Raises:
-        ValueError: timm has no such model; a level that it does not have; a size or an option that it cannot take.
+        ValueError: timm has no such model; a level or stage that it does not have; an option that it cannot take.
         TypeError: The model is a plain ViT, for which there is ``PlainViT``, or has no feature maps on a grid.
         OSError: Its weights cannot be downloaded.
     """
@@ -56,7 +58,7 @@ class TimmPyramid(Backbone):
         self,
         name: str,
         *,
-        out_indices: Sequence[int] | None = None,
+        out_indices: int | Sequence[int] | None = None,
         norm_out: bool = False,
         img_size: int | tuple[int, int] | None = None,
         frozen_stages: int = -1,
@@ -83,8 +85,11 @@ class TimmPyramid(Backbone):
         self.norms = nn.ModuleList(LayerNorm2d(channels, eps=1e-5) for channels in self.out_channels if norm_out)
         self._layers, self.depth = _group(self.trunk, coarse=False)
         self._stages = _with_modules(_group(self.trunk, coarse=True)[0])
-        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.frozen_stages = checked_frozen_stages(frozen_stages, max(self._stages.values()), 'stages')
+        self.norm_eval = norm_eval
         self.freeze()
+        if grad_checkpointing:
+            self._refuse_double_counting()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to one (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``.
@@ -99,6 +104,13 @@ class TimmPyramid(Backbone):
         if self.sizes.multiple == (1, 1):  # no padding to crop, and no cut for torch.compile to reason about
             return tuple(maps)
         return crop_to_strides(maps, self.strides, tuple(images.shape[-2:]))
+
+    def _refuse_double_counting(self) -> None:
+        """A recomputed batch norm adds a batch to its running statistics a second time; timm recomputes no stem."""
+        if any(isinstance(module, _BatchNorm) and module.training and self.stage_index(name) != 0
+               for name, module in self.named_modules()):
+            raise ValueError(f"grad_checkpointing would let the batch norms of timm's {self.timm_name} count each "
+                             'batch twice; keep their statistics with norm_eval=True, or leave out grad_checkpointing')
 
     def layer_index(self, name: str) -> int:
         return self._layers.get(name.removeprefix('trunk.'), self.depth + 1)
@@ -115,10 +127,9 @@ def build_pyramid(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modu
         TypeError: There is another class for it.
         OSError: Its weights cannot be downloaded.
     """
-    if timm.is_model(name):
-        _refuse_others(name, timm.model_entrypoint(name).__module__.rpartition('.')[2])
-        if timm.model_entrypoint(name).__module__.rpartition('.')[2] in SWINS:
-            kwargs.setdefault('strict_img_size', False)
+    _refuse_others(name, defined_in(name))
+    if defined_in(name) in SWINS:
+        kwargs.setdefault('strict_img_size', False)
     try:
         model = create(name, pretrained, num_classes=0, **kwargs)
     except (TypeError, AssertionError) as error:
@@ -136,19 +147,12 @@ def _refuse_others(name: str, module: str) -> None:
         raise TypeError(f"timm's {name} has a class of its own: use densevit.{_OWN_CLASS[module]}")
 
 
-def _take_levels(model: nn.Module, levels: list[Level], out_indices: Sequence[int] | None) -> list[Level]:
+def _take_levels(model: nn.Module, levels: list[Level], out_indices: int | Sequence[int] | None) -> list[Level]:
     if out_indices is None:
         return list({level.stride: level for level in levels}.values())[-4:]
-    count, by_index = len(model.feature_info), {level.index: level for level in levels}
-    for index in out_indices:
-        if index % count not in by_index or not -count <= index < count:
-            known = ', '.join(f'{level.index} (stride {level.stride})' for level in levels)
-            raise ValueError(f'out_indices holds {index}, but the levels of {type(model).__name__} on a grid of '
-                             f'strides are {known}')
-    taken = [index % count for index in out_indices]
-    if not taken or taken != sorted(set(taken)):
-        raise ValueError(f'out_indices={tuple(out_indices)}: give each level once, finest first')
-    return [by_index[index] for index in taken]
+    by_index = {level.index: level for level in levels}
+    known = ', '.join(f'{level.index} (stride {level.stride})' for level in levels)
+    return [by_index[index] for index in pick_levels(out_indices, len(model.feature_info), f'levels {known}', by_index)]
 
 
 def _checkpoint(model: nn.Module, name: str) -> None:

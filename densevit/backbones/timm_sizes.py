@@ -10,6 +10,8 @@ from timm.layers import to_2tuple
 from timm.models import crossvit, maxxvit, pit, swin_transformer, swin_transformer_v2, swin_transformer_v2_cr
 from torch import Tensor, nn
 
+from .contract import pad_to_multiple
+
 SWINS = frozenset({'swin_transformer', 'swin_transformer_v2', 'swin_transformer_v2_cr'})
 # Multiples of pixels that a family needs where that is less than its coarsest stride: its further levels round up by
 # themselves, as those of the networks that were trained for detection do.
@@ -61,10 +63,7 @@ class SizeRule:
         if self.limit is not None and (height > self.limit[0] or width > self.limit[1]):
             raise ValueError(f'images of {height} x {width} pixels: the positions of this backbone end at '
                              f'{self.limit[0]} x {self.limit[1]}; {self._remedy(height, width)}')
-        if self.multiple == (1, 1):
-            return images
-        # Also where it adds nothing: a question about the size would be one graph more for torch.compile.
-        return F.pad(images, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
+        return images if self.multiple == (1, 1) else pad_to_multiple(images, self.multiple)
 
     def _remedy(self, *size: int) -> str:
         if not self.step:

@@ -85,20 +85,21 @@ def absolute_window_pos_embed(
     tiled = tile_pos_embed(window_embed, grid)
     if global_embed is None:
         return tiled
-    return tiled + F.interpolate(global_embed, size=tuple(grid), mode='bicubic', antialias=antialias)
+    return tiled + resize_pos_map(global_embed, grid, antialias)
 
 
-def window_pos_embed(pos_embed: Tensor, window: tuple[int, int], antialias: bool = True) -> Tensor:
-    """The position embedding of a window from that of a pre-training image: resized once, however large the image.
+def resize_pos_map(pos_map: Tensor, grid: tuple[int, int], antialias: bool = True) -> Tensor:
+    """Positions that are stored as a map, at another grid: bicubic, in single precision whatever the dtype.
 
     Args:
-        pos_embed: (1, C, h, w), the positions of a pre-training image.
-        window: (wh, ww) in tokens; equal to (h, w), the embedding is returned as it is.
+        pos_map: (1, C, h, w).
+        grid: (h', w') in tokens; equal to (h, w), the map is returned as it is.
+        antialias: See :func:`resize_pos_embed`.
 
     Returns:
-        (1, C, wh, ww).
+        (1, C, h', w') in the dtype of ``pos_map``.
     """
-    if tuple(pos_embed.shape[-2:]) == tuple(window):
-        return pos_embed
-    resized = F.interpolate(pos_embed.float(), size=tuple(window), mode='bicubic', antialias=antialias)
-    return resized.to(pos_embed.dtype)
+    if tuple(pos_map.shape[-2:]) == tuple(grid):
+        return pos_map
+    resized = F.interpolate(pos_map.float(), size=tuple(grid), mode='bicubic', antialias=antialias)
+    return resized.to(pos_map.dtype)

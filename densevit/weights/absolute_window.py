@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..backbones.hiera_positions import split_pos_embed
 from ..files import write_atomic
-from ..layers import absolute_window_pos_embed, window_pos_embed
+from ..layers import absolute_window_pos_embed, resize_pos_map
 from .reading import State
 from .report import WeightsError
 
@@ -60,7 +60,7 @@ def convert_plain_vit(
                            'decomposed with --decompose')
     num_prefix = _num_prefix(state, name)
     maps = _as_maps(pos_embed, num_prefix)
-    resized = window_pos_embed(maps, (window, window), antialias)
+    resized = resize_pos_map(maps, (window, window), antialias)
     patches = resized.permute(0, 2, 3, 1)
     own = patches if pos_embed.dim() == 4 else torch.cat((pos_embed[:, :num_prefix], patches.flatten(1, 2)), dim=1)
     converted = dict(state, **{name: own.contiguous()})

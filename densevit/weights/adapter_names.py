@@ -15,7 +15,9 @@ from .trunk_names import OURS, read_trunk
 TRUNK = 'vit.trunk.'
 # What stands beside the ViT, in the official code and here; beginnings of names.
 ADAPTER_PARTS = ('spm.', 'level_embed', 'interactions.', 'up.', 'norm1.', 'norm2.', 'norm3.', 'norm4.')
-_ANCHORS = ('spm.stem.0.weight', 'level_embed')
+# Names that nothing but such an adapter has.
+OF_ADAPTER = re.compile(r'(.+\.)?(spm\.stem|interactions\.\d+)\..+')
+_ANCHORS = ('spm.stem.0.weight', )
 _INTERACTION = r'(interactions\.\d+)\.'
 _COMER: tuple[Rule, ...] = (
     (_INTERACTION + r'cti_tov\.(.+)', r'\1.to_vit.\2'),

@@ -40,7 +40,7 @@ def recognise_architecture(state: State, prefix: str) -> Architecture | None:
 
 
 def explain(state: State, model_state: State, prefix: str, result: Fit) -> str:
-    """One sentence with the remedy; empty where the shapes tell nothing."""
+    """One sentence with the remedy."""
     theirs, ours = recognise_architecture(state, prefix), recognise_architecture(model_state, prefix)
     if theirs and ours and (theirs.embed_dim, theirs.depth, theirs.family) != (ours.embed_dim, ours.depth, ours.family):
         return (f'the checkpoint is a {theirs}, the model a {ours}; build the model with the checkpoint\'s backbone or '
@@ -51,10 +51,18 @@ def explain(state: State, model_state: State, prefix: str, result: Fit) -> str:
     if any(name.endswith(('.q_bias', '.v_bias')) for name in result.unexpected):
         return ('the attention of the checkpoint has query and value biases; build the backbone with them '
                 "(timm's names that end in _qkvb)")
+    if prefix and (removed := [sentence for part, sentence in _REMOVED.items()
+                               if any(name.startswith(prefix + part) for name in result.missing)]):
+        parts, options = zip(*removed, strict=True)
+        return (f"the ViT of the checkpoint has no {' and no '.join(parts)}; build the model's with "
+                f"{', '.join(dict.fromkeys(options))}")
     if result.missing and not result.unexpected and not any(name.startswith(prefix) for name in result.missing):
-        return ('the checkpoint holds a backbone and no heads; load it into model.backbone, or pass strict=False to '
-                'keep the heads of the model')
-    return ''
+        if prefix.startswith('backbone.'):
+            return ('the checkpoint holds a backbone and no heads; load it into model.backbone, or pass strict=False '
+                    'to keep the heads of the model')
+        return ('the checkpoint lacks parts that the model has; build the model with the options of the checkpoint, or '
+                'pass strict=False to keep them as they are')
+    return 'the tensors below differ; build the model with the sizes and options of the checkpoint'
 
 
 def describe(result: Fit, strict: bool) -> list[str]:
@@ -91,4 +99,7 @@ def _blocks(theirs: Shape, ours: Shape) -> str:
     return f'{theirs[0]} blocks of the checkpoint see queries, {ours[0]} of the model; set num_blocks={theirs[0]}'
 
 
+# What a trunk may be told to do without, as those of adapters are; beginnings of names.
+_REMOVED = {'cls_token': ('class token', 'keep_prefix=False'), 'reg_token': ('register tokens', 'keep_prefix=False'),
+            'norm.': ('final norm', 'norm_out=False')}
 _HINTS = {'query.weight': _queries, 'attn_mask_probs': _blocks, 'class_head.weight': _classes}

@@ -23,6 +23,7 @@ _REMOVED = (re.compile(r'(cls|reg)_token'), re.compile(r'norm\.(weight|bias)'))
 # Follows from the sizes.
 _INDEX = re.compile(r'.*relative_position_index')
 _GLOBAL_POSITIONS = 'global_pos_embed'
+_BLOCK = re.compile(r'blocks\.(\d+)\.')
 _QKV_BIAS = re.compile(r'blocks\.\d+\.attn\.[qkv]_bias')
 
 
@@ -37,6 +38,7 @@ class TrunkSizes:
         pos_embed_options: Options of :func:`densevit.layers.resize_pos_embed`.
         patch_resize: Method of :func:`densevit.layers.resize_patch_embed`.
         square_source: Whether a checkpoint's position embedding that could be square is; all published ones are.
+        cut_blocks: Blocks that the trunk was built without, for nothing reads them.
     """
     prefix: str
     grid: tuple[int, int]
@@ -44,6 +46,7 @@ class TrunkSizes:
     pos_embed_options: dict[str, bool | float] = field(default_factory=dict)
     patch_resize: PatchResize = 'pinv'
     square_source: bool = True
+    cut_blocks: range = range(0)
 
 
 @dataclass
@@ -86,7 +89,7 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
     for name, tensor in state.items():
         if name in model_state:
             _fit_tensor(name, tensor, model_state[name], trunk, result)
-        elif trunk and _has_no_use(name.removeprefix(trunk.prefix), tensor, model_state, trunk.prefix):
+        elif trunk and _has_no_use(name.removeprefix(trunk.prefix), tensor, model_state, trunk):
             result.left.append(name)
         else:
             result.unexpected.append(name)
@@ -101,15 +104,17 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
     return result
 
 
-def _has_no_use(name: str, tensor: Tensor, model_state: State, prefix: str) -> bool:
+def _has_no_use(name: str, tensor: Tensor, model_state: State, trunk: TrunkSizes) -> bool:
     """Whether a trunk without this tensor computes what it would with it, or was told to do without."""
+    if (block := _BLOCK.match(name)) and int(block[1]) in trunk.cut_blocks:
+        return True
     if _QKV_BIAS.fullmatch(name):
         return not tensor.any()
     if _INDEX.fullmatch(name):
         return True
     for removed in _REMOVED:
         if removed.fullmatch(name):
-            return not any(removed.fullmatch(own.removeprefix(prefix)) for own in model_state)
+            return not any(removed.fullmatch(own.removeprefix(trunk.prefix)) for own in model_state)
     return False
 
 

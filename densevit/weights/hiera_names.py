@@ -14,7 +14,7 @@ from torch import Tensor
 from ..backbones import Hiera, HieraDet
 from ..backbones.hiera import plain_to_map
 from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
+from .renaming import Rule, common_prefix, norms_beside, rename, split_prefix
 from .report import WeightsError
 
 _TRUNK = 'trunk.'
@@ -81,7 +81,8 @@ def read_hiera(state: State, module: Hiera | HieraDet) -> tuple[str, State, list
             continue
         inside, outside = split_prefix(state, prefix)
         renamed, left = rename(inside, naming.rules)
-        norms, outside = _own_norms(outside, state, module, prefix)
+        norms = norms_beside(state, prefix) if module.norms else {}
+        outside = [name for name in outside if name.removeprefix(prefix.removesuffix(_TRUNK)) not in norms]
         left += outside + [name for name in renamed if _is_left(name, module)]
         renamed = {name: tensor for name, tensor in renamed.items() if not _is_left(name, module)}
         renamed, changed = _fit_positions(renamed, module)
@@ -96,16 +97,6 @@ def _number_layers(state: State) -> State:
     index = {place: number for number, place in enumerate(places)}
     return {_HF_LAYER.sub(lambda match: f'blocks.{index[int(match[1]), int(match[2])]}.{match[3]}', name): tensor
             for name, tensor in state.items()}
-
-
-def _own_norms(outside: list[str], state: State, module: Hiera | HieraDet, prefix: str) -> tuple[State, list[str]]:
-    """The norms of the returned maps, which a checkpoint of ours has beside its trunk."""
-    base = prefix.removesuffix(_TRUNK) + 'norms.'
-    norms = {name: state[name] for name in outside if prefix.endswith(_TRUNK) and name.startswith(base)}
-    if not module.norms:
-        return {}, outside
-    return ({'norms.' + name.removeprefix(base): tensor for name, tensor in norms.items()},
-            [name for name in outside if name not in norms])
 
 
 def _is_left(name: str, module: Hiera | HieraDet) -> bool:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from .diagnosis import describe, explain
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .readers import OWN, Translated, translate
 from .reading import State, read_state_dict
-from .report import LoadReport, WeightsError
+from .renaming import split_prefix
+from .report import LoadReport, WeightsError, shorten
 from .trunk_names import OURS
 
 _CLASS_HEAD = 'class_head.'
@@ -26,33 +27,51 @@ def load_weights(
     source: Source,
     *,
     base: Source | None = None,
+    prefix: str = '',
     load_class_head: bool = True,
     patch_resize: PatchResize = 'pinv',
     strict: bool = True,
 ) -> LoadReport:
     """Fill a model from a checkpoint under whatever names; all of it or, if anything does not fit, nothing.
 
-    Recognised are our own checkpoints, EoMT by its authors and by transformers, and the plain ViTs of timm, DINOv2,
-    DINOv3, MAE, DeiT III, EVA-02, SAM, PE and transformers. Position embeddings are resized to the model's grid with
-    the backbone's options, patch embeddings to its patch size. Pickles are read without running code.
+    Recognised are, beside our own checkpoints and those of detectors and segmentors that hold such a backbone:
+
+    - for a ``PlainViT``: timm, DINOv2, DINOv3, MAE, DeiT III, BEiT, EVA-02, SAM, PE and transformers; of a model that
+      holds a plain ViT, such as an adapter or an EoMT, its ViT;
+    - for a ``SimpleFeaturePyramid``: detectron2's ViTDet (``.pkl`` of its model zoo too), or a plain ViT;
+    - for a ``ViTAdapter`` or ``ViTCoMer``: their authors' code, DINOv3's adapter, or a plain ViT;
+    - for a ``Hiera`` or ``HieraDet``: SAM 2, Hiera's authors (masked autoencoders too), timm and transformers;
+    - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
+      OpenMMLab's Swin and ConvNeXt;
+    - for an ``EoMT``: its authors' code and transformers.
+
+    Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
+    embeddings of a ViT to its patch size. Pickles are read without running code.
 
     Args:
-        model: A ``PlainViT``, an ``EoMT``, a ``MaskSegmentor`` (its network is filled), or any module for a checkpoint
-            under the module's own names. An EoMT's checkpoint fills a ``PlainViT`` as well.
-        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, or a state dict.
+        model: One of these, a ``MaskSegmentor`` (its network is filled), or any module for a checkpoint under the
+            module's own names.
+        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
         base: The weights that a checkpoint of differences refers to: DINOv3's for EoMT-DINOv3, under any of its names.
+        prefix: Where in the checkpoint the weights are, such as ``'teacher.backbone.'``; only names that begin with it
+            are looked at. Needed where it holds several such models; any one prefix is found without.
         load_class_head: False leaves the class head of the model as it is, to fine-tune on other classes.
         patch_resize: See :func:`densevit.layers.resize_patch_embed`.
         strict: Whether it is an error if the model has tensors that the checkpoint lacks, or the other way round.
-            What a dense model never has (a classifier, MAE's decoder) and, for a ``PlainViT``, what is outside of the
-            backbone, is left in any case. Shapes must always agree.
+            In any case, what a dense model never has (a classifier, MAE's decoder) and what is outside of the network
+            (heads beside a backbone) is left, and what no checkpoint of the kind holds keeps its values: an adapter
+            around a plain ViT (its relative positions too), the norms of maps of a ``TimmPyramid``, ``Hiera`` or
+            ``HieraDet``. That holds only where there is nothing of it in the checkpoint. Shapes must always agree.
 
     Raises:
         WeightsNotFoundError: There is no such file.
-        WeightsError: The file cannot be read, its names are not known, or it does not fit.
+        WeightsError: The file cannot be read, its names are not known, it holds several such models, or it does not
+            fit.
     """
     state = read_state_dict(source)
     label = 'the state dict' if isinstance(source, Mapping) else str(source)
+    if prefix:
+        state = _under(prefix, state, label)
     base_state = None if base is None else read_state_dict(base)
     module = model.network if isinstance(model, MaskSegmentor) else model
     try:
@@ -66,7 +85,9 @@ def load_weights(
         translated.state = {name: tensor for name, tensor in translated.state.items() if name not in names}
         translated.left += names
     result = fit(translated.state, model_state, sizes)
-    _refuse(label, translated, model_state, sizes, result, strict, load_class_head)
+    unfilled = translated.unfilled if load_class_head else (*translated.unfilled, _CLASS_HEAD)
+    kept = tuple(name for name in result.missing if name.startswith(unfilled))
+    _refuse(label, translated, model_state, sizes, result, strict, kept)
     module.load_state_dict(result.tensors, strict=False)
     return LoadReport(
         label, translated.naming,
@@ -74,7 +95,17 @@ def load_weights(
         resized=result.resized,
         zeroed=tuple(result.zeroed),
         left=(*translated.left, *result.left, *result.unexpected),
-        missing=tuple(result.missing))
+        missing=tuple(result.missing),
+        kept=kept)
+
+
+def _under(prefix: str, state: State, label: str) -> State:
+    """The tensors under a prefix; mmengine gives it without the dot."""
+    inside, outside = split_prefix(state, f'{prefix.removesuffix(".")}.')
+    if not inside:
+        starts = dict.fromkeys(f'{name.partition(".")[0]}.' for name in outside)
+        raise WeightsError(f"{label}: no names begin with prefix='{prefix}'; they begin with {shorten(list(starts))}")
+    return inside
 
 
 def _trunk_sizes(module: nn.Module, patch_resize: PatchResize, naming: str) -> TrunkSizes | None:
@@ -90,7 +121,8 @@ def _trunk_sizes(module: nn.Module, patch_resize: PatchResize, naming: str) -> T
         num_prefix_positions=0 if getattr(trunk, 'no_embed_class', False) else backbone.num_prefix_tokens,
         pos_embed_options=backbone.driver.pos_embed_options,
         patch_resize=patch_resize,
-        square_source=naming not in (OURS, OWN))
+        square_source=naming not in (OURS, OWN),
+        cut_blocks=range(backbone.depth, backbone.full_depth))
 
 
 def _refuse(
@@ -100,14 +132,12 @@ def _refuse(
     sizes: TrunkSizes | None,
     result: Fit,
     strict: bool,
-    load_class_head: bool,
+    kept: Sequence[str],
 ) -> None:
-    unfilled = translated.unfilled if load_class_head else (*translated.unfilled, _CLASS_HEAD)
-    result = replace(result, missing=[name for name in result.missing if not name.startswith(unfilled)])
+    result = replace(result, missing=[name for name in result.missing if name not in kept])
     lines = describe(result, strict)
     if not result.tensors:
         lines = lines or ['it has none of the tensors of the model']
     if lines:
         hint = explain(translated.state, model_state, sizes.prefix if sizes else '', result)
-        raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: '
-                                        f'{hint or "the tensors below differ"}', *lines]))
+        raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: {hint}', *lines]))

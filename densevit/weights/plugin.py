@@ -1,11 +1,13 @@
 """Registers the pure PyTorch networks as OpenMMLab modules.
 
-A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, which any official checkpoint
-name fits, and keeps those weights: mmengine's own initialisation would overwrite them. The model that takes it up is
-refused if its neck or heads do not fit (:mod:`densevit.models.wiring`).
+A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
+with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
+would overwrite them. The model that takes it up is refused if its neck or heads do not fit
+(:mod:`densevit.models.wiring`).
 """
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mmengine.logging import print_log
@@ -24,25 +26,53 @@ class InitFromCheckpoint:
     """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone, whose model is checked as it is built."""
 
     def __init__(self, *args: Any, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        if isinstance(weights := kwargs.get('pretrained'), str):
-            raise ValueError(f"pretrained='{weights}' is of another backbone; set model.pretrained=None, and give ours "
-                             "pretrained=True (timm's weights) or init_cfg=dict(type='Pretrained', checkpoint=...)")
+        _check_init_cfg(init_cfg)
+        _check_pretrained(kwargs)
         super().__init__(*args, **kwargs)
-        if init_cfg is not None and init_cfg.get('type') != 'Pretrained':
-            raise ValueError(f"init_cfg takes type='Pretrained' with a checkpoint, not {init_cfg}")
         self.init_cfg = init_cfg
         check_wiring()
 
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""
         if self.init_cfg is not None:
-            print_log(str(load_weights(self, self.init_cfg['checkpoint'])), logger='current')
+            report = load_weights(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix') or '')
+            print_log(str(report), logger='current')
+
+
+def _check_init_cfg(init_cfg: Any) -> None:
+    """As mmengine's Pretrained, whose ``map_location`` makes no difference here."""
+    if init_cfg is None:
+        return
+    if not isinstance(init_cfg, dict) or init_cfg.get('type') != 'Pretrained' or not init_cfg.get('checkpoint'):
+        raise ValueError("init_cfg takes one dict(type='Pretrained', checkpoint=...), where to find the weights in it "
+                         f"as prefix if need be, not {init_cfg}")
+    if others := init_cfg.keys() - {'type', 'checkpoint', 'prefix', 'map_location'}:
+        raise ValueError(f'init_cfg takes type, checkpoint, prefix and map_location; leave out {", ".join(others)}')
+
+
+def _check_pretrained(kwargs: dict[str, Any]) -> None:
+    """A name or path, which OpenMMLab's backbones take as ``pretrained``, where ours take a bool."""
+    vit = kwargs.get('vit')
+    for options in (kwargs, vit if isinstance(vit, dict) else {}):
+        weights = options.get('pretrained')
+        if isinstance(weights, str) and os.path.exists(weights):
+            raise ValueError(f"pretrained='{weights}' is a file; leave it out and give the backbone "
+                             f"init_cfg=dict(type='Pretrained', checkpoint='{weights}')")
+        if isinstance(weights, str):
+            raise ValueError(f"pretrained='{weights}' is of another backbone; set model.pretrained=None, and give ours "
+                             "pretrained=True (timm's weights) or init_cfg=dict(type='Pretrained', checkpoint=...)")
 
 
 def register_backbone(cls: type[nn.Module]) -> type[nn.Module]:
-    """Register a backbone of ours under its own name."""
-    plugin = type(cls.__name__, (InitFromCheckpoint, cls), {'__doc__': cls.__doc__, '__module__': __name__})
+    """Register a backbone of ours under its own name.
+
+    What is built says that name, too; pickle finds its class in this module as, for example, ``RegisteredHiera``.
+    """
+    attribute = f'Registered{cls.__name__}'
+    plugin = type(cls.__name__, (InitFromCheckpoint, cls),
+                  {'__doc__': cls.__doc__, '__module__': __name__, '__qualname__': attribute})
     MODELS.register_module(name=cls.__name__, module=plugin)
+    globals()[attribute] = plugin
     return plugin
 
 

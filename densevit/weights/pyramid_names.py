@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,8 @@ from torch import Tensor, nn
 from ..backbones import TimmPyramid
 from ..backbones.timm_pyramid import build_pyramid
 from .reading import State
-from .renaming import Rule, rename, split_prefix
+from .renaming import Rule, norms_beside, only_prefix, rename, split_prefix
 
-# What may stand before a backbone's names: nothing, ours, and those of detectors and segmentors.
-_PREFIXES = ('', 'trunk.', 'backbone.', 'backbone.trunk.', 'encoder.')
 _LEVEL_NORM = re.compile(r'norm(\d)\.(weight|bias)')
 _MM_SWIN: tuple[Rule, ...] = (
     (r'patch_embed\.projection\.(.+)', r'patch_embed.proj.\1'),
@@ -38,21 +37,30 @@ def read_pyramid(state: State, module: TimmPyramid) -> tuple[str, State, list[st
     Returns:
         The naming's label, the renamed tensors, and the names that the module has no use for: the classifier, the
         final norm, stages behind the last level. None for an unknown naming.
+
+    Raises:
+        WeightsError: It holds several such backbones.
     """
     with torch.device('meta'):  # names and shapes alone
         whole = build_pyramid(module.timm_name, **module.timm_kwargs)
     needed = {name for name, _ in module.trunk.named_parameters()}
-    for prefix in _PREFIXES:
-        inside, outside = split_prefix(state, prefix)
-        label, original = _from_openmmlab(inside)
+    found = {}
+    for prefix in _crowded_prefixes(state, len(needed) // 2):
+        label, original = _from_openmmlab(split_prefix(state, prefix)[0])
         translated = _to_timm(original, whole)
-        if 2 * len(needed & translated.keys()) <= len(needed):
-            continue
-        result, left = _sort_out(translated, module, whole)
-        if resized := _count_new(result, original):
-            label += f', {resized} resized by timm'
-        return label, result, left + outside
-    return None
+        if 2 * len(needed & translated.keys()) > len(needed) and not prefix.startswith(tuple(found)):
+            found[prefix] = label, original, translated
+    prefix = only_prefix(list(found))
+    if prefix is None:
+        return None
+    label, original, translated = found[prefix]
+    norms = norms_beside(state, prefix) if module.norms else {}
+    result, left = _sort_out({**translated, **norms}, module, whole)
+    if resized := _count_new(result, {**original, **norms}):
+        label += f', {resized} resized by timm'
+    base = prefix.removesuffix('trunk.')
+    outside = [name for name in split_prefix(state, prefix)[1] if name.removeprefix(base) not in norms]
+    return label, result, left + outside
 
 
 def has_norms(state: State) -> bool:
@@ -60,14 +68,21 @@ def has_norms(state: State) -> bool:
     return any(name.startswith('norms.') for name in state)
 
 
+def _crowded_prefixes(state: State, count: int) -> list[str]:
+    """What stands before more than ``count`` names, shortest first: there a backbone may be, whatever its names."""
+    inner = Counter(name[:dot.end()] for name in state for dot in re.finditer(r'\.', name))
+    return ['', *sorted((prefix for prefix, names in inner.items() if names > count), key=len)]
+
+
 def _to_timm(state: State, whole: nn.Module) -> State:
+    """timm's reading of the authors' names; the tensors as they are where it cannot read or resize them."""
     convert = getattr(sys.modules[type(whole).__module__], 'checkpoint_filter_fn', None)
     if convert is None:
         return state
     try:
         return convert(dict(state), whole)
     except (AttributeError, IndexError, KeyError, RuntimeError, ValueError):
-        return {}  # names that timm does not know
+        return state
 
 
 def _sort_out(state: State, module: TimmPyramid, whole: nn.Module) -> tuple[State, list[str]]:

@@ -10,17 +10,16 @@ from ..adapters import SimpleFeaturePyramid
 from ..adapters.interacting import InteractingAdapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..heads.segmentation import EoMT
-from .adapter_names import ADAPTER_PARTS, read_adapter
+from .adapter_names import ADAPTER_PARTS, OF_ADAPTER, read_adapter
 from .adapter_names import TRUNK as ADAPTER_TRUNK
 from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
 from .hiera_names import read_hiera
 from .pyramid_names import has_norms, read_pyramid
 from .reading import State
-from .renaming import split_prefix
-from .report import WeightsError
+from .renaming import common_prefix, split_prefix
+from .report import Shape, WeightsError
 from .trunk_names import read_trunk
-from .vitdet_names import LABEL as VITDET
-from .vitdet_names import read_vitdet, unfilled_by_plain_vit
+from .vitdet_names import OF_PYRAMID, read_vitdet, unfilled_by_plain_vit
 
 OWN = "the model's own"
 
@@ -33,7 +32,8 @@ class Translated:
         naming: What reports call the names it had.
         state: Tensors under the model's names.
         left: Names of the checkpoint that no part of the model needs.
-        unfilled: Beginnings of names that the model keeps as they are: an adapter's, if the checkpoint is a plain ViT.
+        unfilled: Beginnings of names that the model keeps as they are: an adapter's, if the checkpoint is a plain ViT;
+            norms of maps, if it has none.
     """
     naming: str
     state: State
@@ -56,15 +56,21 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
     if base is not None:
         raise WeightsError('this checkpoint is complete and refers to no base weights; leave out base=')
     reader = next((reader for cls, reader in READERS.items() if isinstance(module, cls)), None)
-    own = module.state_dict().keys()
-    if reader is None or (own == state.keys() and not isinstance(module, PlainViT | EoMT)):
+    if reader is None:
         return Translated(OWN, state)
-    if translated := reader(state, module):
+    own = module.state_dict()
+    prefix = common_prefix(state, list(own))
+    whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
+    if whole and _shapes(whole.state) == _shapes(own):
+        return whole
+    if translated := reader(state, module) or whole:
         return translated
-    if own <= state.keys():
-        return Translated(OWN, state)
     raise WeightsError(f'its names are of no model known here ({", ".join(list(state)[:3])} ...); rename them to those '
-                       f'of timm, or to the model\'s own, such as {next(iter(module.state_dict()))}')
+                       f"of timm, or to the model's own, such as {next(iter(own))}")
+
+
+def _shapes(state: State) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def read_into_trunk(state: State, trunk: nn.Module, prefix: str) -> Translated | None:
@@ -87,15 +93,25 @@ def _read_eomt_backbone(state: State, module: EoMT) -> Translated | None:
 def _read_interacting_adapter(state: State, module: InteractingAdapter) -> Translated | None:
     if found := read_adapter(state, module):
         return Translated(*found)
-    plain = read_into_trunk(state, module.vit.trunk, ADAPTER_TRUNK)
+    plain = _read_vit_alone(state, module)
     return plain and replace(plain, unfilled=ADAPTER_PARTS)
 
 
 def _read_simple_pyramid(state: State, module: SimpleFeaturePyramid) -> Translated | None:
     if found := read_vitdet(state, module):
-        return Translated(VITDET, *found)
-    plain = read_into_trunk(state, module.vit.trunk, 'vit.trunk.')
-    return plain and replace(plain, unfilled=unfilled_by_plain_vit(module))
+        return Translated(*found)
+    plain = _read_vit_alone(state, module)
+    return plain and replace(plain, unfilled=unfilled_by_plain_vit(module, plain.state))
+
+
+def _read_vit_alone(state: State, module: InteractingAdapter | SimpleFeaturePyramid) -> Translated | None:
+    """A plain ViT, which an adapter starts from; not the ViT of another adapter, whose parts would be lost unseen."""
+    for names, whole in ((OF_ADAPTER, 'ViTAdapter or ViTCoMer'), (OF_PYRAMID, 'SimpleFeaturePyramid')):
+        if part := next(filter(names.fullmatch, state), None):
+            raise WeightsError(
+                f'it is of a {whole} ({part}), of which this {type(module).__name__} has no use or not all; load it '
+                'into such a model, or load only its ViT, into model.vit')
+    return read_into_trunk(state, module.vit.trunk, ADAPTER_TRUNK)
 
 
 def _read_timm_pyramid(state: State, module: TimmPyramid) -> Translated | None:

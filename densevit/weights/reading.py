@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +29,9 @@ State = dict[str, Tensor]
 _WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'model_state', 'teacher', 'module', 'params')
 _FOLDER_FILES = ('model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin',
                  'pytorch_model.bin.index.json')
+# Longer than the letter of a drive. A Path has one slash of two.
+_URL = re.compile(r'([a-z][a-z0-9+.-]+):/')
+_DOWNLOADED = ('http', 'https', 'file')
 _RESAVE = "save the weights alone, torch.save(model.state_dict(), 'weights.pth'), or as safetensors"
 
 
@@ -34,15 +39,15 @@ def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
     """Tensors by name, without the wrappers of Lightning, mmengine, ``torch.compile`` and DistributedDataParallel.
 
     Args:
-        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, or a state dict.
+        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
 
     Raises:
-        WeightsNotFoundError: There is no such file.
+        WeightsNotFoundError: There is no such file, or it cannot be downloaded.
         WeightsError: The file is damaged, holds no tensors, or is a pickle that would run code.
     """
     if isinstance(source, Mapping):
         return unwrap(source, 'the state dict')
-    path = Path(source).expanduser()
+    path = _local(source)
     if path.is_dir():
         path = _in_folder(path)
     if path.name.endswith('.index.json'):
@@ -57,10 +62,10 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     ``HistoryBuffer`` and ``Namespace``. A plain pickle may hold NumPy arrays (``.pkl`` of detectron2's model zoo).
 
     Raises:
-        WeightsNotFoundError: There is no such file.
+        WeightsNotFoundError: There is no such file, or it cannot be downloaded.
         WeightsError: The file is damaged or is a pickle that would run code.
     """
-    path = Path(path).expanduser()
+    path = _local(path)
     if not path.is_file():
         raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
     if path.suffix == '.npz':
@@ -76,6 +81,27 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
                            'this one was downloaded, download it again')
     return _read_pickle(path, load_arrays if is_plain_pickle(start) else _torch_load)
+
+
+def _local(source: str | os.PathLike) -> Path:
+    """The path of a file, downloaded to PyTorch's cache where it is a URL."""
+    found = _URL.match(str(source))
+    if found is None:
+        return Path(source).expanduser()
+    if found[1] not in _DOWNLOADED or not isinstance(source, str):
+        raise WeightsNotFoundError(f'{source}: {found[1]} checkpoints are not looked up; download it first and give '
+                                   'the path of the file')
+    # A name of its own: epoch_12.pth is everybody's.
+    name = f'{hashlib.sha256(source.encode()).hexdigest()[:8]}_{PurePosixPath(urlparse(source).path).name}'
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(source, str(path), progress=False)
+        return path
+    except (OSError, ValueError) as error:
+        raise WeightsNotFoundError(f'{source}: could not be downloaded ({one_line(error, limit=120)}); download it '
+                                   'first and give the path of the file') from error
 
 
 def unwrap(content: Mapping[str, Any], source: str) -> State:

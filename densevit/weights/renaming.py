@@ -63,16 +63,43 @@ def fuse(state: State, parts: Sequence[str], fused: str) -> State:
 
 
 def common_prefix(state: State, anchors: Sequence[str]) -> str | None:
-    """What stands before all of ``anchors`` in the names, ``''`` for nothing; None if they do not occur together."""
-    for name in state:
-        if name == anchors[-1] or name.endswith(f'.{anchors[-1]}'):
-            prefix = name[:len(name) - len(anchors[-1])]
-            if all(prefix + anchor in state for anchor in anchors):
-                return prefix
-    return None
+    """What stands before all of ``anchors`` in the names, ``''`` for nothing; None if they do not occur together.
+
+    Raises:
+        WeightsError: They occur together more than once.
+    """
+    last = anchors[-1]
+    places = (name.removesuffix(last) for name in state if name == last or name.endswith(f'.{last}'))
+    return only_prefix([prefix for prefix in places if all(prefix + anchor in state for anchor in anchors)])
+
+
+def only_prefix(prefixes: Sequence[str]) -> str | None:
+    """The one prefix under which there is a model; None if there is none.
+
+    Raises:
+        WeightsError: There are several, as in a checkpoint of a student and its teacher, and which one is wanted is not
+            known.
+    """
+    if len(prefixes) > 1:
+        raise WeightsError(f'it holds {len(prefixes)} of these networks, under the names '
+                           f"{', '.join(f'{prefix}*' for prefix in prefixes)}; choose one, such as "
+                           f"prefix='{prefixes[-1]}'")
+    return prefixes[0] if prefixes else None
 
 
 def split_prefix(state: State, prefix: str) -> tuple[State, list[str]]:
     """The tensors under a prefix, by their names below it, and the names that are elsewhere."""
     inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return inside, [name for name in state if not name.startswith(prefix)]
+
+
+def norms_beside(state: State, trunk: str) -> State:
+    """The norms of the returned maps, by their names in the model, which a checkpoint of ours has beside its trunk.
+
+    Args:
+        state: The whole checkpoint.
+        trunk: What stands before the trunk's names in it; ends with ``trunk.`` in a checkpoint of ours.
+    """
+    base = trunk.removesuffix('trunk.')
+    return {} if base == trunk else {name.removeprefix(base): tensor for name, tensor in state.items()
+                                     if name.startswith(f'{base}norms.')}

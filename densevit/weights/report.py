@@ -24,9 +24,12 @@ class LoadReport:
         naming: Whose names the checkpoint uses.
         loaded: Names in the model that were filled from the checkpoint, the resized ones among them.
         resized: Of those, the ones that were resized: name to the shape in the checkpoint and the shape in the model.
-        zeroed: Query and value biases set to 0 because the checkpoint's attention has none.
+        zeroed: Names in the model of what was set to 0: query and value biases, if the checkpoint's attention has none,
+            and global positions, if it has those of a window alone.
         left: Names in the checkpoint that the model has no use for.
         missing: Names in the model that keep the values they had.
+        kept: Of those, the ones that no checkpoint of this kind holds: an adapter's where it is a plain ViT, the norms
+            of maps where it is a classifier, a class head that was not to be loaded.
     """
     source: str
     naming: str
@@ -35,14 +38,18 @@ class LoadReport:
     zeroed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f'{self.source} ({self.naming} names): {len(self.loaded)} tensors loaded']
         if self.resized:
             sizes = (f'{name} {format_shape(old)} -> {format_shape(new)}' for name, (old, new) in self.resized.items())
             lines.append(f'  resized: {", ".join(sizes)}')
-        for title in ('zeroed', 'left', 'missing'):
-            if names := getattr(self, title):
+        kept = set(self.kept)
+        missing = tuple(name for name in self.missing if name not in kept)
+        for title, names in (('zeroed', self.zeroed), ('left', self.left), ('missing', missing),
+                             ('kept as initialised', self.kept)):
+            if names:
                 lines.append(f'  {title}: {shorten(names)}')
         return '\n'.join(lines)
 

@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from ..adapters import SimpleFeaturePyramid
 from .reading import State
 from .renaming import Rule, common_prefix, rename, split_prefix
+from .trunk_names import OURS
 
-LABEL = 'detectron2 ViTDet'
 _TRUNK = 'vit.trunk.'
+# Names that nothing but such a pyramid has.
+OF_PYRAMID = re.compile(r'(.+\.)?(levels\.\d+\.(project|smooth|resize)\w*|simfp_\d+)\..+')
 _ANCHORS = ('net.patch_embed.proj.weight', 'simfp_4.0.weight')
+_OUR_ANCHORS = (f'{_TRUNK}patch_embed.proj.weight', 'levels.0.project.weight')
 
 
-def read_vitdet(state: State, module: SimpleFeaturePyramid) -> tuple[State, list[str]] | None:
+def read_vitdet(state: State, module: SimpleFeaturePyramid) -> tuple[str, State, list[str]] | None:
     """Recognise a ViTDet backbone, whatever heads the checkpoint has beside it.
 
     Returns:
-        Tensors under our names and the names that are not needed, those of levels that the model does not have among
-        them; None for another model.
+        The naming's label, tensors under our names and the names that are not needed, those of levels that the model
+        does not have among them where it is detectron2's; None for another model.
     """
+    if (prefix := common_prefix(state, _OUR_ANCHORS)) is not None:
+        return OURS, *split_prefix(state, prefix)
     prefix = common_prefix(state, _ANCHORS)
     if prefix is None:
         return None
@@ -30,11 +35,16 @@ def read_vitdet(state: State, module: SimpleFeaturePyramid) -> tuple[State, list
     for stage in sorted({int(match[1]) for name in inside if (match := re.match(r'simfp_(\d+)\.', name))}):
         rules += _level_rules(inside, stage, module.strides)
     renamed, left = rename(inside, rules)
-    return renamed, [*left, *heads]
+    return 'detectron2 ViTDet', renamed, [*left, *heads]
 
 
-def unfilled_by_plain_vit(module: SimpleFeaturePyramid) -> tuple[str, ...]:
-    """Beginnings of the names that no plain ViT's checkpoint fills: the levels and a SAM trunk's relative positions."""
+def unfilled_by_plain_vit(module: SimpleFeaturePyramid, state: State) -> tuple[str, ...]:
+    """Beginnings of the names that a plain ViT's checkpoint, under our names, does not fill.
+
+    Those are the levels, and a SAM trunk's relative positions unless it is a SAM's.
+    """
+    if any('.rel_pos_' in name for name in state):
+        return 'levels.',
     return 'levels.', *(f'{_TRUNK}blocks.{index}.attn.rel_pos_' for index in range(module.depth))
 
 

@@ -1,4 +1,6 @@
 """What ViT-Adapter and ViT-CoMer have in common: the contract of a backbone, any trunk, training."""
+import re
+
 import pytest
 import torch
 from official import assert_close
@@ -78,7 +80,7 @@ def test_gradients__reach_every_parameter(cls, options):
 def test_out_indices__are_the_maps_of_the_whole(cls):
     """With the weights of a model that returns all four."""
     whole = randomise(build(cls))
-    some = build(cls, out_indices=(1, 3)).eval()
+    some = build(cls, out_indices=(1, -1)).eval()
     left = load_weights(some, whole.state_dict()).left
     assert some.strides == (8, 32) and {name.split('.')[0] for name in left} == {'spm', 'up', 'norm1', 'norm3'}
     images = torch.randn(2, 3, 40, 72)
@@ -86,7 +88,7 @@ def test_out_indices__are_the_maps_of_the_whole(cls):
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize('indices', [(), (1, 1), (2, 1), (4, )])
+@pytest.mark.parametrize('indices', [(), (1, 1), (2, 1), (4, ), (-1, 1)])
 def test_out_indices__of_no_map(indices):
     with pytest.raises(ValueError, match='maps 0 to 3'):
         build(ViTAdapter, out_indices=indices)
@@ -114,37 +116,41 @@ def test_checkpointing__changes_no_gradient_and_no_statistics(cls):
         torch.testing.assert_close(a, b, msg=name)
 
 
-def build_one_block(cls):
-    return cls(dict(TINY, depth=1, img_size=64, patch_size=16), conv_inplane=8, extra_extractors=False)
+def build_one_block(cls, **kwargs):
+    return cls(dict(TINY, depth=1, img_size=64, patch_size=16), conv_inplane=8, extra_extractors=False, **kwargs)
 
 
 @adapters
 @torch.no_grad()
 def test_compile__once_for_all_sizes(cls):
     torch._dynamo.reset()
-    model = randomise(build_one_block(cls))
+    model = randomise(build_one_block(cls, out_indices=(1, )))
     compiled = torch.compile(model, backend='eager', fullgraph=True, dynamic=True)
     # oneDNN takes small convolutions only with several threads, and the compiler asks whether it would.
     with torch.backends.mkldnn.flags(enabled=False):
         compiled(torch.randn(1, 3, 64, 96))
-        for size in [(64, 96), (128, 64), (96, 160)]:
-            images = torch.randn(1, 3, *size)
-            with torch.compiler.set_stance('fail_on_recompile'):
-                maps = compiled(images)
-            assert_close(maps, model(images), share=1e-3)
+        images = torch.randn(1, 3, 128, 64)
+        with torch.compiler.set_stance('fail_on_recompile'):
+            maps = compiled(images)
+        assert_close(maps, model(images), share=1e-3)
 
 
 def test_compile__training_at_one_size():
+    """Batch norms in train mode make no break; the whole model in eval mode is in the contract's test."""
     torch._dynamo.reset()
     model = build_one_block(ViTCoMer).train()
-    maps = torch.compile(model, backend='aot_eager', fullgraph=True)(torch.randn(2, 3, 64, 64))
+    maps = torch.compile(model, backend='eager', fullgraph=True)(torch.randn(2, 3, 64, 64))
     sum(x.square().mean() for x in maps).backward()
     assert model.level_embed.grad.any()
 
 
 @adapters
 def test_frozen_vit__neither_learns_nor_freezes_the_adapter(cls):
-    model = build(cls, dict(frozen_stages=5), drop_path_rate=.1).train()
+    model = build(cls, frozen_stages=5, drop_path_rate=.1)
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert model.frozen_stages == 5 and not model.vit.trunk.blocks[3].training
+    model.train()
+    assert frozen == [name for name, p in model.named_parameters() if not p.requires_grad]
     assert {name.split('.')[0] for name, p in model.named_parameters() if not p.requires_grad} == {'vit'}
     assert all(p.requires_grad for name, p in model.named_parameters() if not name.startswith('vit.'))
     assert not model.vit.trunk.blocks[3].training
@@ -209,6 +215,9 @@ def test_interactions__cover_the_blocks(cls):
     for indexes in ([[0, 1], [2, 2]], [[0, 1], [1, 3]], [[1, 3]], [[0, 1], [3, 3]], [[3, 0]]):
         with pytest.raises(ValueError, match='interaction_indexes'):
             build(cls, interaction_indexes=indexes)
+    assert build(cls, dict(depth=4), out_indices=2).strides == (16, )
+    with pytest.raises(ValueError, match=re.escape('as [[0, 0], [1, 1], [2, 2], [3, 3]] are')):
+        build(cls, interaction_indexes=[0, 1, 2, 3])
     with pytest.raises(ValueError, match="give 4, or set form='detection'"):
         build(cls, form='segmentation', interaction_indexes=[[0, 1], [2, 3]])
 

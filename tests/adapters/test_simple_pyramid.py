@@ -41,7 +41,7 @@ def build(name, **kwargs):
 def test_equals_detectron2(name):
     ours, theirs = build(name), vitdet(**OFFICIAL, **VITDETS[name][1]).eval()
     own = ours.state_dict()
-    renamed, left = read_vitdet(theirs.state_dict(), ours)
+    _, renamed, left = read_vitdet(theirs.state_dict(), ours)
     assert renamed.keys() == own.keys() and not left
     for key, tensor in renamed.items():  # what a state dict holds is the module's own memory
         if key == 'vit.trunk.pos_embed':  # theirs has a position of the class token, which nothing reads

@@ -86,7 +86,7 @@ def test_published_sizes():
 def test_wrong_options_are_explained():
     with pytest.raises(ValueError, match='patch_drop_rate has no meaning'):
         hiera(patch_drop_rate=.5)
-    with pytest.raises(ValueError, match="pos_embed is one of 'absolute_window', 'interpolate', 'tile', not 'learned'"):
+    with pytest.raises(ValueError, match="pos_embed is one of 'interpolate', 'tile', 'absolute_window', not 'learned'"):
         hiera(pos_embed='learned')
     with pytest.raises(ValueError, match='mask_unit_size .* does not divide 8'):
         hiera(mask_unit_size=(16, 16))

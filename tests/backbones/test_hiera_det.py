@@ -65,5 +65,8 @@ def test_wrong_options_are_explained():
         HieraDet('sam2_hiera_huge')
     with pytest.raises(ValueError, match='pretrained=True needs the name'):
         hiera_det(pretrained=True)
+    with pytest.raises(ValueError, match=r'pos_embed_grid is \(height, width\)'):
+        hiera_det(pos_embed_grid=())
+    assert hiera_det(pos_embed='interpolate', pos_embed_grid=56).trunk.pos_embed.shape[-2:] == (56, 56)
     with pytest.raises(ValueError, match='does not give one token a stride'):
         hiera_det(patch_padding=(2, 2), patch_kernel=(9, 9))

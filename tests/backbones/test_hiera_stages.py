@@ -32,11 +32,12 @@ def test_any_size_is_padded_and_the_batch_does_not_matter(build, pos_embed):
 
 @pytest.mark.parametrize('build, pos_embed', FORMS)
 def test_every_parameter_learns(build, pos_embed):
-    model = build(pos_embed=pos_embed, out_indices=(0, 2), norm_out=True, drop_path_rate=.1).train()
+    # Without stochastic depth, which at times drops a block for the whole batch; and with biases and gates off zero.
+    model = randomise(build(pos_embed=pos_embed, out_indices=(0, 2), norm_out=True)).train()
     levels = model(wide(45, 70))
     assert (model.out_channels, model.strides, model.depth) == ((16, 64), (4, 16), 6)
     assert [tuple(x.shape[1:]) for x in levels] == [(16, 12, 18), (64, 3, 5)]
-    sum((x * torch.randn_like(x)).sum() for x in levels).backward()
+    sum((x * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).sum() for x in levels).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -87,18 +88,25 @@ def test_layer_index_follows_the_trunk(build):
 @torch.no_grad()
 def test_compiles_whole_and_once_for_many_sizes(build):
     """Windows of the last stages reach over each of these grids."""
-    few = dict(stages=(1, 1, 1), q_pool=2, out_indices=(0, 1, 2))
-    model = (build(window_spec=(4, 6, 3), global_att_blocks=(1, ), **few) if build is hiera_det
-             else build(mask_unit_size=(4, 4), mask_unit_attn=(True, False, False), **few)).eval()
-    assert compiled_graphs(model, [(60, 80), (79, 112), (112, 61)]) == 1
+    few = dict(stages=(1, 1), q_pool=1, out_indices=(0, 1))
+    model = (build(window_spec=(4, 3), global_att_blocks=(1, ), **few) if build is hiera_det
+             else build(mask_unit_size=(2, 2), mask_unit_attn=(True, False), **few)).eval()
+    assert compiled_graphs(model, [(60, 80), (79, 110)]) == 1
 
 
 @both
 def test_wrong_stages_are_explained(build):
-    with pytest.raises(ValueError, match='out_indices holds 4, but the trunk has stages 0 to 3'):
+    with pytest.raises(ValueError, match='out_indices holds 4, but there are stages 0 to 3'):
         build(out_indices=(0, 4))
-    with pytest.raises(ValueError, match='give each stage once, finest first'):
+    with pytest.raises(ValueError, match='at most once, finest first'):
         build(out_indices=(2, 1))
+    with pytest.raises(ValueError, match='1 to 2 .stages'):
+        build(out_indices=1, frozen_stages=3)
+    with pytest.raises(TypeError, match='near it are .*norm_layer'):
+        build(norm_layr='LN')
+    with pytest.raises(ValueError, match=r'global_pos_size is \(height, width\)'):
+        build(global_pos_size=7.)
+    assert build(pos_embed='absolute_window', global_pos_size=5).trunk.pos_embed.shape[-2:] == (5, 5)
 
 
 def test_positions_of_an_image_that_is_a_multiple_of_the_trained_one():

@@ -4,9 +4,10 @@ import copy
 import pytest
 import torch
 from randomised import randomise
-from trunk_families import TINY, TRUNKS, build, timms_trunk
+from trunk_families import KINDS, TINY, TRUNKS, build, timms_trunk
 
 from densevit.backbones import PlainViT
+from densevit.weights import WeightsError, load_weights
 
 
 @pytest.mark.parametrize('family', TRUNKS)
@@ -127,10 +128,87 @@ def test_a_copy_runs_its_own_trunk():
     assert not torch.equal(model(images)[0], other(images)[0])
 
 
+@pytest.mark.parametrize('family', KINDS)
+@torch.no_grad()
+def test_blocks_behind_the_last_map_are_left_out(family):
+    """And those of a checkpoint of the whole model are left."""
+    whole, part = build(family, out_indices=(0, 1)), build(family, out_indices=(-2, 0), window_size=2)
+    assert (part.depth, part.full_depth, part.out_indices) == (2, 3, (1, 0))
+    assert part.layer_index('trunk.norm.weight') == 3
+    assert {name.split('.')[2] for name in part.state_dict() if '.blocks.' in name} == {'0', '1'}
+    part = build(family, out_indices=(0, 1))
+    full = build(family)
+    for source in (full.state_dict(), full.trunk.state_dict()):
+        report = load_weights(randomise(part, seed=1), source)
+        assert {name.removeprefix('trunk.').split('.')[1] for name in report.left if 'blocks' in name} == {'2'}
+        assert not report.missing
+    images = torch.randn(1, 3, 2 * full.stride, 3 * full.stride)
+    tokens = full.run(full.embed(images), 0, 1)
+    for ours, expected in zip(part(images), (tokens, full.run(tokens, 1, 2)), strict=True):
+        torch.testing.assert_close(ours, full.norm(expected).feature_map())
+    whole.load_state_dict(part.state_dict())
+
+
+def test_every_parameter_of_early_maps_learns():
+    model = randomise(PlainViT(img_size=64, out_indices=1, **TINY)).train()
+    sum((x * torch.randn_like(x)).sum() for x in model(torch.randn(2, 3, 32, 48))).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_blocks_that_were_not_left_out_have_to_fit():
+    with pytest.raises(WeightsError, match='blocks.2'):
+        load_weights(PlainViT(img_size=64, **dict(TINY, depth=2)), PlainViT(img_size=64, **TINY).state_dict())
+
+
+def test_global_blocks_count_from_the_end_of_the_whole_model():
+    model = PlainViT(img_size=64, window_size=2, global_blocks=-2, out_indices=(0, 1), **TINY)
+    attention = [type(block.attn).__name__ for block in model.trunk.blocks]
+    assert attention == ['WindowedAttention', 'Attention']
+
+
+@pytest.mark.parametrize('kwargs', [{}, dict(family='sam')])
+def test_pretrained_needs_a_name(kwargs):
+    with pytest.raises(ValueError, match='pretrained=True needs the name'):
+        PlainViT(pretrained=True, **kwargs, **TINY)
+
+
+@pytest.mark.parametrize('frozen_stages', [5, 100, -2, None, True])
+def test_frozen_stages_that_there_are_not(frozen_stages):
+    with pytest.raises(ValueError, match='choose from -1 .* 1 to 4'):
+        PlainViT(img_size=64, frozen_stages=frozen_stages, **TINY)
+    assert not any(p.requires_grad for p in PlainViT(img_size=64, frozen_stages=4, **TINY).parameters())
+
+
+@pytest.mark.parametrize('name, error, said', [
+    ('vit_smal_patch16_224', ValueError, "no model 'vit_smal_patch16_224'; near it are vit_small_patch16_224"),
+    ('vit_small_patch16_224.foo', ValueError, "no weights 'foo'; there are .*vit_small_patch16_224.dino"),
+    ('deit_tiny_distilled_patch16_224', ValueError, 'distillation tokens.*take deit_tiny_patch16_224'),
+    ('naflexvit_base_patch16_gap', TypeError, 'of timm.models.naflexvit, is not a plain ViT'),
+    ('resnet18', TypeError, 'of timm.models.resnet, is not a plain ViT .* densevit.TimmPyramid'),
+])
+def test_names_that_are_not_for_it(name, error, said):
+    with pytest.raises(error, match=said):
+        PlainViT(name, **(TINY if 'vit_small' in name else {}))
+
+
+@pytest.mark.parametrize('kwargs, error, said', [
+    (dict(patch_sise=16), TypeError, "no option 'patch_sise'.* near it are patch_size"),
+    (dict(frozen_stage=1), TypeError, 'near it are frozen_stages'),
+    (dict(name='beit_base_patch16_224', use_rel_pos_bia=True), TypeError, 'near it are use_rel_pos_bias'),
+    (dict(out_indices='last'), ValueError, "out_indices holds indices, such as"),
+    (dict(out_indices=()), ValueError, 'names no block'),
+    (dict(global_blocks=(1., ), window_size=2), ValueError, 'global_blocks holds indices'),
+    (dict(pos_embed_grid=(4, 4, 4)), ValueError, r'pos_embed_grid is \(height, width\)'),
+    (dict(pos_embed_grid='4'), ValueError, r'pos_embed_grid is \(height, width\)'),
+    (dict(num_heads=5), ValueError, 'divisible'),
+])
+def test_wrong_options_are_explained(kwargs, error, said):
+    with pytest.raises(error, match=said):
+        PlainViT(**{**TINY, 'img_size': 64, **kwargs})
+
+
 def test_wrong_arguments_are_explained():
-    with pytest.raises(ValueError, match="timm has no model 'vit_smal_patch16_224'"):
-        PlainViT('vit_smal_patch16_224')
-    with pytest.raises(ValueError, match='out_indices holds 3, but the trunk has blocks 0 to 2'):
+    with pytest.raises(ValueError, match='out_indices holds 3, but there are blocks 0 to 2'):
         PlainViT(img_size=64, out_indices=(3, ), **TINY)
     with pytest.raises(TypeError, match='not a plain ViT'):
         PlainViT('swin_tiny_patch4_window7_224', img_size=64)

@@ -192,7 +192,7 @@ def test_wrong_windows_are_explained():
     refuse('window_shift belongs to windowed attention', window_shift=True)
     refuse("pad_mode='official' belongs to windowed attention", pad_mode='official')
     refuse("pad_mode is 'masked' or 'official', not 'zero'", window_size=2, pad_mode='zero')
-    refuse('global_blocks holds 3, but the trunk has blocks 0 to 2', window_size=2, global_blocks=(3, ))
+    refuse('global_blocks holds 3, but there are blocks 0 to 2', window_size=2, global_blocks=(3, ))
     refuse('neither rotary positions', 'vit_small_patch16_dinov3', window_size=2, pad_mode='official')
     refuse('no official BEiT has windows', 'beit_base_patch16_224', window_size=2, pad_mode='official')
     refuse('no official code shifts', window_size=2, window_shift=True, pad_mode='official')

@@ -126,6 +126,7 @@ def test_swin__opposite_edges_do_not_meet(options):
 
 
 def test_levels__are_taken_and_the_rest_is_not_built():
+    assert _build(SWIN, out_indices=-1).strides == (32, )
     whole, part = _build(SWIN), _build(SWIN, out_indices=(0, -2), norm_out=True)
     assert part.strides == (4, 16) and part.out_channels == (24, 96)
     assert not any('layers.3' in name or name.startswith('trunk.norm') for name in part.state_dict())
@@ -135,7 +136,7 @@ def test_levels__are_taken_and_the_rest_is_not_built():
         assert torch.allclose(normed, F.layer_norm(plain.movedim(1, -1), plain.shape[1:2]).movedim(-1, 1), atol=1e-5)
 
 
-@pytest.mark.parametrize('out_indices', [(4, ), (-6, ), (2, 1), (1, 1), ()])
+@pytest.mark.parametrize('out_indices', [(4, ), (-6, ), (2, 1), (1, 1), (), 'all'])
 def test_levels__that_cannot_be(out_indices):
     with pytest.raises(ValueError, match='out_indices'):
         _build(SWIN, out_indices=out_indices)
@@ -155,6 +156,23 @@ def test_options__that_the_model_does_not_have():
         TimmPyramid('vgg11', drop_path_rate=.1)
     with pytest.raises(ValueError, match='leave out grad_checkpointing'):
         TimmPyramid('selecsls42', grad_checkpointing=True)
+
+
+def test_checkpointing__would_count_batches_twice():
+    with pytest.raises(ValueError, match='count each batch twice; keep their statistics with norm_eval=True'):
+        _build(RESNET, grad_checkpointing=True)
+    assert _build(RESNET, grad_checkpointing=True, norm_eval=True).trunk.grad_checkpointing
+    assert _build(RESNET, grad_checkpointing=True, frozen_stages=4).trunk.grad_checkpointing
+
+
+def test_frozen_stages__that_there_are_not():
+    with pytest.raises(ValueError, match='frozen_stages=5: .* 1 to 4'):
+        _build(RESNET, frozen_stages=5)
+
+
+def test_padding__copies_no_images_that_need_none():
+    images = torch.zeros(1, 3, 64, 32)
+    assert _build(CONVNEXT).sizes.pad(images) is images
 
 
 def test_frozen_stages_and_norm_eval():
@@ -181,11 +199,12 @@ def test_layers__are_counted_from_the_image(options):
     assert backbone.layer_index('norms.0.weight') == backbone.depth + 1 and backbone.stage_index('norms.0') is None
 
 
-@pytest.mark.parametrize('options', [SWIN, SWINV2, CONVNEXT, PVT, RESNET, MAXVIT], ids=_id)
+@pytest.mark.parametrize('options', [SWINV2, MAXVIT], ids=_id)
 def test_compile__is_one_graph(options):
-    backbone, images = _build(options, norm_out=True), torch.randn(1, 3, 66, 50)
+    """Two levels of the families whose windows the contract's test does not see."""
+    backbone, images = _build(options, norm_out=True, out_indices=(-4, -3)), torch.randn(1, 3, 66, 50)
     torch._dynamo.reset()
-    for ours, theirs in zip(torch.compile(backbone, fullgraph=True, backend='aot_eager')(images), backbone(images),
+    for ours, theirs in zip(torch.compile(backbone, fullgraph=True, backend='eager')(images), backbone(images),
                             strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 

@@ -9,8 +9,8 @@ from densevit.layers import (
     absolute_window_pos_embed,
     resize_patch_embed,
     resize_pos_embed,
+    resize_pos_map,
     tile_pos_embed,
-    window_pos_embed,
 )
 
 
@@ -88,9 +88,19 @@ def test_both_parts_of_absolute_window_get_gradients():
     assert window.grad.any() and stretched.grad.any()
 
 
-def test_positions_of_a_window_are_those_of_an_image_of_its_size():
+def test_positions_as_a_map_are_resized_as_those_in_a_sequence():
     embed = torch.randn(1, 8, 14, 14)
-    assert window_pos_embed(embed, (14, 14)) is embed
-    expected = resize_pos_embed(embed.flatten(2).transpose(1, 2), (8, 8), antialias=False)
-    actual = window_pos_embed(embed, (8, 8), antialias=False)
+    assert resize_pos_map(embed, (14, 14)) is embed
+    expected = resize_pos_embed(embed.flatten(2).transpose(1, 2), (8, 9), antialias=False)
+    actual = resize_pos_map(embed, (8, 9), antialias=False)
     torch.testing.assert_close(actual.flatten(2).transpose(1, 2), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision(dtype):
+    """PyTorch has no bicubic kernel with antialias for it on a CPU."""
+    window, stretched = torch.randn(1, 4, 2, 2).to(dtype), torch.randn(1, 4, 3, 3).to(dtype)
+    embed = absolute_window_pos_embed(window, stretched, (5, 7))
+    assert embed.dtype == dtype
+    expected = absolute_window_pos_embed(window.float(), stretched.float(), (5, 7))
+    torch.testing.assert_close(embed.float(), expected, rtol=.02, atol=.02)

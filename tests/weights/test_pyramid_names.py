@@ -139,3 +139,29 @@ def test_registry__builds_it_with_init_cfg(tmp_path):
                                  init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'resnet.pth'))))
     backbone.init_weights()
     assert torch.equal(backbone.trunk.layer4[0].conv1.weight, reference.layer4[0].conv1.weight)
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.', 'detector.backbone.'])
+def test_our_own_with_norms__at_another_window(prefix):
+    """timm resizes the tables, and the norms beside the trunk come along."""
+    source = randomise(TimmPyramid(**SWIN, norm_out=True))
+    backbone = TimmPyramid(**SWIN, norm_out=True, window_size=12, img_size=384)
+    report = load_weights(backbone, {prefix + name: tensor for name, tensor in source.state_dict().items()})
+    assert not report.missing and not report.left and '8 resized by timm' in report.naming
+    assert torch.equal(backbone.norms[3].bias, source.norms[3].bias)
+
+
+@pytest.mark.parametrize('prefix', ['model.', 'detector.backbone.'])
+def test_any_prefix(prefix):
+    state = {prefix + name: tensor for name, tensor in _official_swin(_reference(SWIN).state_dict()).items()}
+    assert not load_weights(TimmPyramid(**SWIN), {**state, 'neck.weight': torch.ones(1)}).missing
+
+
+def test_other_sizes__are_compared():
+    deeper = _reference({**SWIN, 'depths': (2, 2, 4, 2)}).state_dict()
+    wider = _reference({**SWIN, 'embed_dim': 32}).state_dict()
+    for state, said in ((deeper, r'only in the checkpoint: trunk\.layers\.2\.blocks\.2'),
+                        (_official_swin(deeper), r'trunk\.layers\.2\.blocks\.2'),
+                        (wider, r'32x3x4x4 in the checkpoint, 24x3x4x4 in the model')):
+        with pytest.raises(WeightsError, match=rf'build the model with the sizes (.|\n)*{said}'):
+            load_weights(TimmPyramid(**SWIN), state)

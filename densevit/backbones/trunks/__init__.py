@@ -10,17 +10,8 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
 from .beit import BeitTrunk
-from .building import build_trunk
-from .policies import (
-    PadMode,
-    PosEmbed,
-    PositionPolicy,
-    WindowPolicy,
-    WindowRequest,
-    as_grid,
-    block_indices,
-    window_policy,
-)
+from .building import PLAIN_VITS, build_trunk
+from .policies import PadMode, PositionPolicy, WindowPolicy, WindowRequest, window_policy
 from .positions import drop_prefix, prepare_window_positions, store_positions
 from .sam import GridTrunk
 from .sequence import SequenceTrunk
@@ -29,9 +20,8 @@ from .tokens import Tokens
 Driver = SequenceTrunk | GridTrunk
 
 __all__ = [
-    'Driver', 'PadMode', 'PosEmbed', 'PositionPolicy', 'Tokens', 'WindowPolicy', 'WindowRequest', 'as_grid',
-    'block_indices', 'build_trunk', 'drive', 'drop_prefix', 'prepare_window_positions', 'store_positions',
-    'window_policy'
+    'PLAIN_VITS', 'Driver', 'PadMode', 'PositionPolicy', 'Tokens', 'WindowPolicy', 'WindowRequest', 'build_trunk',
+    'drive', 'drop_prefix', 'prepare_window_positions', 'store_positions', 'window_policy'
 ]
 
 

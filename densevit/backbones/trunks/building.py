@@ -1,7 +1,6 @@
 """timm models as trunks: without classifier or pooling, for images of any size."""
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,14 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
-from .policies import Grid, WindowRequest
+from ..options import Grid
+from ..timm_models import create, defined_in
+from .policies import WindowRequest
 from .sam import GridBlock
 
 PLAIN_VITS = (VisionTransformer, Eva, Beit, VisionTransformerSAM)
 _NAMES = ', '.join(cls.__name__ for cls in PLAIN_VITS)
+_FAMILIES = dict(vision_transformer_sam='sam', beit='beit')  # by timm's module; all others are 'vit'
 
 
 def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pretrained: bool, windows: WindowRequest,
@@ -36,16 +38,26 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
         kwargs: Arguments of the model.
 
     Raises:
-        ValueError: timm has no such model, or there is no such family.
+        ValueError: timm has no such model or cannot build it so, there is no such family, or there is no name to find
+            weights by.
         TypeError: The model is no plain ViT.
         OSError: Its weights cannot be downloaded.
     """
+    if pretrained and name is None and stem is None:
+        raise ValueError("pretrained=True needs the name of one of timm's plain ViTs, such as "
+                         "name='vit_small_patch16_224'; for sizes of your own give the weights as a checkpoint")
     if stem is not None:
         stem = create(stem.get('model_name', ''), pretrained, features_only=True,
                       **{key: value for key, value in stem.items() if key != 'model_name'})
         kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
         kwargs.setdefault('patch_size', 1)
-    trunk = _build(name, _family_of(name) if name is not None else family, pretrained, windows, pos_embed_grid, kwargs)
+    try:
+        trunk = _build(name, family if name is None else _FAMILIES.get(defined_in(name), 'vit'), pretrained, windows,
+                       pos_embed_grid, kwargs)
+    except AssertionError as error:
+        without = (name or '').replace('_distilled', '')
+        remedy = f'; take {without}, which can' if without != name and timm.is_model(without) else ''
+        raise ValueError(f"timm cannot build {name or 'a plain ViT'} so: {error}{remedy}") from error
     if not isinstance(trunk, PLAIN_VITS):
         raise TypeError(f"timm's {name} is a {type(trunk).__name__} and not a plain ViT ({_NAMES})")
     return trunk
@@ -72,28 +84,9 @@ def _build(name: str | None, family: str, pretrained: bool, windows: WindowReque
     except TypeError as error:
         if 'dynamic_img_size' not in str(error):
             raise
-        raise TypeError(f"timm's {name} is not a plain ViT ({_NAMES}): it has one fixed image size") from error
-
-
-def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
-    """``timm.create_model`` whose errors say what to do."""
-    if not timm.is_model(name):
-        close = timm.list_models(f'*{name.split("_patch")[0]}*')[:8] or get_close_matches(name, timm.list_models(), 5)
-        raise ValueError(f"timm has no model '{name}'" + (f'; near it are {", ".join(close)}' if close else ''))
-    try:
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except OSError as error:
-        if not pretrained:
-            raise
-        raise OSError(f'the weights of {name} could not be downloaded ({type(error).__name__}); set pretrained=False '
-                      '(--cfg-options model.backbone.pretrained=False, or model.backbone.vit.pretrained=False under '
-                      'an adapter) to start from random weights, or fill the cache of huggingface_hub where there '
-                      'is a network') from error
-
-
-def _family_of(name: str) -> str:
-    module = timm.model_entrypoint(name).__module__.rsplit('.', 1)[-1] if timm.is_model(name) else ''
-    return {'vision_transformer_sam': 'sam', 'beit': 'beit'}.get(module, 'vit')
+        raise TypeError(
+            f"timm's {name}, of timm.models.{defined_in(name)}, is not a plain ViT ({_NAMES}); other networks run as "
+            'densevit.TimmPyramid where docs/backbones_table.md lists their family') from error
 
 
 def _depth(name: str | None, kwargs: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """What a user may choose about windows and positions."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,11 +9,10 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
 from ...layers import AttentionWindows
+from ..options import PosEmbed, pick
 from .tokens import Tokens
 
 PadMode = Literal['masked', 'official']
-PosEmbed = Literal['interpolate', 'tile', 'absolute_window']
-Grid = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class WindowRequest:
         if self.window_size is not None:
             changed['window_size'] = self.window_size
         if self.global_blocks:
-            changed['global_attn_indexes'] = block_indices(self.global_blocks, depth(), 'global_blocks')
+            changed['global_attn_indexes'] = _global_blocks(self.global_blocks, depth())
         return changed
 
 
@@ -96,7 +95,7 @@ def window_policy(trunk: nn.Module, request: WindowRequest) -> WindowPolicy:
     Raises:
         ValueError: It has no such blocks, or options ask for windows that there are not.
     """
-    global_blocks = block_indices(request.global_blocks, len(trunk.blocks), 'global_blocks')
+    global_blocks = _global_blocks(request.global_blocks, len(trunk.blocks))
     if isinstance(trunk, VisionTransformerSAM):
         sizes = {index: block.window_size for index, block in enumerate(trunk.blocks) if block.window_size}
     else:
@@ -113,18 +112,5 @@ def window_policy(trunk: nn.Module, request: WindowRequest) -> WindowPolicy:
     return WindowPolicy(next(iter(sizes.values())), tuple(sizes), request.window_shift, pad_mode)
 
 
-def block_indices(indices: Sequence[int], depth: int, option: str) -> tuple[int, ...]:
-    """Indices of blocks, negative ones counted from the end.
-
-    Raises:
-        ValueError: There is no such block.
-    """
-    for index in indices:
-        if not -depth <= index < depth:
-            raise ValueError(f'{option} holds {index}, but the trunk has blocks 0 to {depth - 1}')
-    return tuple(index % depth for index in indices)
-
-
-def as_grid(side: int | Sequence[int] | None) -> Grid | None:
-    """(h, w) of a grid that may be given by one side."""
-    return (side, side) if isinstance(side, int) else side if side is None else (side[0], side[1])
+def _global_blocks(indices: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    return pick(indices, depth, f'blocks 0 to {depth - 1}', option='global_blocks')

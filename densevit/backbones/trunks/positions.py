@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from ...layers import absolute_window_pos_embed, resize_pos_embed
-from .policies import Grid, PositionPolicy
+from ..options import Grid
+from .policies import PositionPolicy
 
 
 def positions_at(trunk: nn.Module, grid: Grid, policy: PositionPolicy) -> Tensor | None:

@@ -1,0 +1,109 @@
+"""What the registry builds: pickled, and filled as its ``init_cfg`` says."""
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from randomised import randomise
+from tiny_models import TINY, random_timm
+
+from densevit import PlainViT
+from densevit.registry import MODELS
+from densevit.weights import WeightsError, WeightsNotFoundError
+
+VIT = dict(TINY, img_size=64, patch_size=16)
+SIZES = dict(embed_dim=16, num_heads=1, stages=(1, 2, 3, 1))
+PLAIN = dict(type='densevit.PlainViT', **VIT)
+SEGMENTOR = dict(type='densevit.MaskSegmentor', backbone=PLAIN, num_classes=3,
+                 head=dict(type='densevit.EoMT', num_queries=4, num_blocks=1))
+TINIES = {
+    'PlainViT': PLAIN,
+    'Hiera': dict(SIZES, img_size=(64, 96)),
+    'HieraDet': dict(SIZES, global_att_blocks=(4, ), window_spec=(8, 4, 14, 7)),
+    'SimpleFeaturePyramid': dict(vit=VIT, out_channels=8),
+    'TimmPyramid': dict(name='resnet10t'),
+    'ViTAdapter': dict(vit=VIT, num_heads=4),
+    'ViTCoMer': dict(vit=VIT, num_heads=4),
+    'MaskSegmentor': SEGMENTOR,
+    'SemanticTTA': dict(module=SEGMENTOR),
+    'LayerNorm2d': dict(num_channels=4),
+}
+
+
+def build(name, **kwargs):
+    return MODELS.build({**TINIES[name], 'type': f'densevit.{name}', **kwargs})
+
+
+def plain_vit(path='no.pth', **init_cfg):
+    return build('PlainViT', init_cfg=dict(type='Pretrained', checkpoint=str(path), **init_cfg))
+
+
+def test_every_module_is_known_here():
+    build('PlainViT')  # has the registry filled
+    assert TINIES.keys() == MODELS.module_dict.keys() - {'EoMT'}  # which is built of a backbone, by MaskSegmentor
+
+
+@pytest.mark.parametrize('name', TINIES)
+def test_a_pickle_gives_the_same_module(name):
+    module = build(name)
+    again = pickle.loads(pickle.dumps(module))
+    assert type(again) is type(module) and type(again).__name__ == name
+    torch.testing.assert_close(again.state_dict(), module.state_dict())
+
+
+def test_prefix__takes_one_of_several_backbones(tmp_path):
+    """As of a student and its teacher; mmengine takes the prefix with and without its dot."""
+    student, teacher = (random_timm('vit_small_patch16_224', seed=seed, img_size=64).state_dict() for seed in (1, 2))
+    torch.save({**{f'student.backbone.{name}': tensor for name, tensor in student.items()},
+                **{f'teacher.backbone.{name}': tensor for name, tensor in teacher.items()}}, tmp_path / 'semi.pth')
+    with pytest.raises(WeightsError, match=r"student\.backbone\.\*, teacher\.backbone\.\*; choose one, such as "
+                                           r"prefix='teacher\.backbone\.'"):
+        plain_vit(tmp_path / 'semi.pth').init_weights()
+    for prefix, state in (('student.backbone', student), ('teacher.backbone.', teacher)):
+        backbone = plain_vit(tmp_path / 'semi.pth', prefix=prefix, map_location='cpu')
+        backbone.init_weights()
+        assert torch.equal(backbone.trunk.norm.weight, state['norm.weight'])
+    with pytest.raises(WeightsError, match=r"begin with prefix='neck'; they begin with student\., teacher\."):
+        plain_vit(tmp_path / 'semi.pth', prefix='neck').init_weights()
+
+
+@pytest.mark.parametrize('init_cfg', [
+    [dict(type='Pretrained', checkpoint='w.pth')], dict(type='Pretrained'), dict(type='Normal', layer='Linear'),
+    'w.pth'])
+def test_other_init_cfg__is_refused(init_cfg):
+    with pytest.raises(ValueError, match=r"init_cfg takes one dict\(type='Pretrained', checkpoint=\.\.\.\)"):
+        build('PlainViT', init_cfg=init_cfg)
+
+
+def test_unknown_keys_of_init_cfg__are_refused():
+    with pytest.raises(ValueError, match='init_cfg takes type, checkpoint, prefix and map_location; leave out revise'):
+        plain_vit(revise_keys=[])
+
+
+@pytest.mark.parametrize('build_with', [
+    lambda weights: build('PlainViT', pretrained=weights),
+    lambda weights: build('ViTAdapter', vit=dict(VIT, pretrained=weights))])
+def test_a_file_as_pretrained__is_told_where_to_put_it(tmp_path, build_with):
+    (tmp_path / 'mae.pth').touch()
+    with pytest.raises(ValueError, match=r"mae\.pth' is a file; leave it out and give the backbone init_cfg=dict\("):
+        build_with(str(tmp_path / 'mae.pth'))
+
+
+def test_url__is_downloaded_once(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    source = randomise(PlainViT(**VIT))
+    torch.save(source.state_dict(), tmp_path / 'epoch_12.pth')
+    for _ in range(2):
+        backbone = plain_vit((tmp_path / 'epoch_12.pth').as_uri())
+        backbone.init_weights()
+        assert torch.equal(backbone.trunk.norm.weight, source.trunk.norm.weight)
+        (tmp_path / 'epoch_12.pth').unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize('url', ['file:///nowhere/w.pth', 'http://127.0.0.1:9/w.pth', 'open-mmlab://resnet18_v1c'])
+def test_url_that_gives_nothing(url, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    with pytest.raises(WeightsNotFoundError, match='download it first and give the path of the file') as error:
+        plain_vit(url).init_weights()
+    assert str(error.value).startswith(url)

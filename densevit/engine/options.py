@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .signatures import OpenNames, find_type, known_names, with_implied_type
+from .signatures import OpenNames, child_node, find_type, known_names
 
 # Dicts with a type that is not built with all of their keys: mmcv's builders take some out.
 _LAYER_CFGS = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'padding_cfg', 'plugins', 'dcn')
@@ -23,7 +23,7 @@ def check_options(cfg: Config, options: dict[str, Any]) -> None:
     """See that every option changes something.
 
     A key is known if the config has it, or if the type of the dict around it takes it; a type that is itself an
-    option counts.
+    option counts, and so does the name of a timm model.
 
     Args:
         cfg: The config without the options.
@@ -34,12 +34,11 @@ def check_options(cfg: Config, options: dict[str, Any]) -> None:
     """
     scope = cfg.get('default_scope') or 'mmengine'
     tree = cfg.to_dict()
-    types = {key: value for key, value in options.items() if key.rpartition('.')[2] == 'type'}
     for key in options:
-        _check_key(tree, key, types, scope)
+        _check_key(tree, key, options, scope)
 
 
-def _check_key(tree: Any, key: str, types: dict[str, Any], scope: str) -> None:
+def _check_key(tree: Any, key: str, options: dict[str, Any], scope: str) -> None:
     node, path = tree, ()
     for part in key.split('.'):
         if isinstance(node, list | tuple):
@@ -51,12 +50,14 @@ def _check_key(tree: Any, key: str, types: dict[str, Any], scope: str) -> None:
             if node is None:  # an argument that has no value yet takes any
                 return
             raise OptionError(f"'{key}': {_dotted(path)} is {node!r} and has no '{part}'")
-        named = types.get('.'.join((*path, 'type')))
-        names = known_names({**node, 'type': named} if named else node, path, scope)
-        known = f"{_dotted((*path, part))}.type" in types or (part in node if names is None or path else part in names)
+        chosen = {name: options[full] for name in ('type', 'name') if (full := _dotted((*path, name))) in options}
+        decided = type(node)(node, **chosen)
+        names = known_names(decided, path, scope)
+        known = f'{_dotted((*path, part))}.type' in options or (
+            part in node if names is None or path else part in names)
         if not known and not (names is not None and (part in names or isinstance(names, OpenNames))):
             raise OptionError(f"unknown option '{key}'{_meant(tree, path, part, names or frozenset(node), key)}")
-        node, path = node.get(part), (*path, part)
+        node, path = child_node(decided, part, scope), (*path, part)
 
 
 def _meant(tree: dict, path: tuple[str, ...], part: str, siblings: frozenset[str], key: str) -> str:
@@ -106,12 +107,11 @@ def _check_node(node: Any, path: tuple[str, ...], scope: str) -> None:
     if not isinstance(node, dict):
         return
     scope = node.get('_scope_', scope)
-    typed = with_implied_type(node, path)
-    if isinstance(typed.get('type'), str):
-        _check_typed(typed, path, scope)
-    for key, value in node.items():
+    if isinstance(node.get('type'), str):
+        _check_typed(node, path, scope)
+    for key in node:
         if not key.endswith(_LAYER_CFGS) and key != 'transforms':
-            _check_node(value, (*path, key), scope)
+            _check_node(child_node(node, key, scope), (*path, key), scope)
 
 
 def _check_typed(node: dict, path: tuple[str, ...], scope: str) -> None:

@@ -14,7 +14,15 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import FlexibleRunner, LogProcessor, Runner
-from timm.models import ConvNeXt, MaxxVit, PyramidVisionTransformerV2, ResNet, SwinTransformer, SwinTransformerV2
+from timm import create_model
+from timm.models import (
+    ConvNeXt,
+    PyramidVisionTransformerV2,
+    ResNet,
+    SwinTransformer,
+    SwinTransformerV2,
+    build_model_with_cfg,
+)
 from timm.models.beit import Beit
 from timm.models.eva import Eva
 from timm.models.hiera import Hiera as TimmHiera
@@ -24,7 +32,9 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..adapters.adapter import Adapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
+from ..backbones.timm_models import defined_in
 from ..heads.segmentation import MaskClassificationLoss
 
 ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}
@@ -42,10 +52,12 @@ _KWARGS_ENDS: dict[type, tuple[type, ...]] = {
     PlainViT: (VisionTransformer, Eva, Beit, VisionTransformerSAM),
     Hiera: (TimmHiera, ),
     HieraDet: (TimmHieraDet, ),
-    TimmPyramid: (ConvNeXt, MaxxVit, PyramidVisionTransformerV2, ResNet, SwinTransformer, SwinTransformerV2),
+    TimmPyramid: (),
     EMAHook: (ExponentialMovingAverage, ),
     CheckpointHook: ()
 }
+# Constructors that get all that timm's functions of the same module are given; others have other arguments beside.
+_PYRAMIDS = (ConvNeXt, PyramidVisionTransformerV2, ResNet, SwinTransformer, SwinTransformerV2)
 # Keys of dicts without a type, by the key that leads to them.
 _UNTYPED = dict(
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
@@ -59,6 +71,9 @@ _UNTYPED = dict(
         'flat_decay_mult', 'bypass_duplicate', 'layer_decay', 'rule', 'backbone_lr_mult', 'full_lr_blocks',
         'as_embedding', 'no_decay'
     })
+
+
+_FROM_TIMM = (PlainViT, Hiera, HieraDet, TimmPyramid)
 
 
 class OpenNames(frozenset):
@@ -79,11 +94,35 @@ def find_type(name: str, scope: str) -> Callable | None:
 
 
 @cache
-def argument_names(function: Callable) -> frozenset[str]:
+def argument_names(function: Callable, timm_name: str | None = None) -> frozenset[str]:
     """Arguments of a constructor or function; ``OpenNames`` if some of its **kwargs cannot be followed.
 
-    A ``**kwargs`` is followed through the constructors of the base classes.
+    A ``**kwargs`` is followed through the constructors of the base classes, and into ``timm.create_model`` where a
+    backbone of ours is given ``timm_name``.
     """
+    names = _argument_names(function)
+    if timm_name is None or not inspect.isclass(function) or not issubclass(function, _FROM_TIMM):
+        return names
+    names |= _timm_options()
+    return _with_pyramid(names, timm_name) if issubclass(function, TimmPyramid) else names
+
+
+def _timm_options() -> frozenset[str]:
+    """What timm takes beside the arguments of a network: files of weights and how to read them."""
+    names = _names_of(create_model)[0] | _names_of(build_model_with_cfg)[0]
+    return names - {'model_name', 'model_cls', 'variant', 'features_only'}
+
+
+def _with_pyramid(names: frozenset[str], timm_name: str) -> frozenset[str]:
+    """The arguments of a hierarchical network too; timm itself refuses what those without a known class do not take."""
+    module = defined_in(timm_name)
+    for cls in _PYRAMIDS:
+        if cls.__module__ == f'timm.models.{module}':
+            return names | _names_of(cls.__init__)[0]
+    return OpenNames(names)
+
+
+def _argument_names(function: Callable) -> frozenset[str]:
     if not inspect.isclass(function):
         own, is_open = _names_of(function)
         return OpenNames(own) if is_open else own
@@ -116,7 +155,7 @@ def known_names(node: dict[str, Any], path: tuple[str, ...], scope: str) -> froz
     """Keys that the config dict at a path may have; None if nothing is known about them.
 
     Args:
-        node: The dict.
+        node: The dict, from :func:`child_node` if there is one around it.
         path: Keys that lead to it; () for the whole config.
         scope: ``default_scope`` of the config.
     """
@@ -128,17 +167,34 @@ def known_names(node: dict[str, Any], path: tuple[str, ...], scope: str) -> froz
         target = find_type(target, scope)
     if not callable(target):
         return None
-    names = argument_names(target)
+    names = argument_names(target, _timm_name(node))
     return type(names)(names | _BUILDER_KEYS)
 
 
-def with_implied_type(node: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """A dict with the type that follows from its key: an adapter's ``vit`` holds arguments of a PlainViT."""
-    return {'type': _VIT, **node} if path[-1:] == ('vit', ) else node
+def _timm_name(node: dict[str, Any]) -> str | None:
+    name = node.get('name')
+    return name if isinstance(name, str) else None
+
+
+class AdapterViT(dict):
+    """Arguments of the PlainViT that an adapter builds."""
+
+
+def child_node(node: Any, key: str, scope: str) -> Any:
+    """What a config dict has under a key; an adapter's ``vit`` gets the type that follows from its place."""
+    child = node.get(key)
+    if key != 'vit' or not isinstance(child, dict) or child.get('type', _VIT) not in (_VIT, 'PlainViT'):
+        return child
+    around = node.get('type')
+    around = find_type(around, scope) if isinstance(around, str) else around
+    is_adapter = inspect.isclass(around) and issubclass(around, Adapter)
+    return AdapterViT(child, type=_VIT) if is_adapter else child
 
 
 def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[str] | None:
     """For dicts whose keys follow from where they stand."""
+    if isinstance(node, AdapterViT):  # passes no builder
+        return argument_names(PlainViT, _timm_name(node)) | {'type'}
     if not path:
         runner = FlexibleRunner if node.get('runner_type') == 'FlexibleRunner' else Runner
         return (argument_names(runner) | _RUNNER_KEYS) - {'cfg'}
@@ -150,8 +206,6 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
         return frozenset(_UNTYPED[path[-1]])
     if path == ('model', 'test_cfg') and 'mode' in node:
         return frozenset({'mode', 'crop_size', 'stride', 'top_k', 'score_threshold', 'overlap_threshold'})
-    if path[-1] == 'vit' and with_implied_type(node, path)['type'] == _VIT:
-        return argument_names(PlainViT) | {'type'}
     implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
     return None if implied is None else argument_names(implied) | _BUILDER_KEYS
 

@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from ..backbones import Backbone
 from .expectations import Maps, Mismatch, check_channels, check_strides, maps_of_neck
+from .unread_maps import unread_maps
 
 _HEADS = ('decode_head', 'auxiliary_head', 'bbox_head', 'rpn_head', 'roi_head', 'mask_head', 'panoptic_head')
 _STOCK = ('mmdet', 'mmseg')
@@ -31,6 +32,7 @@ def check_wiring() -> None:
     channels and the number of maps, and strides where boxes are placed by them. What a part does not tell is not
     compared. A mismatch is a ValueError where both the model's ``extract_feat`` and the part's ``forward`` are those of
     mmdetection or mmsegmentation, and a warning where they are not, since others may read the maps in other ways.
+    A neck that leaves out maps with parameters of their own is a warning: one process trains, several do not.
 
     Other modules cost the look-up of a name when they are built, and nothing when they run.
     """
@@ -58,20 +60,26 @@ def _check_part(model: nn.Module, backbone: Backbone, name: str, part: nn.Module
     neck = model._modules.get('neck')
     if isinstance(part, nn.Sequential) and len(part):  # necks one behind the other
         part, name = part[0], f'{name}.0'
-    for mismatch in () if part is None else _mismatches(given, neck, name, part):
+    mismatches = [] if part is None else list(_mismatches(given, neck, name, part))
+    for mismatch in mismatches:
         text = (f'densevit.{type(backbone).__name__} gives {given}, but {type(part).__name__} expects '
                 f'{mismatch.expected}; set model.{name}.{mismatch.remedy}')
         if not (_is_stock(type(model).extract_feat) and _is_stock(type(part).forward)):
             warnings.warn(text, stacklevel=2)
         else:
             raise ValueError(text)
+    if part is not None and name.partition('.')[0] == 'neck' and not mismatches:
+        text = unread_maps(backbone, name, part)
+        if text is not None:
+            warnings.warn(text, stacklevel=2)
 
 
 def _mismatches(given: Maps, neck: nn.Module | None, name: str, part: nn.Module) -> Iterator[Mismatch]:
     is_neck = name.partition('.')[0] == 'neck'
     if is_neck or neck is None:
         yield from check_channels(part, given)
-    if not is_neck and (read := maps_of_neck(neck, given)) is not None:
+    # CondInst's mask head has points on one map of a stride of its own.
+    if not is_neck and name != 'mask_head' and (read := maps_of_neck(neck, given)) is not None:
         yield from check_strides(part, read)
 
 

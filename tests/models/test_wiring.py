@@ -11,6 +11,10 @@ from torch import nn
 
 VIT = dict(embed_dim=16, depth=4, num_heads=2, patch_size=16, img_size=64)
 PYRAMID = dict(type='densevit.SimpleFeaturePyramid', vit=VIT, out_channels=24)
+ADAPTER = dict(type='densevit.ViTAdapter', vit=VIT, num_heads=2, conv_inplane=8)
+HIERA_DET = dict(type='densevit.HieraDet', embed_dim=8, num_heads=1, stages=(1, 1, 2, 1), global_att_blocks=(3, ))
+SWIN = dict(type='densevit.TimmPyramid', name='swin_tiny_patch4_window7_224', embed_dim=8, depths=(1, 1, 2, 1),
+            num_heads=(1, 2, 4, 8))
 LEVELS = {'backbone': dict(type='densevit.PlainViT', out_indices=(0, 1, 2, 3), **VIT)}
 GIVEN = 'densevit.SimpleFeaturePyramid gives 4 maps of (24, 24, 24, 24) channels at strides (4, 8, 16, 32)'
 SMALL = {f'roi_head.{key}': 24 for key in (
@@ -23,6 +27,8 @@ CONFIGS = {
     'RetinaNet': ('mmdet', 'retinanet/retinanet_r50_fpn_1x_coco', {}),
     'DyHead': ('mmdet', 'dyhead/atss_r50_fpn_dyhead_1x_coco', {}),
     'FCOS': ('mmdet', 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', {}),
+    'CondInst': ('mmdet', 'condinst/condinst_r50_fpn_ms-poly-90k_coco_instance', {}),
+    'BoxInst': ('mmdet', 'boxinst/boxinst_r50_fpn_ms-90k_coco', {}),
     'DINO': ('mmdet', 'dino/dino-4scale_r50_8xb2-12e_coco', {'encoder.num_layers': 1, 'decoder.num_layers': 1}),
     'YOLOX': ('mmdet', 'yolox/yolox_tiny_8xb8-300e_coco', {}),
     'MaskFormer': ('mmdet', 'maskformer/maskformer_r50_ms-16xb1-75e_coco',
@@ -113,9 +119,12 @@ def test_a_mismatch_is_refused_with_the_remedy(case):
     ('Mask R-CNN', {'neck.in_channels': FOUR}, PYRAMID),
     ('RetinaNet', {'neck.in_channels': [24, 24, 24], 'neck.start_level': 0}, pyramid(scale_factors=(2., 1., .5))),
     ('YOLOX', {'neck.in_channels': [24, 24, 24]}, pyramid(scale_factors=(2., 1., .5))),
-    ('FCOS', {'neck.in_channels': FOUR}, PYRAMID),
+    ('FCOS', {'neck.in_channels': [8, 16, 32, 64]}, HIERA_DET),  # whose finest map has no parameters of its own
     ('Cascade', {'neck.in_channels': FOUR}, PYRAMID),
-    ('DyHead', {'neck.0.in_channels': FOUR}, PYRAMID),
+    ('DyHead', {'neck.0.in_channels': [24, 24, 24], 'neck.0.start_level': 0}, pyramid(scale_factors=(2., 1., .5))),
+    # A mask head whose points lie on one map of a stride of its own.
+    ('CondInst', {'neck.in_channels': [8, 16, 32, 64]}, HIERA_DET),
+    ('BoxInst', {'neck.in_channels': [8, 16, 32, 64]}, HIERA_DET),
     ('MaskFormer', {'panoptic_head.in_channels': FOUR}, PYRAMID),
     ('HRNet FCN', {'decode_head.in_channels': FOUR}, PYRAMID),
     # A neck that does not tell what it expects.
@@ -126,6 +135,46 @@ def test_what_fits_is_built_in_silence(name, overrides, backbone):
         warnings.simplefilter('always')
         build_with(name, overrides, backbone)
     assert not [warning for warning in caught if 'densevit' in str(warning.message)]
+
+
+NO_GRADIENT = 'get no gradient, which DistributedDataParallel refuses: set'
+UNREAD = {
+    'adapter': ('RetinaNet', ADAPTER, [16] * 4, {},
+                f'FPN reads maps 1 to 3 of densevit.ViTAdapter alone; parameters of map 0 {NO_GRADIENT} '
+                'model.backbone.out_indices=(1, 2, 3), model.neck.in_channels=[16, 16, 16] and '
+                'model.neck.start_level=0'),
+    'simple pyramid': ('FCOS', PYRAMID, FOUR, {},
+                       'set model.backbone.scale_factors=(2.0, 1.0, 0.5), model.neck.in_channels=[24, 24, 24] and'),
+    'top block': ('FCOS', pyramid(top_block=True), [24] * 5, {},
+                  'set model.backbone.scale_factors=(2.0, 1.0, 0.5), model.neck.in_channels=[24, 24, 24, 24] and'),
+    'norms': ('FCOS', dict(HIERA_DET, norm_out=True), [8, 16, 32, 64], {},
+              'set model.backbone.out_indices=(1, 2, 3), model.neck.in_channels=[16, 32, 64] and'),
+    'norms of a timm model': ('FCOS', dict(SWIN, norm_out=True), [8, 16, 32, 64], {},
+                              'set model.backbone.out_indices=(1, 2, 3), model.neck.in_channels=[16, 32, 64] and'),
+    'first of two necks': ('DyHead', ADAPTER, [16] * 4, {},
+                           'model.neck.0.in_channels=[16, 16, 16] and model.neck.0.start_level=0'),
+    'coarsest map': ('FCOS', ADAPTER, [16] * 4, {
+        'neck.start_level': 0, 'neck.end_level': 2, 'neck.num_outs': 3, 'neck.add_extra_convs': False,
+        'bbox_head.strides': [4, 8, 16]}, 'parameters of map 3 get no gradient, which DistributedDataParallel refuses: '
+        'set model.backbone.out_indices=(0, 1, 2), model.neck.in_channels=[16, 16, 16] and model.neck.end_level=-1'),
+}
+
+
+@pytest.mark.parametrize('case', UNREAD)
+def test_a_map_that_the_neck_leaves_out_is_warned(case):
+    """Its parameters would stop training with several processes."""
+    name, given, channels, overrides, said = UNREAD[case]
+    key = 'neck.0.in_channels' if name == 'DyHead' else 'neck.in_channels'
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        build_with(name, {key: channels, **overrides}, given)
+
+
+def test_a_map_without_parameters_that_learn_may_be_left_out():
+    for given in (HIERA_DET, SWIN, dict(HIERA_DET, norm_out=True, frozen_stages=1)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            build_with('FCOS', {'neck.in_channels': [8, 16, 32, 64]}, given)
+        assert not [warning for warning in caught if 'densevit' in str(warning.message)]
 
 
 def test_code_of_others_is_warned():

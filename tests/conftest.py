@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+# Threads of tiny models wait for each other longer than they work; in processes that tests start, too.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
 
 TINY_CONFIG = """
 _base_ = ['{root}/configs/_base_/default_runtime.py', '{root}/configs/_base_/datasets/camvid.py']

@@ -166,7 +166,7 @@ def test_state_dict_and_copy_give_the_same_maps(row):
 def test_compiles_as_one_graph(name):
     model = ROWS[name].build().eval()
     torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
+    compiled = torch.compile(model, fullgraph=True, backend='eager')  # what is traced, not what is made of it
     assert_equal(compiled(random_images()), model(random_images()), 1e-4)
 
 

@@ -5,8 +5,8 @@
 #
 # DIRECTORY receives the packages (about 60 MB) and is used as it is when it already holds them; without it, a
 # temporary one is made and removed. It must lie outside of this repository. Nothing is installed into the environment,
-# which must already have torch, torchvision, pytest and what the packages depend on, for example through
-# `pip install -e .`. PYTHON chooses the interpreter.
+# which must already have torch, the test extra and what the packages depend on, for example through
+# `pip install -e '.[test]'`. PYTHON chooses the interpreter.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

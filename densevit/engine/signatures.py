@@ -181,14 +181,25 @@ class AdapterViT(dict):
 
 
 def child_node(node: Any, key: str, scope: str) -> Any:
-    """What a config dict has under a key; an adapter's ``vit`` gets the type that follows from its place."""
+    """What a config dict has under a key, with the type that follows from its place.
+
+    So an adapter's ``vit`` is a ``PlainViT``, and a segmentor's ``criterion`` the loss of its network.
+    """
     child = node.get(key)
+    if key == 'criterion' and isinstance(child, dict) and 'type' not in child:
+        return dict(child, type=_loss_class(node.get('head'), scope))
     if key != 'vit' or not isinstance(child, dict) or child.get('type', _VIT) not in (_VIT, 'PlainViT'):
         return child
     around = node.get('type')
     around = find_type(around, scope) if isinstance(around, str) else around
     is_adapter = inspect.isclass(around) and issubclass(around, Adapter)
     return AdapterViT(child, type=_VIT) if is_adapter else child
+
+
+def _loss_class(head: Any, scope: str) -> type[nn.Module]:
+    kind = head.get('type') if isinstance(head, dict) else None
+    kind = find_type(kind, scope) if isinstance(kind, str) else kind
+    return getattr(kind, 'loss_class', MaskClassificationLoss)
 
 
 def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[str] | None:
@@ -213,6 +224,5 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
 _IMPLIED_TYPES = {
     ('default_hooks', 'checkpoint'): CheckpointHook,
     ('log_processor', ): LogProcessor,
-    ('optim_wrapper', ): OptimWrapper,
-    ('model', 'criterion'): MaskClassificationLoss
+    ('optim_wrapper', ): OptimWrapper
 }

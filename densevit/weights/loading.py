@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..backbones import PlainViT
-from ..models import MaskSegmentor
+from ..models import Segmentor
 from .diagnosis import describe, explain
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .readers import OWN, Translated, translate
@@ -49,7 +49,7 @@ def load_weights(
     embeddings of a ViT to its patch size. Pickles are read without running code.
 
     Args:
-        model: One of these, a ``MaskSegmentor`` (its network is filled), or any module for a checkpoint under the
+        model: One of these, a ``Segmentor`` (its network is filled), or any module for a checkpoint under the
             module's own names.
         source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
         base: The weights that a checkpoint of differences refers to: DINOv3's for EoMT-DINOv3, under any of its names.
@@ -73,7 +73,7 @@ def load_weights(
     if prefix:
         state = _under(prefix, state, label)
     base_state = None if base is None else read_state_dict(base)
-    module = model.network if isinstance(model, MaskSegmentor) else model
+    module = model.network if isinstance(model, Segmentor) else model
     try:
         translated = translate(state, module, base_state)
     except WeightsError as error:

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import EoMT
+from ..heads.segmentation import EoMT, LinearNet
 from ..models.wiring import check_wiring
 from ..registry import MODELS
 from .loading import load_weights
@@ -84,5 +84,6 @@ register_backbone(TimmPyramid)
 register_backbone(ViTAdapter)
 register_backbone(ViTCoMer)
 MODELS.register_module(module=EoMT)
+MODELS.register_module(module=LinearNet)
 # Over channels, at each pixel: the norm of ViTDet's heads, as norm_cfg=dict(type='densevit.LayerNorm2d').
 MODELS.register_module(module=LayerNorm2d)

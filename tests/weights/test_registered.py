@@ -9,6 +9,7 @@ from randomised import randomise
 from tiny_models import TINY, random_timm
 
 from densevit import PlainViT
+from densevit.heads.segmentation.networks import SegmentationNetwork
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, WeightsNotFoundError
 
@@ -26,6 +27,7 @@ TINIES = {
     'ViTAdapter': dict(vit=VIT, num_heads=4),
     'ViTCoMer': dict(vit=VIT, num_heads=4),
     'MaskSegmentor': SEGMENTOR,
+    'PixelSegmentor': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LinearNet')),
     'SemanticTTA': dict(module=SEGMENTOR),
     'LayerNorm2d': dict(num_channels=4),
 }
@@ -41,7 +43,8 @@ def plain_vit(path='no.pth', **init_cfg):
 
 def test_every_module_is_known_here():
     build('PlainViT')  # has the registry filled
-    assert TINIES.keys() == MODELS.module_dict.keys() - {'EoMT'}  # which is built of a backbone, by MaskSegmentor
+    networks = {name for name, cls in MODELS.module_dict.items() if issubclass(cls, SegmentationNetwork)}
+    assert TINIES.keys() == MODELS.module_dict.keys() - networks  # which are built around a backbone, by a Segmentor
 
 
 @pytest.mark.parametrize('name', TINIES)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ...backbones import PlainViT, Tokens
 from ...layers import ScaleBlock
 from .mask_types import MaskPrediction
+from .networks import MaskNetwork
 
 
-class EoMT(nn.Module):
+class EoMT(MaskNetwork):
     """Encoder-only mask transformer: (B, 3, H, W) normalised images to mask and class logits.
 
     Queries join the patch tokens before the last ``num_blocks`` blocks. While a block's mask is on, each query
@@ -45,7 +46,7 @@ class EoMT(nn.Module):
         deep_supervision: Literal['masked', 'always'] = 'masked',
         lateral: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, num_classes)
         if not 0 < num_blocks <= backbone.depth:
             raise ValueError(f'num_blocks={num_blocks}, but the backbone has {backbone.depth} blocks')
         if not backbone.driver.takes_extra_tokens:
@@ -55,8 +56,7 @@ class EoMT(nn.Module):
         if deep_supervision == 'always' and not masked_attention:
             raise ValueError("deep_supervision='always' supervises masks, which masked_attention=False does without")
         dim = backbone.embed_dim
-        self.backbone = backbone
-        self.num_classes, self.num_queries, self.num_blocks = num_classes, num_queries, num_blocks
+        self.num_queries, self.num_blocks = num_queries, num_blocks
         self.masked_attention, self.deep_supervision = masked_attention, deep_supervision
         self.query = nn.Embedding(num_queries, dim)
         self.class_head = nn.Linear(dim, num_classes + 1)

@@ -1,0 +1,75 @@
+"""What the segmentation networks share: how a model pads for them, reads them and finds their loss."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ...backbones.contract import Backbone
+from .mask_loss import MaskClassificationLoss
+from .mask_types import MaskPrediction
+from .pixel_loss import PixelClassificationLoss
+
+
+class SegmentationNetwork(nn.Module):
+    """A network around a backbone.
+
+    Attributes:
+        backbone: Gives tokens or maps of normalised (B, 3, H, W) images.
+        num_classes: C.
+        size_divisor: Images are padded to whole multiples of it, so that what is predicted covers all of the image.
+        loss_class: Built with ``num_classes`` and the options of ``criterion=dict(...)``; called with what the network
+            returned and the targets.
+    """
+    loss_class: ClassVar[type[nn.Module]]
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.backbone, self.num_classes = backbone, num_classes
+
+    @property
+    def size_divisor(self) -> int:
+        return max(self.backbone.strides)
+
+
+class MaskNetwork(SegmentationNetwork):
+    """(B, 3, H, W) images to mask proposals with class scores, taught and read as a set.
+
+    ``forward`` gives a list from the first intermediate prediction to the network's answer.
+    """
+    loss_class = MaskClassificationLoss
+
+    def forward(self, images: Tensor) -> list[MaskPrediction]:
+        raise NotImplementedError
+
+    def sigmoid_logits(self, masks: Tensor) -> Tensor:
+        """Mask logits (B, Q, H, W), resized to where they are read, as logits whose sigmoid is the probability.
+
+        Networks whose masks compete for pixels turn their softmax over queries into log odds here.
+        """
+        return masks
+
+
+class PixelNetwork(SegmentationNetwork):
+    """(B, 3, H, W) images to class logits of each pixel, (B, C, h, w) at any stride.
+
+    ``forward`` gives a list whose last entry is the network's answer; others, in train mode, are auxiliary.
+    """
+    loss_class = PixelClassificationLoss
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+
+def require_pyramid(backbone: Backbone, strides: Sequence[int], network: str) -> None:
+    """See that a backbone's maps have the strides that a network reads.
+
+    Raises:
+        ValueError: They have not; the message names an adapter that makes them.
+    """
+    if tuple(backbone.strides) != tuple(strides):
+        raise ValueError(
+            f'{network} reads maps of strides {tuple(strides)}, but {type(backbone).__name__} gives '
+            f'{tuple(backbone.strides)}: choose its out_indices, or put a plain ViT into '
+            'densevit.SimpleFeaturePyramid, densevit.ViTAdapter or densevit.ViTCoMer')

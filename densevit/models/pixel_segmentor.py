@@ -1,0 +1,47 @@
+"""A network that classifies pixels as an mmengine model: data samples in, losses or data samples out."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from ..heads.segmentation.networks import PixelNetwork
+from ..registry import MODELS
+from .segment_targets import check_labels, present_labels
+from .segmentor import Segmentor
+
+
+@MODELS.register_module()
+class PixelSegmentor(Segmentor):
+    """Semantic segmentation by classifying pixels; learns from ``gt_sem_seg``.
+
+    The arguments are those of :class:`Segmentor`.
+
+    Raises:
+        ValueError: ``test_cfg`` has other keys than ``mode``, ``crop_size`` and ``stride``.
+    """
+    network_class = PixelNetwork
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.reading:
+            raise ValueError(f'test_cfg has no {next(iter(self.reading))!r}')
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
+        """Losses of (B, 3, H, W) normalised images."""
+        padded = self._pad(inputs)
+        labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
+        for sample, own in zip(data_samples, labels, strict=True):
+            where = sample.get('seg_map_path', None) or sample.get('img_path', 'a sample')
+            check_labels(present_labels(own), self.num_classes, self.ignore_index, where)
+        bottom, right = (new - old for new, old in zip(padded.shape[-2:], inputs.shape[-2:], strict=True))
+        return self.criterion(self.network(padded), F.pad(labels, (0, right, 0, bottom), value=self.ignore_index))
+
+    def _scores(self, images: Tensor) -> Tensor:
+        padded = self._pad(images)
+        logits = F.interpolate(self.network(padded)[-1].float(), padded.shape[-2:], mode='bilinear')
+        return logits[..., :images.shape[-2], :images.shape[-1]]

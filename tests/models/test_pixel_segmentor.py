@@ -1,0 +1,57 @@
+"""Pixel classification as an mmengine model."""
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from randomised import randomise
+
+from densevit.registry import MODELS
+
+BACKBONE = dict(type='densevit.PlainViT', img_size=64, patch_size=16, embed_dim=32, depth=2, num_heads=2)
+
+
+def build(**kwargs):
+    return randomise(MODELS.build({
+        'type': 'densevit.PixelSegmentor', 'backbone': BACKBONE, 'num_classes': 5,
+        'head': dict(type='densevit.LinearNet'), **kwargs}))
+
+
+def labelled(labels):
+    return SegDataSample(gt_sem_seg=PixelData(data=labels[None]), metainfo=dict(img_path='street.jpg'))
+
+
+def test_loss__is_cross_entropy_over_labelled_pixels_of_any_size():
+    model = build().eval()
+    images, labels = torch.randn(2, 3, 50, 75), torch.randint(0, 5, (2, 50, 75))
+    labels[0, :20] = 255
+    losses = model(images, [labelled(own) for own in labels], mode='loss')
+    logits = model(F.pad(images, (0, 5, 0, 14)))[-1]
+    logits = F.interpolate(logits, (64, 80), mode='bilinear')[..., :50, :75]
+    torch.testing.assert_close(losses, dict(loss_seg=F.cross_entropy(logits, labels, ignore_index=255)))
+
+
+def test_loss__of_a_crop_without_labels_is_zero():
+    losses = build()(torch.randn(1, 3, 32, 32), [labelled(torch.full((32, 32), 255))], mode='loss')
+    assert losses['loss_seg'] == 0
+    losses['loss_seg'].backward()
+
+
+def test_loss__names_the_file_of_a_wrong_label():
+    with pytest.raises(ValueError, match=r'street\.jpg holds label 7, but the model has classes 0 to 4'):
+        build()(torch.randn(1, 3, 32, 32), [labelled(torch.full((32, 32), 7))], mode='loss')
+
+
+@pytest.mark.parametrize('test_cfg', [dict(mode='whole'), dict(mode='slide', crop_size=(32, 48))])
+def test_predict__at_the_original_size(test_cfg):
+    model = build(test_cfg=test_cfg).eval()
+    sample = SegDataSample(metainfo=dict(img_shape=(50, 75), ori_shape=(100, 151)))
+    with torch.no_grad():
+        result = model(torch.randn(1, 3, 50, 75), [sample], mode='predict')[0]
+    assert result.pred_sem_seg.data.shape == (1, 100, 151)
+    assert result.pred_sem_seg.data.unique().numel() > 1
+
+
+def test_networks_of_the_other_kind__are_refused():
+    with pytest.raises(ValueError, match="PixelSegmentor trains a PixelNetwork, and head.type=.densevit.EoMT. is none"):
+        build(head=dict(type='densevit.EoMT', num_queries=4, num_blocks=1))

@@ -1,8 +1,7 @@
 """Every segmentation network under a plain and a hierarchical trunk of the usual sizes: a step and a prediction."""
 import pytest
 import torch
-from mmdet.structures import DetDataSample
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
 
 from densevit.registry import MODELS
 
@@ -24,8 +23,8 @@ ROWS = [pytest.param(name, model, options, backbone, id=f"{name}-{backbone['type
 
 def labelled(height, width):
     labels = torch.arange(width).expand(height, width) * NUM_CLASSES // width
-    return DetDataSample(gt_sem_seg=PixelData(data=labels[None]),
-                         metainfo=dict(img_shape=(height, width), ori_shape=(height, width)))
+    return BaseDataElement(gt_sem_seg=PixelData(data=labels[None]),
+                           metainfo=dict(img_shape=(height, width), ori_shape=(height, width)))
 
 
 @pytest.mark.parametrize(('name', 'model', 'options', 'backbone'), ROWS)

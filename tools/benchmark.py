@@ -1,4 +1,4 @@
-"""Measure densevit: python tools/benchmark.py op --levels 64x64 32x32 16x16"""
+"""Measure densevit: python tools/benchmark.py models --preset eomt"""
 from __future__ import annotations
 
 import argparse
@@ -19,7 +19,9 @@ try:
         from rich.progress import Progress
         from rich.table import Table
 
-        from densevit.engine import cli, op_benchmark
+        from densevit.benchmarks import attention, models, report
+        from densevit.engine import cli
+        from densevit.files import write_atomic
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -42,11 +44,27 @@ def _device(text: str) -> torch.device:
     return device
 
 
+PRESETS = dict(eomt=[
+    f'configs/{name}.py'
+    for size in 'sbl'
+    for name in (f'eomt_vit{size}_coco_panoptic_640', f'mask2former/mask2former_vitadapter_{size}_coco_panoptic_640',
+                 f'mask2former/mask2former_vitcomer_{size}_coco_panoptic_640')])
+PRESET_SIZE = (640, 640)
+_TABLE_WIDTH = 150  # in a file
+
+
 def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
-        'python tools/benchmark.py op', prog='tools/benchmark.py', description='Measure densevit.')
+        'python tools/benchmark.py models --preset eomt --out benchmark.md --chart benchmark.png',
+        prog='tools/benchmark.py', description='Measure densevit.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='WHAT')
-    default = op_benchmark.AttentionCase()
+    _add_op(commands)
+    _add_models(commands)
+    return parser
+
+
+def _add_op(commands: argparse._SubParsersAction) -> None:
+    default = attention.AttentionCase()
     op = commands.add_parser(
         'op', example='python tools/benchmark.py op --levels 64x64 32x32 16x16 --heads 8 --channels 32 --points 4',
         help='multi-scale deformable attention beside the PyTorch version of mmcv',
@@ -58,28 +76,91 @@ def build_parser() -> cli.OneLineParser:
     op.add_argument('--channels', type=int, default=default.channels, help='of a head (default: %(default)s)')
     op.add_argument('--points', type=int, default=default.points, help='a head and level (default: %(default)s)')
     op.add_argument('--batch', type=int, default=default.batch, help='images (default: %(default)s)')
-    op.add_argument('--repeats', type=int, default=15, help='measurements of each (default: %(default)s)')
-    op.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of a CPU (default: %(default)s)')
-    op.add_argument('--device', type=_device, default='cpu', help='cpu or cuda (default: %(default)s)')
-    op.add_argument('--compile', action='store_true', help='put both through torch.compile')
-    return parser
+    _add_shared(op, repeats=15)
+    op.set_defaults(measure=measure_op)
+
+
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    example = 'python tools/benchmark.py models configs/eomt_vitb_ade20k.py configs/eomt_vitl_ade20k.py --size 512x512'
+    parser = commands.add_parser(
+        'models', example=example, help='whole models: size, arithmetic, time and memory',
+        description='Parameters, multiplications, latency of one image, throughput and memory of the models of '
+                    'configs, with the time of their trunks alone, by turns in one run. Weights are random. The last '
+                    'column is the latency as a multiple of that of the first model.')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='files of configs/')
+    parser.add_argument('--preset', choices=PRESETS, help='EoMT beside Mask2Former with ViT-Adapter and with ViT-CoMer '
+                        'at S, B and L, for COCO at 640x640, in place of a list of configs')
+    parser.add_argument('--size', type=_size, metavar='HxW', default=PRESET_SIZE, help='images (default: 640x640)')
+    parser.add_argument('--precision', choices=models.DTYPES, default='fp32', help='(default: %(default)s)')
+    parser.add_argument('--batch', type=int, default=1, metavar='N', help='measure throughput with N images at a time')
+    parser.add_argument('--predict', action='store_true', help='with the reading of masks; models of mmsegmentation '
+                        'and mmdetection are always measured so')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table')
+    parser.add_argument('--chart', type=Path, metavar='FILE.png', help='write a bar chart of latencies')
+    _add_shared(parser, repeats=5)
+    parser.set_defaults(measure=measure_models)
+
+
+def _add_shared(parser: argparse.ArgumentParser, repeats: int) -> None:
+    parser.add_argument('--repeats', type=int, default=repeats, help='measurements of each (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of a CPU (default: %(default)s)')
+    parser.add_argument('--device', type=_device, default='cpu', help='cpu or cuda (default: %(default)s)')
+    parser.add_argument('--compile', action='store_true', help='put everything through torch.compile')
 
 
 def main(args: argparse.Namespace) -> None:
-    case = op_benchmark.AttentionCase(tuple(args.levels), args.heads, args.channels, args.points, args.batch)
     if args.threads < 1:
         raise ValueError(f'--threads must be at least 1, not {args.threads}')
     torch.set_num_threads(args.threads)
-    functions, inputs = op_benchmark.implementations(case.levels, args.compile), case.inputs(args.device)
+    args.measure(args)
+
+
+def measure_op(args: argparse.Namespace) -> None:
+    case = attention.AttentionCase(tuple(args.levels), args.heads, args.channels, args.points, args.batch)
+    functions, inputs = attention.implementations(case.levels, args.compile), case.inputs(args.device)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task('measuring', total=op_benchmark.num_runs(functions, args.repeats))
-        measured = op_benchmark.measure(functions, inputs, args.repeats, lambda: progress.advance(task))
-    difference = op_benchmark.largest_difference(functions, inputs)
+        task = progress.add_task('measuring', total=attention.num_runs(functions, args.repeats))
+        measured = attention.measure(functions, inputs, args.repeats, lambda: progress.advance(task))
+    difference = attention.largest_difference(functions, inputs)
     Console().print(_table(case, args, measured, difference))
 
 
+def measure_models(args: argparse.Namespace) -> None:
+    if bool(args.configs) == bool(args.preset):
+        raise ValueError(f'give configs, or --preset with one of {", ".join(PRESETS)}')
+    paths = [_config(path) for path in args.configs or PRESETS[args.preset]]
+    setting = models.Setting(args.size, args.device, args.precision, args.batch, args.compile, args.predict)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task('building', total=len(paths))
+        subjects = [models.Subject(path, setting) for path in progress.track(paths, task_id=task)]
+        progress.reset(task, description='measuring', total=models.num_runs(subjects, setting, args.repeats))
+        measured = models.measure(subjects, setting, args.repeats, lambda: progress.advance(task))
+    peak = models.gemm_peak(setting)
+    height, width = args.size
+    caption = (f'{height}x{width}, {args.precision}{", compiled" if args.compile else ""}, medians of {args.repeats} '
+               f'runs by turns, batches of {args.batch} for img/s; PyTorch {torch.__version__}, {_machine(args)}, '
+               f'fastest matrix product {2 * peak / 1e12:.3g} TFLOP/s')
+    table = Table(caption=caption)
+    for name in report.COLUMNS:
+        table.add_column(name, justify='left' if name in ('model', 'measured') else 'right', overflow='fold')
+    for row in report.rows(measured, peak):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(table)
+    if args.out:
+        write_atomic(report.markdown(measured, peak, caption).encode(), args.out)
+    if args.chart:
+        report.write_chart(measured, caption, args.chart)
+
+
+def _config(path: str) -> Path:
+    for candidate in (Path(path), CHECKOUT / path):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f'{path}: no such config')
+
+
 def _table(
-    case: op_benchmark.AttentionCase, args: argparse.Namespace, measured: list[op_benchmark.Measurement],
+    case: attention.AttentionCase, args: argparse.Namespace, measured: list[attention.Measurement],
     difference: float,
 ) -> Table:
     levels = ' '.join(f'{height}x{width}' for height, width in case.levels)
@@ -90,12 +171,12 @@ def _table(
                 f'{difference:.1g}\nPyTorch {torch.__version__}, {_machine(args)}')
     for name in ('direction', 'path', 'median ms', 'min ms', 'times faster', 'peak MB'):
         table.add_column(name, justify='left' if name in ('direction', 'path') else 'right')
-    theirs = {row.direction: row.median for row in measured if row.implementation == op_benchmark.MMCV}
+    theirs = {row.direction: row.median for row in measured if row.implementation == attention.MMCV}
     for row in measured:
         table.add_row(
             row.direction, row.implementation, f'{row.median * 1e3:.2f}', f'{min(row.seconds) * 1e3:.2f}',
             f'{theirs[row.direction] / row.median:.2f}', f'{row.peak_bytes / 1e6:.1f}',
-            end_section=row.implementation == op_benchmark.OURS)
+            end_section=row.implementation == attention.OURS)
     return table
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from densevit.engine import op_benchmark
+from densevit.benchmarks import attention
 
 pytest.importorskip('mmcv')
 SMALL = '--levels', '3x4', '2x2', '--heads', 2, '--channels', 4, '--points', 2, '--batch', 2, '--repeats', 2
@@ -36,12 +36,12 @@ def test_op__prints_a_row_for_each_direction_and_implementation(tool, capsys):
 def test_op__measures_by_turns():
     calls = []
     functions = {name: lambda value, locations, weights, name=name: calls.append(name) or value * weights.sum()
-                 + locations.sum() for name in (op_benchmark.MMCV, op_benchmark.OURS)}
-    inputs = op_benchmark.AttentionCase(((2, 2),), 1, 4, 1).inputs(torch.device('cpu'))
+                 + locations.sum() for name in (attention.MMCV, attention.OURS)}
+    inputs = attention.AttentionCase(((2, 2),), 1, 4, 1).inputs(torch.device('cpu'))
     advanced = []
-    measured = op_benchmark.measure(functions, inputs, 3, lambda: advanced.append(None))
-    assert calls[-8:] == [op_benchmark.MMCV, op_benchmark.OURS] * 4
-    assert len(advanced) == op_benchmark.num_runs(functions, 3)
+    measured = attention.measure(functions, inputs, 3, lambda: advanced.append(None))
+    assert calls[-8:] == [attention.MMCV, attention.OURS] * 4
+    assert len(advanced) == attention.num_runs(functions, 3)
     assert len(measured) == 4 and all(len(row.seconds) == 3 and min(row.seconds) > 0 for row in measured)
 
 
@@ -57,16 +57,16 @@ def test_op__counts_the_most_memory_at_a_time():
 
     inputs = (torch.ones(1),) * 3
     functions = dict(one=one_after_the_other, three=at_once)
-    rows = {row.implementation: row.peak_bytes for row in op_benchmark.measure(functions, inputs, 1)
-            if row.direction == op_benchmark.FORWARD}
+    rows = {row.implementation: row.peak_bytes for row in attention.measure(functions, inputs, 1)
+            if row.direction == attention.FORWARD}
     assert 1 << 20 <= rows['one'] < 1.1 * (1 << 20) and 3 << 20 <= rows['three'] < 3.1 * (1 << 20)
 
 
 def test_op__compares_two_functions_that_agree():
-    case = op_benchmark.AttentionCase(((3, 4), (2, 2)), 2, 4, 2)
-    functions = op_benchmark.implementations(case.levels, compiled=False)
-    assert functions.keys() == {op_benchmark.MMCV, op_benchmark.OURS}
-    assert 0 < op_benchmark.largest_difference(functions, case.inputs(torch.device('cpu'))) < 1e-5
+    case = attention.AttentionCase(((3, 4), (2, 2)), 2, 4, 2)
+    functions = attention.implementations(case.levels, compiled=False)
+    assert functions.keys() == {attention.MMCV, attention.OURS}
+    assert 0 < attention.largest_difference(functions, case.inputs(torch.device('cpu'))) < 1e-5
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -1,20 +1,16 @@
 """How fast multi-scale deformable attention is, and how much memory it takes, beside mmcv's PyTorch version."""
 from __future__ import annotations
 
-import json
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from ..layers import multi_scale_deformable_attention
+from .timing import count_runs, measure_by_turns
 
 MMCV, OURS = 'mmcv', 'densevit'
 FORWARD, BOTH = 'forward', 'forward + backward'
@@ -98,39 +94,25 @@ def measure(
     repeats: int,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Measurement]:
-    """Time implementations by turns, so that whatever else the machine does meets all of them alike.
+    """Time and memory of implementations, forward and with the backward pass.
 
     Args:
         functions: By name.
         inputs: Of each.
-        repeats: Measurements, after one run that does not count.
-        advance: Called after each run: `num_runs` times.
+        repeats, advance: See :func:`densevit.benchmarks.timing.measure_by_turns`.
 
     Returns:
         One for each direction and implementation.
-
-    Raises:
-        ValueError: If `repeats` is below 1.
     """
-    if repeats < 1:
-        raise ValueError(f'--repeats must be at least 1, not {repeats}')
     runs = {(direction, name): _run(direction, function, inputs)
             for direction in (FORWARD, BOTH) for name, function in functions.items()}
-    peaks, seconds = {}, {key: [] for key in runs}
-    for key, run in runs.items():
-        run()
-        peaks[key] = _peak_bytes(run, inputs[0].device)
-        advance()
-    for _ in range(repeats):
-        for key, run in runs.items():
-            seconds[key].append(_seconds(run, inputs[0].device))
-            advance()
-    return [Measurement(*key, tuple(seconds[key]), peaks[key]) for key in runs]
+    timings = measure_by_turns(runs, repeats, inputs[0].device, advance)
+    return [Measurement(*key, timing.seconds, timing.peak_bytes) for key, timing in timings.items()]
 
 
 def num_runs(functions: dict[str, Attention], repeats: int) -> int:
     """How many runs `measure` makes."""
-    return 2 * len(functions) * (repeats + 1)
+    return count_runs(2 * len(functions), repeats)
 
 
 def largest_difference(functions: dict[str, Attention], inputs: tuple[Tensor, Tensor, Tensor]) -> float:
@@ -152,42 +134,3 @@ def _run(direction: str, function: Attention, inputs: tuple[Tensor, Tensor, Tens
         torch.autograd.grad(out, leaves, torch.ones_like(out))
 
     return forward if direction == FORWARD else both
-
-
-def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    _synchronize(device)
-    start = time.perf_counter()
-    run()
-    _synchronize(device)
-    return time.perf_counter() - start
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-
-
-def _peak_bytes(run: Callable[[], None], device: torch.device) -> int:
-    """Most that a run has allocated at any time, on top of its inputs."""
-    if device.type == 'cuda':
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    allocated = peak = 0
-    for change in _allocations(record):
-        allocated += change
-        peak = max(peak, allocated)
-    return peak
-
-
-def _allocations(record: profile) -> Iterator[int]:
-    """Bytes taken from and given back (negative) to PyTorch's allocator, in the order of time."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'trace.json'
-        record.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())['traceEvents']
-    events = [event for event in events if event.get('name') == '[memory]']
-    yield from (event['args']['Bytes'] for event in sorted(events, key=lambda event: event['ts']))

@@ -10,9 +10,9 @@ from mmseg.structures import SegDataSample
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
 NAMES = [str(path.relative_to(ROOT)) for path in CONFIGS]
-# Of our own models, and those that put a backbone of ours under mmseg's and mmdet's.
-OWN = [name for name in NAMES if 'eomt' in name]
-STOCK = [name for name in NAMES if name not in OWN]
+# Those that put a backbone of ours under mmseg's and mmdet's models, and those of our own models.
+STOCK = [name for name in NAMES if Path(name).parts[1] in ('hieradet', 'vit_adapter', 'vit_comer', 'vitdet')]
+OWN = [name for name in NAMES if name not in STOCK]
 SIZE = (64, 64)
 # What a user would give to --cfg-options of an EoMT.
 OPTIONS = {

@@ -16,7 +16,8 @@ from mmengine.registry import (
     TRANSFORMS,
     VISUALIZERS,
 )
-from shrink import CONFIGS, NAMES, OPTIONS, OWN, ROOT, batch, load, scope
+from own import build, shrink, task_batch
+from shrink import CONFIGS, NAMES, OWN, ROOT, load, scope
 
 import densevit.registry  # noqa: F401
 
@@ -26,25 +27,12 @@ PUBLISHED = [path for path in CONFIGS if path.parent.name != 'tiny']
 
 @pytest.mark.parametrize('name', OWN)
 def test_config__learns_and_predicts(name):
-    torch.manual_seed(0)
-    cfg = load(name, **OPTIONS)
+    """One step at rates of the config, each parameter in a group at most at the rate from which the schedule starts."""
+    cfg = shrink(load(name))
+    model = build(cfg)
+    task = getattr(model, 'task', 'semantic')
+    data = task_batch(task, model.num_classes, getattr(model, 'stuff_classes', set()))
     with scope(cfg):
-        model = MODELS.build(cfg.model)
-        optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-        losses = model.train_step(batch(model.num_classes), optim_wrapper)
-        assert losses and all(torch.isfinite(loss) for loss in losses.values())
-        assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-        samples = model.val_step(batch(model.num_classes))
-    assert [sample.pred_sem_seg.data.shape for sample in samples] == [(1, 64, 64)] * 2
-    assert all(sample.pred_sem_seg.data.max() < model.num_classes for sample in samples)
-
-
-@pytest.mark.parametrize('name', OWN)
-def test_config__every_parameter_has_a_rate(name):
-    """In a group of its own stage, at most at the rate of the config, from which the schedule starts."""
-    cfg = load(name, **OPTIONS)
-    with scope(cfg):
-        model = MODELS.build(cfg.model)
         optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
         for scheduler in schedulers:
@@ -54,7 +42,25 @@ def test_config__every_parameter_has_a_rate(name):
     assert {group['stage'] for group in groups} == {'backbone', 'head'}
     assert all(0 < group['initial_lr'] <= cfg.optim_wrapper.optimizer.lr for group in groups)
     grouped = {id(parameter) for group in groups for parameter in group['params']}
-    assert grouped == {id(parameter) for parameter in model.parameters()}
+    assert grouped == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    losses = model.train_step(data, optim_wrapper)
+    assert losses and all(torch.isfinite(loss) for loss in losses.values())
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    for sample in model.eval().val_step(task_batch('semantic', model.num_classes, set())):
+        _check_prediction(sample, task, model.num_classes)
+
+
+def _check_prediction(sample, task, num_classes):
+    if task == 'instance':
+        instances = sample.pred_instances
+        assert len(instances) and torch.as_tensor(instances.masks).shape[-2:] == (64, 64)
+        assert instances.labels.max() < num_classes
+    elif task == 'panoptic':
+        ids = sample.pred_panoptic_seg.sem_seg
+        assert ids.shape == (1, 64, 64) and (ids % 1000).max() <= num_classes
+    else:
+        assert sample.pred_sem_seg.data.shape == (1, 64, 64)
+        assert sample.pred_sem_seg.data.max() < num_classes
 
 
 @pytest.mark.parametrize('name', OWN)
@@ -63,7 +69,7 @@ def test_config__every_type_is_known(name, scope_name):
     """Run as it is, and in the scope that mmengine gives to a base named ``densevit::...``."""
     cfg = load(name, default_scope=scope_name)
     with scope(cfg):
-        for hook in (*cfg.default_hooks.values(), *cfg.custom_hooks):
+        for hook in (*cfg.default_hooks.values(), *cfg.get('custom_hooks', ())):
             HOOKS.build(hook)
         for stage in STAGES:
             assert LOOPS.get(cfg[f'{stage}_cfg'].type)
@@ -99,7 +105,7 @@ def test_header__paper_and_command(path):
 @pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
 def test_header__numbers(path):
     header = _header(path)
-    number = r'\d\d\.\d mIoU|\d\d\.\d box AP, \d\d\.\d mask AP'
+    number = r'\d\d\.\d mIoU|\d\d\.\d box AP, \d\d\.\d mask AP|\d\d\.\d PQ|\d\d\.\d mask AP'
     assert re.search(rf'^# published: (({number}), \S+|no published number)', header, re.MULTILINE)
     assert re.search(r'^# hardware: ', header, re.MULTILINE)
     assert '# not trained here.' in header

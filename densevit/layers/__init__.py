@@ -6,12 +6,14 @@ from .patch_embed import resize_patch_embed
 from .points import sample_points, uncertain_points
 from .pos_embed import absolute_window_pos_embed, resize_pos_embed, resize_pos_map, tile_pos_embed
 from .relative_position import decomposed_rel_pos_bias, relative_position_bias
+from .resize import resize_rows
+from .sine_positions import sine_positions
 from .upscale import ScaleBlock
-from .windows import average_windows, window_origins
+from .windows import window_origins
 
 __all__ = [
     'AttentionWindows', 'DeformableAttention', 'ScaleBlock', 'SyncBatchNorm', 'absolute_window_pos_embed',
-    'average_windows', 'decomposed_rel_pos_bias', 'multi_scale_deformable_attention', 'relative_position_bias',
-    'resize_patch_embed', 'resize_pos_embed', 'resize_pos_map', 'sample_points', 'tile_pos_embed', 'uncertain_points',
-    'window_origins'
+    'decomposed_rel_pos_bias', 'multi_scale_deformable_attention', 'relative_position_bias', 'resize_patch_embed',
+    'resize_pos_embed', 'resize_pos_map', 'resize_rows', 'sample_points', 'sine_positions', 'tile_pos_embed',
+    'uncertain_points', 'window_origins'
 ]

@@ -22,6 +22,7 @@ from .trunks import (
     drive,
     drop_prefix,
     prepare_window_positions,
+    stem_maps,
     store_positions,
     window_policy,
 )
@@ -60,8 +61,9 @@ class PlainViT(Backbone):
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
-        stem: A convolutional stem in place of the patch embedding, as arguments of ``timm.create_model``
-            (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``); its last map is cut into patches.
+        stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
+            ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and
+            others that timm runs at one size, of our backbone; its last map is cut into patches.
         frozen_stages: -1 trains all, 0 freezes the embedding, k freezes k blocks as well, ``depth`` + 1 the final norm.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name`` and for the model of ``stem``.
@@ -140,29 +142,30 @@ class PlainViT(Backbone):
     @property
     def stem_channels(self) -> tuple[int, ...]:
         """Channels of the stem's maps, finest first; empty without a stem that tells them."""
-        info = self._stem_info()
-        return tuple(info.channels()) if info else ()
+        return stem_maps(self._stem())[0]
 
     @property
     def stem_strides(self) -> tuple[int, ...]:
         """Strides in pixels of the stem's maps, finest first."""
-        info = self._stem_info()
-        return tuple(info.reduction()) if info else ()
+        return stem_maps(self._stem())[1]
 
-    def _stem_info(self) -> Any:
+    def _stem(self) -> nn.Module | None:
         patch_embed = self.trunk.patch_embed
-        info = getattr(patch_embed.backbone, 'feature_info', None) if isinstance(patch_embed, HybridEmbed) else None
-        return info if hasattr(info, 'reduction') else None  # a list in stems that give their last map alone
+        return patch_embed.backbone if isinstance(patch_embed, HybridEmbed) else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to one (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
+        return tuple(tokens.feature_map() for tokens in self.levels(images))
+
+    def levels(self, images: Tensor) -> tuple[Tokens, ...]:
+        """What ``forward`` gives with its prefix tokens: one normed sequence for each of ``out_indices``."""
         tokens = self.embed(images)
-        maps, start = {}, 0
+        levels, start = {}, 0
         for index in sorted(set(self.out_indices)):
             tokens = self.run(tokens, start, index + 1)
             start = index + 1
-            maps[index] = self.norm(tokens).feature_map()
-        return tuple(maps[index] for index in self.out_indices)
+            levels[index] = self.norm(tokens)
+        return tuple(levels[index] for index in self.out_indices)
 
     def embed(self, images: Tensor) -> Tokens:
         """Patches with positions behind the trunk's class and register tokens."""

@@ -5,6 +5,7 @@ from randomised import randomise
 from trunk_families import TINY, build
 
 from densevit.backbones import PlainViT
+from densevit.backbones.trunks.sam import GridLayout
 
 
 def windows_of(model):
@@ -40,7 +41,8 @@ def test_masked_windows_do_not_see_pads():
     tokens = model.embed(torch.randn(1, 3, 96, 64))
     lower = tokens.patches.unflatten(1, tokens.grid)[:, 4:]
     block = model.trunk.blocks[0]
-    expected = lower + block.ls1(block.attn(block.norm1(lower)))
+    attended = block.attn(block.norm1(lower).flatten(1, 2), GridLayout(tuple(lower.shape[1:3])))
+    expected = lower + block.ls1(attended.unflatten(1, lower.shape[1:3]))
     expected = expected + block.ls2(block.mlp(block.norm2(expected)))
     actual = model.run(tokens, 0, 1).feature_map()[:, :, 4:].permute(0, 2, 3, 1)
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
@@ -48,6 +50,7 @@ def test_masked_windows_do_not_see_pads():
 
 def test_stochastic_depth_drops_whole_images():
     """timm drops windows, each for itself."""
+    torch.manual_seed(0)  # one image in four is dropped
     model = build('SAM', window_size=2, drop_path_rate=.5).train()
     tokens = model.embed(torch.randn(8, 3, 64, 64))
     block = model.trunk.blocks[1].train()

@@ -35,11 +35,11 @@ def test_any_size_is_padded_and_the_batch_does_not_matter(family):
 
 
 @pytest.mark.parametrize('family', [
-    'DINOv2 with registers', 'DINOv3', 'PE core', 'mixed rotary', 'BEiT', 'BEiT shared'])
+    'DINOv2 with registers', 'DINOv3', 'PE core', 'mixed rotary', 'BEiT', 'BEiT shared', 'SAM'])
 @torch.no_grad()
 def test_prepended_queries_are_tokens_without_position(family):
     """Queries attend as any prefix token does: their order does not matter, and patches keep their own rotation."""
-    model = build(family)
+    model = build(family, window_size=0) if family == 'SAM' else build(family)
     tokens = model.embed(torch.randn(1, 3, 3 * model.stride, 4 * model.stride))
     queries = torch.randn(6, 32)
     forward = model.run(tokens.prepend(queries))
@@ -56,11 +56,13 @@ def test_prepended_queries_are_tokens_without_position(family):
     torch.testing.assert_close(ignored.feature_map(), alone.feature_map(), rtol=1e-4, atol=1e-4)
 
 
-def test_a_sam_trunk_refuses_extra_tokens():
-    model = build('SAM')
-    tokens = model.embed(torch.randn(1, 3, 64, 64))
-    with pytest.raises(ValueError, match='takes neither extra tokens nor'):
-        model.run(tokens.prepend(torch.randn(2, 32)))
+@torch.no_grad()
+def test_a_windowed_block_refuses_a_mask():
+    model = build('SAM', window_size=2)
+    tokens = model.embed(torch.randn(1, 3, 64, 64)).prepend(torch.randn(2, 32))
+    assert model.run(tokens).x.shape == (1, 18, 32)
+    with pytest.raises(ValueError, match='give the blocks that need one to global_blocks'):
+        model.run(tokens, attn_mask=torch.ones(1, 1, 18, 18, dtype=torch.bool))
 
 
 @pytest.mark.parametrize('family', ['DINOv2', 'DINOv3'])

@@ -10,7 +10,7 @@ from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
 from .beit import BeitTrunk
-from .building import PLAIN_VITS, build_trunk
+from .building import PLAIN_VITS, build_trunk, stem_maps
 from .policies import PadMode, PositionPolicy, WindowPolicy, WindowRequest, window_policy
 from .positions import drop_prefix, prepare_window_positions, store_positions
 from .sam import GridTrunk
@@ -21,7 +21,7 @@ Driver = SequenceTrunk | GridTrunk
 
 __all__ = [
     'PLAIN_VITS', 'Driver', 'PadMode', 'PositionPolicy', 'Tokens', 'WindowPolicy', 'WindowRequest', 'build_trunk',
-    'drive', 'drop_prefix', 'prepare_window_positions', 'store_positions', 'window_policy'
+    'drive', 'drop_prefix', 'prepare_window_positions', 'stem_maps', 'store_positions', 'window_policy'
 ]
 
 

@@ -13,13 +13,19 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
+from ..contract import Backbone
+from ..hiera import Hiera
+from ..hiera_det import HieraDet
 from ..options import Grid
 from ..timm_models import create, defined_in
+from ..timm_pyramid import TimmPyramid
+from ..timm_sizes import SWINS
 from .policies import WindowRequest
 from .sam import GridBlock
 
 PLAIN_VITS = (VisionTransformer, Eva, Beit, VisionTransformerSAM)
 _NAMES = ', '.join(cls.__name__ for cls in PLAIN_VITS)
+_OWN_STEMS = dict(hiera=Hiera, hieradet_sam2=HieraDet)
 _FAMILIES = dict(vision_transformer_sam='sam', beit='beit')  # by timm's module; all others are 'vit'
 
 
@@ -30,7 +36,7 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
     Args:
         name: Of the model; None to build one of ``family`` from explicit sizes.
         family: ``'vit'`` or ``'sam'``.
-        stem: Arguments of ``timm.create_model`` for a convolutional stem.
+        stem: Arguments of :func:`build_stem`, the model's name as ``model_name``.
         pretrained: Whether to download timm's weights.
         windows: What a SAM trunk is built with; the others get their windows afterwards.
         pos_embed_grid: Grid of the stored positions. Other trunks than SAM's are built at that size, for nothing else
@@ -47,8 +53,7 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
         raise ValueError("pretrained=True needs the name of one of timm's plain ViTs, such as "
                          "name='vit_small_patch16_224'; for sizes of your own give the weights as a checkpoint")
     if stem is not None:
-        stem = create(stem.get('model_name', ''), pretrained, features_only=True,
-                      **{key: value for key, value in stem.items() if key != 'model_name'})
+        stem = build_stem(pretrained=pretrained, **stem)
         kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
         kwargs.setdefault('patch_size', 1)
     try:
@@ -58,9 +63,51 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
         without = (name or '').replace('_distilled', '')
         remedy = f'; take {without}, which can' if without != name and timm.is_model(without) else ''
         raise ValueError(f"timm cannot build {name or 'a plain ViT'} so: {error}{remedy}") from error
+    if stem is not None:
+        _check_ratio(trunk.patch_embed, stem_maps(stem)[1])
     if not isinstance(trunk, PLAIN_VITS):
         raise TypeError(f"timm's {name} is a {type(trunk).__name__} and not a plain ViT ({_NAMES})")
     return trunk
+
+
+def build_stem(model_name: str = '', *, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """A network of timm that gives several (B, C_i, h_i, w_i) maps, to stand before a plain ViT.
+
+    Convolutional networks are read by timm. Those that it reads at one size only, or with channels last, are a
+    backbone of ours: ``TimmPyramid`` (Swin, MaxViT ...), ``Hiera`` or ``HieraDet``.
+
+    Args:
+        model_name: The network.
+        pretrained: Whether to download timm's weights.
+        kwargs: ``out_indices`` and other arguments of ``timm.create_model``, or of the backbone.
+
+    Raises:
+        ValueError, TypeError, OSError: As :func:`create` and the backbones raise.
+    """
+    module = defined_in(model_name)
+    config = timm.get_pretrained_cfg(model_name) if module else None
+    if module in _OWN_STEMS:
+        return _OWN_STEMS[module](model_name, pretrained=pretrained, **kwargs)
+    if module in SWINS or (config is not None and config.fixed_input_size):
+        return TimmPyramid(model_name, pretrained=pretrained, **kwargs)
+    return create(model_name, pretrained, features_only=True, **kwargs)
+
+
+def stem_maps(stem: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels and strides in pixels of the maps of a stem, finest first; empty where it does not tell them."""
+    if isinstance(stem, Backbone):
+        return stem.out_channels, stem.strides
+    info = getattr(stem, 'feature_info', None)
+    if not hasattr(info, 'reduction'):  # a list in the stems of timm's own hybrids, which give their last map alone
+        return (), ()
+    return tuple(info.channels()), tuple(info.reduction())
+
+
+def _check_ratio(embed: HybridEmbed, strides: tuple[int, ...]) -> None:
+    """timm divides the size of an image by that of its map, which goes wrong where that is rounded."""
+    if strides and set(embed.feature_ratio) != {strides[-1]}:
+        raise ValueError(f'img_size={embed.img_size} with a stem: give whole multiples of {strides[-1]}, the stride of '
+                         'its last map; images may be of any size')
 
 
 def _build(name: str | None, family: str, pretrained: bool, windows: WindowRequest, pos_embed_grid: Grid | None,

@@ -1,6 +1,7 @@
 """The trunk of SAM and ViTDet: tokens on a grid, windows, decomposed relative positions."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,29 +12,50 @@ from torch import Tensor
 from ...layers import AttentionWindows, decomposed_rel_pos_bias
 from .policies import PositionPolicy, WindowPolicy
 from .positions import positions_at
-from .sequence import embed_patches
+from .sequence import MASKED_WINDOWS, embed_patches
 from .tokens import Tokens
 
 
-class GridAttention(sam.Attention):
-    """timm's attention with relative positions at any grid, and within windows that may be masked."""
+@dataclass(frozen=True)
+class GridLayout:
+    """What the tokens of a block are, and which may attend to which.
 
-    def forward(self, x: Tensor, windows: AttentionWindows | None = None) -> Tensor:
-        mask = None
-        if windows is not None:
-            mask = windows.mask(len(x), x.device)
-            x = windows.partition_map(x)
-        grid = x.shape[1:3]
-        qkv = self.qkv(x).flatten(1, 2).unflatten(2, (3, self.num_heads, self.head_dim))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, h * w, head_dim)
+    Attributes:
+        grid: (h, w) of the patches.
+        num_prefix: Tokens ahead of them, which have no position: their relative positions add nothing.
+        windows: None for global attention.
+        mask: (B, 1, N, N), True where attention is allowed; None where everywhere.
+    """
+    grid: tuple[int, int]
+    num_prefix: int = 0
+    windows: AttentionWindows | None = None
+    mask: Tensor | None = None
+
+
+class GridAttention(sam.Attention):
+    """timm's attention with relative positions at any grid, within windows that may be masked, and with more tokens."""
+
+    def forward(self, x: Tensor, layout: GridLayout) -> Tensor:
+        """(B, num_prefix + h * w, C) to the same."""
+        windows = layout.windows
+        if windows is None:
+            return self._attend(x, layout.grid, layout.num_prefix, layout.mask)
+        mask = windows.mask(len(x), x.device)
+        x = self._attend(windows.partition(x), (windows.size, windows.size), layout.num_prefix, mask)
+        return windows.merge(x)
+
+    def _attend(self, x: Tensor, grid: tuple[int, int], num_prefix: int, mask: Tensor | None) -> Tensor:
+        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dim))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
         q, k = self.q_norm(q), self.k_norm(k)
         if self.use_rel_pos:
-            bias = decomposed_rel_pos_bias(q, self.rel_pos_h, self.rel_pos_w, tuple(grid))
+            bias = decomposed_rel_pos_bias(q[:, :, num_prefix:], self.rel_pos_h, self.rel_pos_w, grid)
+            if num_prefix:
+                bias = F.pad(bias, (num_prefix, 0, num_prefix, 0))
             mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         x = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=self.attn_drop.p if self.training else 0.)
-        x = self.proj_drop(self.proj(x.transpose(1, 2).flatten(2).unflatten(1, grid)))
-        return x if windows is None else windows.merge_map(x)
+        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
 
 
 class GridBlock(sam.Block):
@@ -43,16 +65,18 @@ class GridBlock(sam.Block):
         super().__init__(*args, **kwargs)
         self.attn.__class__ = GridAttention
 
-    def forward(self, x: Tensor, windows: AttentionWindows | None = None) -> Tensor:
-        if windows is None and self.window_size:  # called by timm's model
-            windows = AttentionWindows(tuple(x.shape[1:3]), self.window_size, mask_pads=False)
-        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x), windows)))
+    def forward(self, x: Tensor, layout: GridLayout | None = None) -> Tensor:
+        """(B, num_prefix + h * w, C) to the same; without a layout, as timm's model calls it, (B, h, w, C)."""
+        if layout is None:
+            grid = tuple(x.shape[1:3])
+            windows = AttentionWindows(grid, self.window_size, mask_pads=False) if self.window_size else None
+            return self(x.flatten(1, 2), GridLayout(grid, windows=windows)).unflatten(1, grid)
+        x = x + self.drop_path1(self.ls1(self.attn(self.norm1(x), layout)))
         return x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
 
 
 class GridTrunk:
     """timm's ``VisionTransformerSAM`` with :class:`GridBlock`: SAM (arXiv 2304.02643), ViTDet (arXiv 2203.16527)."""
-    takes_extra_tokens = False
 
     def __init__(self, trunk: sam.VisionTransformerSAM, windows: WindowPolicy, positions: PositionPolicy) -> None:
         if trunk.rope_global is not None:
@@ -73,8 +97,7 @@ class GridTrunk:
         return Tokens(self.trunk.norm_pre(self.trunk.pos_drop(x)), grid, stem=stem)
 
     def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
-        if tokens.num_prefix or attn_mask is not None:
-            raise ValueError('a SAM trunk attends within windows of the image grid and takes neither extra tokens nor '
-                             'an attention mask; choose a trunk of the VisionTransformer or Eva family')
-        x = tokens.x.unflatten(1, tokens.grid)
-        return self.trunk.blocks[index](x, self.windows.windows(index, tokens)).flatten(1, 2)
+        windows = self.windows.windows(index, tokens)
+        if windows is not None and attn_mask is not None:
+            raise ValueError(MASKED_WINDOWS)
+        return self.trunk.blocks[index](tokens.x, GridLayout(tokens.grid, tokens.num_prefix, windows, attn_mask))

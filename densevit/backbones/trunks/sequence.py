@@ -18,7 +18,6 @@ MASKED_WINDOWS = ('a windowed block takes no attn_mask, for its tokens are rearr
 
 class SequenceTrunk:
     """timm's ``VisionTransformer`` (AugReg, DeiT III, MAE, DINOv2, SigLIP ...) and ``Eva`` (EVA-02, DINOv3, PE)."""
-    takes_extra_tokens = True
 
     def __init__(self, trunk: VisionTransformer | Eva, windows: WindowPolicy, positions: PositionPolicy) -> None:
         self.trunk = trunk

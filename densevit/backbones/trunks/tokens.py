@@ -40,10 +40,11 @@ class Tokens:
         return self.patches.transpose(1, 2).unflatten(2, self.grid)
 
     def prepend(self, queries: Tensor) -> Tokens:
-        """The sequence with (Q, D) queries at its front, the same for every image; they are never rotated."""
+        """The sequence with queries at its front, (Q, D) for all images or (B, Q, D); they are never rotated."""
         x = torch.cat((queries.expand(len(self.x), -1, -1), self.x), dim=1)
-        return replace(self, x=x, num_prefix=self.num_prefix + len(queries), rope=_unrotated(len(queries), self.rope),
-                       window_rope=_unrotated(len(queries), self.window_rope))
+        count = queries.shape[-2]
+        return replace(self, x=x, num_prefix=self.num_prefix + count, rope=_unrotated(count, self.rope),
+                       window_rope=_unrotated(count, self.window_rope))
 
 
 def _unrotated(num_tokens: int, rope: Tensor | None) -> Tensor | None:

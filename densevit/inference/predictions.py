@@ -61,7 +61,10 @@ class PredictionReader:
                   ) -> SegmentationResult:
         labels = sample.pred_sem_seg.data.reshape(canvas.image.shape[:2]).long()
         confidence = None
-        if 'seg_logits' in sample:
+        if 'seg_confidence' in sample:
+            confidence = sample.seg_confidence.data.reshape(canvas.image.shape[:2]).float()
+            confidence = _to_numpy(canvas.restore(confidence))
+        elif 'seg_logits' in sample:
             confidence = _to_numpy(canvas.restore(class_confidence(sample.seg_logits.data, labels)))
         return SegmentationResult.from_semantic(
             image, _to_numpy(canvas.restore(labels)), self.classes, self.palette, confidence, source)
@@ -71,7 +74,8 @@ class PredictionReader:
         instances = sample.pred_instances
         if 'masks' not in instances:
             raise PredictionError('the model predicted boxes without masks; use a model for instance segmentation')
-        instances = instances[instances.scores >= self.min_score]
+        if (instances.scores < self.min_score).any():  # choosing copies all masks
+            instances = instances[instances.scores >= self.min_score]
         masks = torch.as_tensor(instances.masks).reshape(-1, *canvas.image.shape[:2])
         return SegmentationResult.from_instances(
             image, _to_numpy(canvas.restore(masks)), _to_numpy(instances.labels), _to_numpy(instances.scores),
@@ -80,13 +84,15 @@ class PredictionReader:
     def _panoptic(self, sample: BaseDataElement, image: np.ndarray, canvas: Canvas, source: Path | None
                   ) -> SegmentationResult:
         ids = torch.as_tensor(sample.pred_panoptic_seg.sem_seg).reshape(canvas.image.shape[:2])
-        present, segment_map = np.unique(_to_numpy(canvas.restore(ids)), return_inverse=True)
+        ids = _to_numpy(canvas.restore(ids))
+        present = np.flatnonzero(np.bincount(ids.ravel()))
         labels = present % _INSTANCE_OFFSET
         is_segment = labels < len(self.classes)  # mmdet marks pixels of no segment with the number of classes
-        index = np.where(is_segment, np.cumsum(is_segment) - 1, -1)
         labels = labels[is_segment]
+        index = np.full(present[-1] + 1, -1, np.int32)
+        index[present[is_segment]] = np.arange(len(labels))
         return SegmentationResult.from_panoptic(
-            image, index[segment_map.reshape(image.shape[:2])], labels, np.full(len(labels), np.nan), self.classes,
+            image, index[ids], labels, np.full(len(labels), np.nan), self.classes,
             self.palette, source)
 
 

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from densevit.models import MaskSegmentor, Segmentor
 from densevit.visualization.palette import Color
 
 from .canvas import Canvas
@@ -17,9 +18,12 @@ from .pipeline import InferencePipeline, in_scope
 from .predictions import PredictionError, PredictionReader
 from .result import SegmentationResult
 
-# Class scores at the picture's own size are the largest thing in memory: at most 2 GiB of float32.
+# Our own models make few class scores at a time. What grows with a picture are the maps that are shown and, unless the
+# pipeline resizes, the network's features.
+_MAX_PIXELS = 2**26
+# Other models give class scores at the picture's own size, the largest thing in memory: at most 2 GiB of float32.
 _MAX_SCORES = 2**29
-_MAX_PIXELS = 2**24
+_MAX_SCORED_PIXELS = 2**24
 
 
 class Predictor:
@@ -27,13 +31,14 @@ class Predictor:
 
     Args:
         model: an mmengine model whose ``test_step`` returns data samples with ``pred_sem_seg``, ``pred_instances`` or
-            ``pred_panoptic_seg`` at the original size. It is moved to the device and set to evaluation.
+            ``pred_panoptic_seg`` at the original size. It is moved to the device and set to evaluation; one of ours
+            leaves out instances below ``min_score`` itself, unless its ``test_cfg`` has a ``score_threshold``.
         cfg: has the test pipeline.
         classes: names by label id.
         palette: RGB colours by label id; default colours if None.
         device: of PyTorch.
-        max_pixels: a larger picture is predicted at this size and the prediction enlarged. By default what keeps the
-            class scores below 2 GiB, at most 16 megapixels.
+        max_pixels: a larger picture is predicted at this size and the prediction enlarged. By default 67 million for
+            models of ours; for others what keeps the class scores below 2 GiB, at most 17 million.
         min_score: instances below it are left out.
     """
 
@@ -51,7 +56,9 @@ class Predictor:
         self.model = model.to(device).eval()
         self.cfg = cfg
         self.classes = tuple(classes)
-        self.max_pixels = max_pixels or min(_MAX_PIXELS, _MAX_SCORES // max(1, len(self.classes)))
+        self.max_pixels = max_pixels or _default_max_pixels(model, len(self.classes))
+        if isinstance(model, MaskSegmentor) and model.task == 'instance':
+            model.reading.setdefault('score_threshold', min_score)
         self._pipeline = InferencePipeline(cfg)
         self._reader = PredictionReader(self.classes, palette, min_score)
 
@@ -105,3 +112,9 @@ class Predictor:
             height, width = canvas.image.shape[:2]
             raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
                                   'device="cpu"') from error
+
+
+def _default_max_pixels(model: nn.Module, num_classes: int) -> int:
+    if isinstance(model, Segmentor):
+        return _MAX_PIXELS
+    return min(_MAX_SCORED_PIXELS, _MAX_SCORES // max(1, num_classes))

@@ -1,16 +1,19 @@
 """A mask-classification network as an mmengine model: data samples in, losses or data samples out."""
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..heads.segmentation import MaskPrediction, MaskTarget, semantic_scores
+from ..heads.segmentation import InstanceReader, MaskTarget
 from ..heads.segmentation.networks import MaskNetwork
 from ..registry import MODELS
+from .score_maps import MaskLogits, MaskScores, ScoreMap
 from .segment_predictions import instance_fields, panoptic_fields, to_original_size
 from .segment_targets import build_targets
 from .segmentor import Segmentor
@@ -25,14 +28,13 @@ class MaskSegmentor(Segmentor):
         head: Config of a network built around the backbone (``dict(type='densevit.EoMT', ...)``).
         num_classes: C.
         task: Decides the targets and how predictions are read. ``'semantic'`` learns from ``gt_sem_seg`` and gives
-            ``pred_sem_seg`` and ``seg_logits``, as mmsegmentation's models do; ``'instance'`` learns from
+            ``pred_sem_seg``, as mmsegmentation's models do; ``'instance'`` learns from
             ``gt_instances`` and gives ``pred_instances``, ``'panoptic'`` learns from both and gives
             ``pred_panoptic_seg``, as mmdetection's do.
         criterion: Options of the network's loss, :class:`densevit.heads.segmentation.MaskClassificationLoss` if it has
             none of its own.
-        test_cfg: ``dict(mode='whole')``, or, for semantic segmentation, ``dict(mode='slide', crop_size=(h, w),
-            stride=None)`` to average windows: evenly spread ones without a stride. For the other tasks also the
-            thresholds of :func:`instance_masks` and :func:`panoptic_map`.
+        test_cfg: See :class:`Segmentor`; windows are averaged in semantic segmentation only. Instances and panoptic
+            maps also have the options of :class:`InstanceReader` and of the network's ``panoptic_reader``.
         stuff_classes: Ids of the classes that are not counted, for ``'panoptic'``.
         ignore_index: Label of pixels that belong to no class.
     """
@@ -51,11 +53,14 @@ class MaskSegmentor(Segmentor):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(backbone, head, num_classes, criterion, test_cfg, ignore_index, data_preprocessor, init_cfg)
         self.task, self.stuff_classes = task, frozenset(stuff_classes)
-        if self.window is not None and task != 'semantic':
+        super().__init__(backbone, head, num_classes, criterion, test_cfg, ignore_index, data_preprocessor, init_cfg)
+        if self.options.mode == 'slide' and task != 'semantic':
             raise ValueError("windows are averaged in semantic segmentation only: set test_cfg.mode='whole' for "
                              f"task='{task}'")
+        for option, its_task in (('encode_masks', 'instance'), ('semantic', 'panoptic')):
+            if getattr(self.options, option) and task != its_task:
+                raise ValueError(f"test_cfg.{option} is for task='{its_task}': leave it out for task='{task}'")
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
@@ -65,6 +70,7 @@ class MaskSegmentor(Segmentor):
         targets = [MaskTarget(target.labels, F.pad(target.masks, (0, right, 0, bottom))) for target in targets]
         return self.criterion(self.network(padded), targets)
 
+    @torch.no_grad()
     def predict(
         self,
         inputs: Tensor,
@@ -74,21 +80,43 @@ class MaskSegmentor(Segmentor):
         if self.task == 'semantic':
             return super().predict(inputs, data_samples)
         samples = [BaseDataElement() for _ in inputs] if data_samples is None else list(data_samples)
-        for sample, masks, classes in zip(samples, *self._proposals(inputs), strict=True):
-            masks = to_original_size(masks, sample)
-            if self.task == 'instance':
-                sample.set_data(instance_fields(masks, classes, **self.reading))
-            else:
-                sample.set_data(panoptic_fields(masks, classes, self.stuff_classes, **self.reading))
+        for sample, (logits_of, classes) in zip(samples, self._proposals(inputs), strict=True):
+            sample.set_data(self._segments(sample, logits_of, classes))
         return samples
 
-    def _scores(self, images: Tensor) -> Tensor:
-        return semantic_scores(*self._proposals(images))
+    def whole_scores(self, images: Tensor) -> list[ScoreMap]:
+        return [MaskScores(logits_of(), classes) for logits_of, classes in self._proposals(images)]
 
-    def _proposals(self, images: Tensor) -> MaskPrediction:
-        """Mask logits (B, Q, H, W) at the size of the images, and class logits (B, Q, C + 1)."""
+    def _segments(
+        self,
+        sample: BaseDataElement,
+        logits_of: Callable[..., ScoreMap],
+        classes: Tensor,
+    ) -> dict[str, Any]:
+        """Fields of instances or of a panoptic map."""
+        every = to_original_size(logits_of(), sample)
+        band_bytes = self.options.band_bytes(classes.device)
+        if self.task == 'instance':
+            reader = InstanceReader(classes, every.size, **self.reading)
+            return instance_fields(reader, lambda queries: to_original_size(logits_of(queries), sample), every.size,
+                                   band_bytes, self.options.encode_masks)
+        reader = self.network.panoptic_reader(classes, self.stuff_classes, every.size, **self.reading)
+        wanted = to_original_size(logits_of(reader.queries), sample)
+        fields = panoptic_fields(reader, wanted, self.num_classes, self.stuff_classes, band_bytes)
+        if self.options.semantic:
+            fields |= self.read_scores(to_original_size(MaskScores(logits_of(), classes), sample), classes.device)
+        return fields
+
+    def _proposals(self, images: Tensor) -> list[tuple[Callable[..., ScoreMap], Tensor]]:
+        """Of each image, a function that gives mask logits of all or some queries, and class logits (Q, C + 1)."""
         padded = self._pad(images)
         answer = self.network(padded)[-1]
-        masks = F.interpolate(answer.masks.float(), padded.shape[-2:], mode='bilinear')
-        masks = self.network.sigmoid_logits(masks[..., :images.shape[-2], :images.shape[-1]])
-        return MaskPrediction(masks, answer.classes.float())
+        return [(partial(MaskLogits, self.network, masks, padded.shape[-2:], images.shape[-2:]), classes.float())
+                for masks, classes in zip(answer.masks, answer.classes, strict=True)]
+
+    def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:
+        """Scores are sums of probabilities."""
+        return best / scores.sum(0).clamp(min=1e-12)
+
+    def _reader(self) -> Callable | None:
+        return dict(instance=InstanceReader, panoptic=self.network.panoptic_reader).get(self.task)

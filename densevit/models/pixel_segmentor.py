@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ..heads.segmentation.networks import PixelNetwork
 from ..registry import MODELS
+from .score_maps import ScoreMap, StoredMaps
 from .segment_targets import check_labels, present_labels
 from .segmentor import Segmentor
 
@@ -20,16 +20,8 @@ class PixelSegmentor(Segmentor):
     """Semantic segmentation by classifying pixels; learns from ``gt_sem_seg``.
 
     The arguments are those of :class:`Segmentor`.
-
-    Raises:
-        ValueError: ``test_cfg`` has other keys than ``mode``, ``crop_size`` and ``stride``.
     """
     network_class = PixelNetwork
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.reading:
-            raise ValueError(f'test_cfg has no {next(iter(self.reading))!r}')
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
@@ -41,7 +33,10 @@ class PixelSegmentor(Segmentor):
         bottom, right = (new - old for new, old in zip(padded.shape[-2:], inputs.shape[-2:], strict=True))
         return self.criterion(self.network(padded), F.pad(labels, (0, right, 0, bottom), value=self.ignore_index))
 
-    def _scores(self, images: Tensor) -> Tensor:
+    def whole_scores(self, images: Tensor) -> list[ScoreMap]:
         padded = self._pad(images)
-        logits = F.interpolate(self.network(padded)[-1].float(), padded.shape[-2:], mode='bilinear')
-        return logits[..., :images.shape[-2], :images.shape[-1]]
+        return [StoredMaps(logits, padded.shape[-2:], images.shape[-2:]) for logits in self.network(padded)[-1]]
+
+    def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:
+        """Of a softmax."""
+        return (scores - best).exp_().sum(0).reciprocal_()

@@ -1,59 +1,141 @@
-"""Mask predictions as the fields of OpenMMLab's data samples."""
+"""Predictions as the fields of OpenMMLab's data samples, written while scores are read some rows at a time."""
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
-from torchvision.ops import masks_to_boxes
 
-from ..heads.segmentation import instance_masks, panoptic_map
+from ..heads.segmentation import InstanceReader, PanopticReader
+from .score_maps import ResizedScores, ScoreMap
 
 INSTANCE_OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance, and the number of classes for none
 
 
-def to_original_size(maps: Tensor, sample: BaseDataElement) -> Tensor:
-    """(C, H, W) over a padded batch image to (C, H', W') over the image as it was before it was resized."""
-    height, width = sample.get('img_shape', maps.shape[-2:])[:2]
-    maps = maps[None, :, :height, :width]
-    return F.interpolate(maps, sample.get('ori_shape', (height, width))[:2], mode='bilinear')[0]
+def shown_size(sample: BaseDataElement, size: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the part of a padded image that shows something."""
+    return tuple(sample.get('img_shape', size)[:2])
 
 
-def semantic_fields(scores: Tensor) -> dict[str, Any]:
-    """``seg_logits`` and ``pred_sem_seg`` from class scores (C, H, W), as mmsegmentation's models give them."""
-    return dict(seg_logits=PixelData(data=scores), pred_sem_seg=PixelData(data=scores.argmax(0, keepdim=True)))
+def to_original_size(maps: ScoreMap, sample: BaseDataElement) -> ScoreMap:
+    """Maps over a padded batch image as maps over the image as it was before it was resized."""
+    shown = shown_size(sample, maps.size)
+    original = tuple(sample.get('ori_shape', shown)[:2])
+    return maps if shown == original == maps.size else ResizedScores(maps, shown, original)
 
 
-def instance_fields(masks: Tensor, classes: Tensor, **options: Any) -> dict[str, Any]:
+def semantic_fields(
+    scores: ScoreMap,
+    confidence: Callable[[Tensor, Tensor], Tensor],
+    band_bytes: int,
+    device: torch.device,
+    keep_scores: bool = False,
+) -> dict[str, Any]:
+    """``pred_sem_seg``, as mmsegmentation's models give it, and how sure it is.
+
+    Args:
+        scores: Of C classes.
+        confidence: Shares in [0, 1] of the best score (h, W) and all scores (C, h, W) of some rows: ``seg_confidence``.
+        band_bytes: About what may be in memory at a time.
+        keep_scores: Whether all scores are kept, as ``seg_logits``.
+    """
+    labels = torch.empty(1, *scores.size, dtype=torch.long, device=device)
+    shares = torch.empty(1, *scores.size, device=device)
+    kept = torch.empty(scores.channels, *scores.size, device=device) if keep_scores else None
+    for rows, band in scores.bands(band_bytes):
+        best, labels[0, rows] = band.max(0)  # on a CPU, argmax takes many times as long
+        shares[0, rows] = confidence(best, band)
+        if kept is not None:
+            kept[:, rows] = band
+    fields = dict(pred_sem_seg=PixelData(data=labels), seg_confidence=PixelData(data=shares))
+    return fields if kept is None else dict(fields, seg_logits=PixelData(data=kept))
+
+
+def instance_fields(
+    reader: InstanceReader,
+    logits_of: Callable[[Tensor], ScoreMap],
+    size: tuple[int, int],
+    band_bytes: int,
+    encode: bool = False,
+) -> dict[str, Any]:
     """``pred_instances`` as mmdetection's models give them.
 
     Args:
-        masks: Logits (Q, H, W) at the original size.
-        classes: Logits (Q, C + 1).
-        options: Of :func:`densevit.heads.segmentation.instance_masks`.
+        reader: Of instances of one image.
+        logits_of: Queries (n,) to their mask logits at the original size.
+        size: Height and width of the masks.
+        band_bytes: About what logits may take in memory at a time.
+        encode: Whether masks become run-length encodings, a few masks at a time.
     """
-    found = instance_masks(masks, classes, **options)
-    boxes = masks.new_zeros(len(found.labels), 4)
-    seen = found.masks.flatten(1).any(1)
-    boxes[seen] = masks_to_boxes(found.masks[seen]) + boxes.new_tensor([0, 0, 1, 1])  # x1 and y1 are exclusive
-    return dict(pred_instances=InstanceData(
-        masks=found.masks, labels=found.labels, scores=found.scores, bboxes=boxes))
+    count, pixels = len(reader.queries), size[0] * size[1]
+    group = max(1, min(count, band_bytes // pixels if encode else count))
+    # Run lengths go by columns, which then lie one after the other: no copy of a mask is made for each.
+    shape = (group, *(size[::-1] if encode else size))
+    masks = torch.empty(shape, dtype=torch.bool, device=reader.queries.device)
+    masks = masks.transpose(1, 2) if encode else masks
+    encoded: list[dict[str, Any]] = []
+    for first in range(0, count, group):
+        logits = logits_of(reader.queries[first:first + group])
+        for rows, band in logits.bands(band_bytes):
+            masks[:len(band), rows] = reader.add(rows, band, first)
+        if encode:
+            encoded += map(_run_lengths, masks[:logits.channels])
+    found = reader.rank()
+    if encode:
+        masks = [encoded[index] for index in found.candidates.tolist()]
+    else:
+        _reorder_(masks, found.candidates.tolist())
+        masks = masks[:len(found.candidates)]
+    return dict(pred_instances=InstanceData(masks=masks, labels=found.labels, scores=found.scores, bboxes=found.boxes))
 
 
-def panoptic_fields(masks: Tensor, classes: Tensor, stuff: Collection[int], **options: Any) -> dict[str, Any]:
+def panoptic_fields(
+    reader: PanopticReader,
+    logits: ScoreMap,
+    num_classes: int,
+    stuff: Collection[int],
+    band_bytes: int,
+) -> dict[str, Any]:
     """``pred_panoptic_seg`` as mmdetection's models give it: (1, H, W) ids.
 
     Args:
-        masks: Logits (Q, H, W) at the original size.
-        classes: Logits (Q, C + 1).
+        reader: Of one image.
+        logits: Of the masks that the reader wants, at the original size.
         stuff: Ids of the classes that are not counted.
-        options: Of :func:`densevit.heads.segmentation.panoptic_map`.
+        band_bytes: About what logits may take in memory at a time.
     """
-    segments, labels = panoptic_map(masks, classes, stuff, **options)
+    if logits.channels:
+        for rows, band in logits.bands(band_bytes):
+            reader.add(rows, band)
+    segments, labels = reader.read()
     is_thing = torch.tensor([label not in stuff for label in labels.tolist()], dtype=torch.bool, device=labels.device)
     ids = labels + INSTANCE_OFFSET * torch.where(is_thing, is_thing.cumsum(0), 0)
-    ids = torch.cat((ids, ids.new_tensor([classes.shape[-1] - 1])))  # the last entry is what -1 points to
-    return dict(pred_panoptic_seg=PixelData(sem_seg=ids[segments][None]))
+    ids = torch.cat((ids, ids.new_tensor([num_classes])))  # the last entry is what -1 points to
+    panoptic = ids.new_empty(1, *segments.shape)
+    for row, own in zip(panoptic[0].split(64), segments.split(64), strict=True):  # an index is of 8 bytes
+        torch.index_select(ids, 0, own.flatten().long() % len(ids), out=row.view(-1))
+    return dict(pred_panoptic_seg=PixelData(sem_seg=panoptic))
+
+
+def _run_lengths(mask: Tensor) -> dict[str, Any]:
+    """(H, W) bool, column by column in memory, to the encoding of COCO."""
+    from pycocotools import mask as coco_masks
+
+    return coco_masks.encode(mask.T.cpu().numpy().view(np.uint8).T)
+
+
+def _reorder_(masks: Tensor, order: Sequence[int]) -> None:
+    """``masks[:len(order)] = masks[order]`` for distinct places, with one more mask in memory instead of all."""
+    order = [*order, *sorted(set(range(len(masks))) - set(order))]
+    done = [False] * len(order)
+    for start in range(len(order)):
+        if done[start] or order[start] == start:
+            continue
+        held, place = masks[start].clone(), start
+        while not done[place]:
+            done[place], source = True, order[place]
+            masks[place] = held if source == start else masks[source]
+            place = source

@@ -51,7 +51,8 @@ def _instances(sample: BaseDataElement) -> MaskTarget:
 
 
 def _classes(sample: BaseDataElement, ignore_index: int, only: Collection[int] | None) -> MaskTarget:
-    classes = sample.gt_sem_seg.data.squeeze(0).long()
+    semantic = sample.gt_sem_seg  # mmdetection calls the map sem_seg, mmsegmentation data
+    classes = (semantic.sem_seg if 'sem_seg' in semantic else semantic.data).squeeze(0).long()
     labels = present_labels(classes)
     labels = labels[labels != ignore_index]
     if only is not None:

@@ -1,18 +1,20 @@
 """What the segmentation models have in common: modes, padding and windows."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..backbones import pad_to_multiple
 from ..heads.segmentation.networks import SegmentationNetwork
-from ..layers import average_windows
 from ..registry import MODELS
-from .segment_predictions import semantic_fields, to_original_size
+from .prediction_options import split_options
+from .score_maps import ScoreMap, WindowScores
+from .segment_predictions import semantic_fields, shown_size, to_original_size
 
 
 class Segmentor(BaseModel):
@@ -24,7 +26,7 @@ class Segmentor(BaseModel):
         num_classes: C.
         criterion: Options of the network's loss.
         test_cfg: ``dict(mode='whole')``, or ``dict(mode='slide', crop_size=(h, w), stride=None)`` to average windows:
-            evenly spread ones without a stride.
+            evenly spread ones without a stride. Other keys are those of :class:`PredictionOptions`.
         ignore_index: Label of pixels that belong to no class.
     """
     network_class: type[SegmentationNetwork]
@@ -41,14 +43,13 @@ class Segmentor(BaseModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.network = MODELS.build(dict(head, backbone=MODELS.build(backbone), num_classes=num_classes))
+        self.network = build_network(head, backbone, num_classes)
         if not isinstance(self.network, self.network_class):
             raise ValueError(f'{type(self).__name__} trains a {self.network_class.__name__}, and '
                              f"head.type='{head['type']}' is none: choose another model.type")
         self.criterion = self.network.loss_class(num_classes, **(criterion or {}))
         self.num_classes, self.ignore_index = num_classes, ignore_index
-        self.reading = dict(test_cfg or {})
-        self.window = _take_window(self.reading)
+        self.options, self.reading = split_options(test_cfg, self._reader())
 
     @property
     def backbone(self) -> nn.Module:
@@ -76,42 +77,75 @@ class Segmentor(BaseModel):
         """Losses of (B, 3, H, W) normalised images."""
         raise NotImplementedError
 
+    @torch.no_grad()
     def predict(
         self,
         inputs: Tensor,
         data_samples: Sequence[BaseDataElement] | None = None,
     ) -> list[BaseDataElement]:
-        """Data samples with ``pred_sem_seg`` and ``seg_logits`` at the original image size."""
+        """Data samples with ``pred_sem_seg`` and ``seg_confidence`` at the original image size.
+
+        ``test_cfg.keep_scores`` adds ``seg_logits``.
+        """
         samples = [BaseDataElement() for _ in inputs] if data_samples is None else list(data_samples)
-        for sample, scores in zip(samples, self.class_scores(inputs), strict=True):
-            sample.set_data(semantic_fields(to_original_size(scores, sample)))
+        for sample, scores in zip(samples, self.score_maps(inputs, samples), strict=True):
+            sample.set_data(self.read_scores(scores, inputs.device))
         return samples
 
     def class_scores(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, C, H, W) class scores, whole or averaged over windows."""
-        if self.window is None:
-            return self._scores(images)
-        return average_windows(images, self.window['crop_size'], self._scores, self.window.get('stride'))
+        return torch.stack([scores.rows(0, scores.size[0]) for scores in self.score_maps(images)])
 
-    def _scores(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, C, H, W) class scores of whole images."""
+    def score_maps(
+        self,
+        images: Tensor,
+        samples: Sequence[BaseDataElement] | None = None,
+    ) -> Iterator[ScoreMap]:
+        """Class scores of each of (B, 3, H, W) images, to be read some rows at a time.
+
+        They lie over the original images if there are data samples, else over the given ones. In ``'slide'`` mode
+        the network runs while they are read.
+        """
+        layout = self.options.windows(len(images))
+        whole = self.whole_scores(images) if layout is None else None
+        for index, image in enumerate(images):
+            if layout is None:
+                scores = whole[index]
+            else:  # of what the image shows: windows do not depend on what a batch was padded to
+                height, width = image.shape[-2:] if samples is None else shown_size(samples[index], image.shape[-2:])
+                scores = WindowScores(image[:, :height, :width], self.num_classes, layout, self.whole_scores)
+            yield scores if samples is None else to_original_size(scores, samples[index])
+
+    def read_scores(self, scores: ScoreMap, device: torch.device) -> dict[str, Any]:
+        """The fields of a data sample that class scores tell."""
+        band_bytes = self.options.band_bytes(device)
+        return semantic_fields(scores, self._confidence, band_bytes, device, self.options.keep_scores)
+
+    def whole_scores(self, images: Tensor) -> list[ScoreMap]:
+        """Class scores of each of (B, 3, H, W) images that the network sees as a whole."""
         raise NotImplementedError
+
+    def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:
+        """The share in [0, 1] of the best of scores (C, h, W) at each pixel, (h, W)."""
+        raise NotImplementedError
+
+    def _reader(self) -> Callable | None:
+        """What has the options in ``test_cfg`` that not all tasks have."""
+        return None
 
     def _pad(self, images: Tensor) -> Tensor:
         """Whole patches, so that what the network predicts and the images cover the same."""
         return pad_to_multiple(images, self.network.size_divisor)
 
 
-def _take_window(test_cfg: dict[str, Any]) -> dict[str, Any] | None:
-    """Take the inference mode out of a ``test_cfg``; None for whole images.
+def build_network(head: dict[str, Any], backbone: dict[str, Any], num_classes: int) -> SegmentationNetwork:
+    """A network around a backbone, from configs.
 
-    Raises:
-        ValueError: The mode is unknown, or windows lack a size.
+    What ``head`` holds as ``dict(type=..., backbone=dict(...))``, such as the proposer of ViT-P, is a network of its
+    own and is built first, with as many classes unless it says how many.
     """
-    mode = test_cfg.pop('mode', 'whole')
-    if mode not in ('whole', 'slide'):
-        raise ValueError(f"test_cfg.mode='{mode}': choose 'whole' or 'slide'")
-    window = {key: test_cfg.pop(key) for key in ('crop_size', 'stride') if key in test_cfg}
-    if mode == 'slide' and 'crop_size' not in window:
-        raise ValueError("test_cfg.mode='slide' needs crop_size=(height, width) of the windows")
-    return window if mode == 'slide' else None
+    nested = {
+        name: build_network(value, value['backbone'], value.get('num_classes', num_classes))
+        for name, value in head.items() if isinstance(value, dict) and {'type', 'backbone'} <= value.keys()
+    }
+    return MODELS.build({**head, **nested, 'backbone': MODELS.build(backbone), 'num_classes': num_classes})

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseTTAModel
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 from ..registry import MODELS
-from .segment_predictions import semantic_fields
+from .score_maps import MeanScores, MirroredScores, ScoreMap
+from .segmentor import Segmentor
 
 _FLIPPED_AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
 
@@ -18,27 +20,56 @@ _FLIPPED_AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
 class SemanticTTA(BaseTTAModel):
     """Averages class scores over resized and mirrored copies of an image.
 
-    mmsegmentation's ``SegTTAModel`` takes logits and a ``decode_head``; mask classification gives scores, which are
-    averaged as they are.
+    Scores of our own models are averaged and read some rows at a time. Models of others give ``seg_logits`` at the
+    original image size, of which those of all copies are in memory at once.
 
     Args:
-        module: The model, or its config; its predictions hold ``seg_logits`` (C, H, W) at the original image size.
+        module: The model, or its config.
     """
 
-    def merge_preds(self, data_samples_list: Sequence[Sequence[BaseDataElement]]) -> list[BaseDataElement]:
-        """One data sample per image from those of its copies."""
-        merged = []
-        for copies in data_samples_list:
-            scores = torch.stack([self._upright(copy) for copy in copies]).mean(0)
-            sample = copies[0]
-            sample.set_data(semantic_fields(scores))
+    @torch.no_grad()
+    def test_step(self, data: dict[str, Any]) -> list[BaseDataElement]:
+        """A data sample per image of ``dict(inputs=..., data_samples=...)``, lists over copies of lists over images."""
+        if not isinstance(self.module, Segmentor):
+            return super().test_step(data)
+        copies = []
+        for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
+            batch = self.module.data_preprocessor(dict(inputs=inputs, data_samples=samples), False)
+            maps = self.module.score_maps(batch['inputs'], batch['data_samples'])
+            copies.append([(sample, _upright(scores, sample))
+                           for sample, scores in zip(batch['data_samples'], maps, strict=True)])
+        device, merged = batch['inputs'].device, []
+        for of_image in zip(*copies, strict=True):
+            sample = of_image[0][0]
+            scores = MeanScores([scores for _, scores in of_image])
+            sample.set_data(self.module.read_scores(scores, device))
             merged.append(sample)
         return merged
 
-    def _upright(self, sample: BaseDataElement) -> Tensor:
+    def merge_preds(self, data_samples_list: Sequence[Sequence[BaseDataElement]]) -> list[BaseDataElement]:
+        """One data sample per image from those of its copies, of models that give ``seg_logits`` (C, H, W)."""
+        merged = []
+        for copies in data_samples_list:
+            scores = torch.stack([self._upright_logits(copy) for copy in copies]).mean(0)
+            sample = copies[0]
+            labels = scores.max(0, keepdim=True).indices
+            sample.set_data(dict(seg_logits=PixelData(data=scores), pred_sem_seg=PixelData(data=labels)))
+            merged.append(sample)
+        return merged
+
+    def _upright_logits(self, sample: BaseDataElement) -> Tensor:
         """(C, H, W) scores, as of the image before it was mirrored."""
         scores = sample.seg_logits.data
-        # mmsegmentation's own models have mirrored theirs back already; ours leave that to whoever mirrored the image.
+        # mmsegmentation's own models have mirrored theirs back already; others leave that to who mirrored the image.
         if not sample.get('flip', False) or hasattr(self.module, 'postprocess_result'):
             return scores
-        return scores.flip(_FLIPPED_AXES[sample.get('flip_direction', 'horizontal')])
+        return scores.flip(_flipped_axes(sample))
+
+
+def _upright(scores: ScoreMap, sample: BaseDataElement) -> ScoreMap:
+    """As of the image before it was mirrored."""
+    return MirroredScores(scores, _flipped_axes(sample)) if sample.get('flip', False) else scores
+
+
+def _flipped_axes(sample: BaseDataElement) -> tuple[int, ...]:
+    return _FLIPPED_AXES[sample.get('flip_direction', 'horizontal')]

@@ -36,6 +36,12 @@ def test_semantic__one_channel_is_the_probability_of_label_1(image):
     np.testing.assert_allclose(result.scores, [0.7, 0.9], rtol=1e-6)
 
 
+def test_semantic__confidence_of_the_model(image):
+    labels, confidence = torch.tensor([0, 2]).repeat(4, 3), torch.tensor([.25, .75]).repeat(4, 3)
+    result = read(image, pred_sem_seg=PixelData(data=labels[None]), seg_confidence=PixelData(data=confidence[None]))
+    assert result.scores.tolist() == [.25, .75]
+
+
 def test_instances__low_scores_left_out(image):
     masks = torch.zeros(3, 4, 6, dtype=torch.bool)
     masks[0, :2], masks[1, 2:], masks[2, :, 0] = True, True, True

@@ -11,6 +11,7 @@ from densevit.inference.images import ImageError
 from densevit.inference.pipeline import InferencePipeline, in_scope
 from densevit.inference.predictions import PredictionError
 from densevit.inference.predictor import Predictor
+from densevit.registry import MODELS as DENSEVIT_MODELS
 
 RESIZE = dict(type='Resize', scale=(2048, 512), keep_ratio=True)
 
@@ -72,6 +73,17 @@ def test_predict__large_picture_within_the_budget(make_predictor, picture):
     assert predictor.model.sizes == [(20, 30)] and result.semantic.shape == (40, 60)
     assert (result.semantic[:10] == 1).all() and (result.semantic[10:, 24:] == 2).all()
     assert make_predictor(classes=[str(i) for i in range(1024)]).max_pixels == 2**19
+
+
+def test_own_models__large_pictures_are_not_shrunk():
+    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
+    model = DENSEVIT_MODELS.build(dict(
+        type='densevit.MaskSegmentor', task='instance', num_classes=150, backbone=backbone,
+        head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
+    cfg = Config(dict(test_pipeline=[dict(type='mmseg.PackSegInputs')]))
+    predictor = Predictor(model, cfg, classes=[str(i) for i in range(150)], min_score=.3)
+    assert predictor.max_pixels > 6000 * 4000
+    assert model.reading['score_threshold'] == .3  # masks of doubtful instances are not made at the picture's size
 
 
 def test_predict__bad_picture(make_predictor, tmp_path):

@@ -8,6 +8,7 @@ from mmseg.structures import SegDataSample
 from randomised import randomise
 
 from densevit.heads.segmentation import MaskPrediction
+from densevit.inference.predictions import class_confidence
 
 BACKBONE = {'type': 'densevit.PlainViT', 'img_size': 64, 'patch_size': 16, 'embed_dim': 32, 'depth': 2, 'num_heads': 2}
 PREPROCESSOR = {
@@ -42,12 +43,14 @@ SLIDE = {'mode': 'slide', 'crop_size': (64, 64)}
 @pytest.mark.parametrize('size', [(96, 128), (67, 103), (64, 256), (1, 1), (3, 200)])
 @torch.no_grad()
 def test_any_size_alone_or_in_a_batch(size, test_cfg):
-    model = build(test_cfg=test_cfg)
+    model = build(test_cfg={**test_cfg, 'keep_scores': True})
     images = [image(*size, ori_shape=(70, 90), seed=seed) for seed in range(3)]
     together = model.test_step(batch(*images))
     for (inputs, sample), result in zip(images, together, strict=True):
         assert result.pred_sem_seg.data.shape == (1, 70, 90) and result.seg_logits.data.shape == (5, 70, 90)
         assert torch.equal(result.seg_logits.data.argmax(0), result.pred_sem_seg.data[0])
+        torch.testing.assert_close(result.seg_confidence.data[0],
+                                   class_confidence(result.seg_logits.data, result.pred_sem_seg.data[0]))
         expected = result.seg_logits.data.clone()
         alone, = model.test_step(batch((inputs, sample)))
         torch.testing.assert_close(alone.seg_logits.data, expected, rtol=1e-5, atol=1e-5)
@@ -68,7 +71,7 @@ def test_photographs_whole_and_windowed(size, test_cfg):
 def test_windows_are_the_networks_predictions_averaged():
     model = build(test_cfg=SLIDE)
     images = torch.randn(1, 3, 64, 96)
-    left, right = (model._scores(images[..., x:x + 64]) for x in (0, 32))
+    left, right = (build().class_scores(images[..., x:x + 64]) for x in (0, 32))
     expected = torch.zeros(1, 5, 64, 96)
     expected[..., :64] += left
     expected[..., 32:] += right
@@ -78,7 +81,7 @@ def test_windows_are_the_networks_predictions_averaged():
 
 @torch.no_grad()
 def test_padding_of_the_preprocessor_is_cut_off_before_resizing():
-    model = build()
+    model = build(test_cfg={'keep_scores': True})
     inputs, sample = image(64, 80, ori_shape=(128, 160))
     padded = F.pad(inputs, (0, 16, 0, 32))
     result, = model.test_step(batch((padded, sample)))
@@ -123,6 +126,16 @@ def test_modes_that_cannot_be_are_refused():
         build(test_cfg={'mode': 'slide'})
     with pytest.raises(ValueError, match='semantic segmentation only'):
         build(test_cfg=SLIDE, task='instance')
+    with pytest.raises(ValueError, match="no 'top_k' here: choose of mode"):
+        build(test_cfg={'top_k': 5})
+    with pytest.raises(ValueError, match='overlap_threshold'):
+        build(test_cfg={'top_k': 5}, task='panoptic')
+    with pytest.raises(ValueError, match="encode_masks.*task='instance'"):
+        build(test_cfg={'encode_masks': True}, task='panoptic')
+    with pytest.raises(ValueError, match="semantic.*task='panoptic'"):
+        build(test_cfg={'semantic': True})
+    with pytest.raises(ValueError, match='max_score_bytes=0: give a whole number'):
+        build(test_cfg={'max_score_bytes': 0})
 
 
 @torch.no_grad()

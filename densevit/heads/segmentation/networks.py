@@ -4,12 +4,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
 from .mask_loss import MaskClassificationLoss
 from .mask_types import MaskPrediction
 from .pixel_loss import PixelClassificationLoss
+from .postprocess import PanopticReader
 
 
 class SegmentationNetwork(nn.Module):
@@ -37,8 +39,12 @@ class MaskNetwork(SegmentationNetwork):
     """(B, 3, H, W) images to mask proposals with class scores, taught and read as a set.
 
     ``forward`` gives a list from the first intermediate prediction to the network's answer.
+
+    Attributes:
+        panoptic_reader: Makes a panoptic map of the answer: a class like :class:`PanopticReader`.
     """
     loss_class = MaskClassificationLoss
+    panoptic_reader: ClassVar[type] = PanopticReader
 
     def forward(self, images: Tensor) -> list[MaskPrediction]:
         raise NotImplementedError
@@ -46,9 +52,15 @@ class MaskNetwork(SegmentationNetwork):
     def sigmoid_logits(self, masks: Tensor) -> Tensor:
         """Mask logits (B, Q, H, W), resized to where they are read, as logits whose sigmoid is the probability.
 
-        Networks whose masks compete for pixels turn their softmax over queries into log odds here.
+        Networks whose masks compete for pixels turn their softmax over queries into log odds here. Pixels are looked
+        at one by one: rows of the masks may come alone.
         """
         return masks
+
+    @property
+    def masks_compete(self) -> bool:
+        """Whether the probability of a mask depends on the other masks."""
+        return type(self).sigmoid_logits is not MaskNetwork.sigmoid_logits
 
 
 class PixelNetwork(SegmentationNetwork):
@@ -73,3 +85,9 @@ def require_pyramid(backbone: Backbone, strides: Sequence[int], network: str) ->
             f'{network} reads maps of strides {tuple(strides)}, but {type(backbone).__name__} gives '
             f'{tuple(backbone.strides)}: choose its out_indices, or put a plain ViT into '
             'densevit.SimpleFeaturePyramid, densevit.ViTAdapter or densevit.ViTCoMer')
+
+
+def at_finest(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
+    """Maps (B, C_i, h_i, w_i) of these strides, all at the size of the finest."""
+    size = maps[strides.index(min(strides))].shape[-2:]
+    return [x if x.shape[-2:] == size else F.interpolate(x, size, mode='bilinear') for x in maps]

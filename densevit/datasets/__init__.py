@@ -1,6 +1,13 @@
 """Datasets, samplers and transforms that mmsegmentation and mmdetection lack."""
 from .albumentations import AlbumentationsTransform
 from .camvid import CamVidDataset
+from .coco_instance import CocoInstanceDataset
+from .panoptic import PanopticADE20KDataset, PanopticDataset
+from .panoptic_segments import LoadPanopticSegments
 from .seeding import PositionSampler, SeedAugmentation
+from .segment_transforms import PadInput, UntilSegments
 
-__all__ = ['AlbumentationsTransform', 'CamVidDataset', 'PositionSampler', 'SeedAugmentation']
+__all__ = [
+    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadPanopticSegments', 'PadInput',
+    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'SeedAugmentation', 'UntilSegments'
+]

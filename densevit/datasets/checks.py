@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sized
+from collections.abc import Collection, Iterator, Sized
 from typing import Any
 
+import numpy as np
+
 from ..models.segment_targets import check_labels
+from .coco_json import stuff_labels
 from .locate import HELP, MissingDataError
+from .panoptic_segments import check_segments
 
 _FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path')
 
@@ -16,7 +20,7 @@ class EmptyDatasetError(ValueError):
 
 
 class ClassesError(ValueError):
-    """A data set and a model have different numbers of classes."""
+    """A data set and a model, or two data sets, differ in their classes."""
 
 
 def check_files(dataset: Any, name: str) -> None:
@@ -73,6 +77,53 @@ def check_classes(dataset: Any, num_classes: int | None, option: str, name: str)
                            f'num_classes={num_classes}: set {option}={len(classes)}')
 
 
+def check_same_classes(dataset: Any, other: Any, name: str, other_name: str) -> None:
+    """Compare the classes of two data sets, which annotation files of their own may number differently.
+
+    Raises:
+        ClassesError: They differ in a name or in the order.
+    """
+    classes, others = ((getattr(data, 'metainfo', None) or {}).get('classes') for data in (dataset, other))
+    if classes is None or others is None:
+        return
+    for label, (own, their) in enumerate(zip(classes, others, strict=False)):
+        if own != their:
+            raise ClassesError(f"class {label} is '{own}' in the {name} data and '{their}' in the {other_name} data: "
+                               'give both the same order, such as by dataset.metainfo=dict(classes=...)')
+
+
+def check_stuff(dataset: Any, stuff_classes: Collection[int], name: str) -> None:
+    """Compare a panoptic model's uncounted classes with those of a dataset that tells (``isthing``).
+
+    Raises:
+        ClassesError: They differ.
+    """
+    metainfo = getattr(dataset, 'metainfo', None) or {}
+    if 'isthing' not in metainfo:
+        return
+    stuff = stuff_labels(metainfo)
+    for label in sorted(set(stuff) ^ set(stuff_classes)):
+        if label < len(metainfo['classes']):
+            kinds = ('stuff', 'a thing') if label in stuff else ('a thing', 'stuff')
+            raise ClassesError(f"class {label} ({metainfo['classes'][label]}) of the {name} data is {kinds[0]}, but "
+                               f'{kinds[1]} in the model: set model.stuff_classes={stuff}')
+
+
+def check_panoptic_files(dataset: Any, name: str, samples: int = 16) -> None:
+    """Compare the PNG files of some images, evenly spread, with their annotations; a dataset without them is right.
+
+    Raises:
+        AnnotationError: One does not fit.
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    for index in np.unique(np.linspace(0, len(dataset) - 1, samples).astype(int)).tolist():
+        info = dataset.get_data_info(index)
+        if 'segments_info' not in info:
+            return
+        check_segments(info)
+
+
 def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:
     """See that the label map of a packed sample, if it has one, holds only classes of the model.
 
@@ -83,4 +134,6 @@ def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) 
     if num_classes is None or data_sample is None or 'gt_sem_seg' not in data_sample:
         return
     where = data_sample.get('seg_map_path', None) or data_sample.get('img_path', 'a label map')
-    check_labels(data_sample.gt_sem_seg.data.unique(), num_classes, ignore_index, where)
+    semantic = data_sample.gt_sem_seg  # mmdetection calls the map sem_seg, mmsegmentation data
+    labels = semantic.sem_seg if 'sem_seg' in semantic else semantic.data
+    check_labels(labels.unique(), num_classes, ignore_index, where)

@@ -9,7 +9,14 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from ..datasets.checks import check_classes, check_files, check_sample
+from ..datasets.checks import (
+    check_classes,
+    check_files,
+    check_panoptic_files,
+    check_same_classes,
+    check_sample,
+    check_stuff,
+)
 from ..registry import HOOKS
 
 
@@ -74,12 +81,18 @@ class DataCheckHook(Hook):
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         num_classes = getattr(model, 'num_classes', None)
+        first = None
         for name in ('train', 'val', 'test'):
             loader = getattr(getattr(runner, f'_{name}_loop'), 'dataloader', None)
             if loader is None:
                 continue
             check_files(loader.dataset, name)
             check_classes(loader.dataset, *classes_of(model), name)
+            first = first or (loader.dataset, name)
+            check_same_classes(loader.dataset, first[0], name, first[1])
+            if getattr(model, 'task', None) == 'panoptic':
+                check_stuff(loader.dataset, model.stuff_classes, name)
+            check_panoptic_files(loader.dataset, name)
             if name == 'train':
                 for index in range(min(self.samples, len(loader.dataset))):
                     check_sample(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))

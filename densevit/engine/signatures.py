@@ -35,7 +35,10 @@ from torch.utils.data import DataLoader
 from ..adapters.adapter import Adapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..backbones.timm_models import defined_in
-from ..heads.segmentation import MaskClassificationLoss
+from ..heads.segmentation import InstanceReader, MaskClassificationLoss
+from ..heads.segmentation.networks import MaskNetwork
+from ..models.prediction_options import OPTION_NAMES, reader_options
+from ..registry import MODELS
 
 ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}
 # Keys that builders take out of a dict before they call its type.
@@ -216,9 +219,16 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
     if path[-1] in _UNTYPED:
         return frozenset(_UNTYPED[path[-1]])
     if path == ('model', 'test_cfg') and 'mode' in node:
-        return frozenset({'mode', 'crop_size', 'stride', 'top_k', 'score_threshold', 'overlap_threshold'})
+        return frozenset({*OPTION_NAMES, *reader_options(InstanceReader), *_panoptic_options()})
     implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
     return None if implied is None else argument_names(implied) | _BUILDER_KEYS
+
+
+def _panoptic_options() -> set[str]:
+    """Of all networks: the head stands elsewhere in the config, and the model refuses what is not its own."""
+    MODELS.import_from_location()
+    networks = [kind for kind in MODELS.module_dict.values() if inspect.isclass(kind) and issubclass(kind, MaskNetwork)]
+    return {name for kind in networks for name in reader_options(kind.panoptic_reader)}
 
 
 _IMPLIED_TYPES = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from densevit.engine import cli
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conftest import load_tool
+from checkout import load_tool
 
 if __name__ == '__main__':
     module = load_tool('train')

@@ -1,0 +1,125 @@
+"""Panoptic annotations in a pipeline, and random transforms that leave something to learn."""
+import numpy as np
+import pytest
+from coco_like import write_coco_like
+from mmcv.transforms import BaseTransform, Compose
+from mmengine.registry import TRANSFORMS, DefaultScope
+
+import densevit.registry  # noqa: F401
+from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PadInput, PanopticDataset, UntilSegments
+from densevit.datasets.coco_json import AnnotationError
+from densevit.datasets.panoptic_segments import read_segment_ids
+
+pytest.importorskip('mmdet', reason='needs mmdet')
+CROP = (32, 40)
+RANDOM = [
+    dict(type='mmdet.RandomFlip', prob=.5),
+    dict(type='RandomResize', scale=CROP, ratio_range=(.1, 2.), resize_type='mmdet.Resize', keep_ratio=True,
+         backend='pillow'),
+    dict(type='mmdet.Pad', size=CROP[::-1], pad_val=dict(img=0, masks=0, seg=255)),
+    dict(type='mmdet.RandomCrop', crop_size=CROP[::-1], allow_negative_crop=True)]
+
+
+@pytest.fixture(autouse=True)
+def in_mmseg():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture
+def panoptic(tmp_path):
+    return PanopticDataset('panoptic.json', data_root=str(write_coco_like(tmp_path / 'data')), data_prefix=dict(
+        img='images', seg='segments'))
+
+
+def loaded(dataset, index):
+    return Compose([dict(type='LoadImageFromFile'), dict(type='densevit.LoadPanopticSegments')])(
+        dataset.get_data_info(index))
+
+
+def test_load__crowds_and_void(panoptic):
+    results = loaded(panoptic, 1)
+    ids = read_segment_ids(results['seg_map_path'])
+    crowd = ids == 1000 + 300 * 4
+    labels = results['gt_seg_map']
+    assert crowd.any() and (labels[crowd] == 255).all() and (labels[ids == 0] == 255).all()
+    assert (labels[ids == 70000] == 0).all() and (labels[ids == 300] == 2).all() and (labels[ids == 1000] == 1).all()
+    assert results['gt_bboxes_labels'].tolist() == [1, 3, 1, 3]
+    for mask, id_, box in zip(results['gt_masks'].masks, (1000, 1300, 1600, 1900), results['gt_bboxes'], strict=True):
+        assert (mask.astype(bool) == (ids == id_)).all()
+        y, x = np.nonzero(ids == id_)
+        assert box.tensor.flatten().tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+
+
+def test_load__wrong_files(panoptic):
+    results = Compose([dict(type='LoadImageFromFile')])(panoptic.get_data_info(0))
+    with pytest.raises(AnnotationError, match='64x48 pixels, but its image .* has 50x48'):
+        LoadPanopticSegments()(dict(results, img_shape=(48, 50)))
+    segments = results['segments_info']
+    with pytest.raises(AnnotationError, match='pixels of segment 300'):
+        LoadPanopticSegments()(dict(results, segments_info=segments[:1] + segments[2:]))
+    with pytest.raises(AnnotationError, match='no pixel of segment 4'):
+        LoadPanopticSegments()(dict(results, segments_info=[dict(segments[0], id=4), *segments]))
+    assert LoadPanopticSegments()(dict(img=0)) == dict(img=0)  # a picture without annotations
+
+
+def test_until_segments__what_is_left_is_seen_and_fits(panoptic):
+    """Masks, boxes, labels and the label map stay together through flip, scale, pad and crop."""
+    transform = UntilSegments(RANDOM)
+    np.random.seed(0)
+    scales = set()
+    for index in range(40):
+        before = loaded(panoptic, index % 6)
+        count = len(before['gt_masks'])
+        results = transform(before)
+        assert len(before['gt_masks']) == count  # a draw leaves what it began with as it is
+        assert results['img'].shape == (*CROP, 3) and results['gt_seg_map'].shape == CROP
+        masks = results['gt_masks'].masks.astype(bool)
+        assert masks.reshape(len(masks), -1).any(1).all()
+        assert len(masks) == len(results['gt_bboxes']) == len(results['gt_bboxes_labels'])
+        for mask, label in zip(masks, results['gt_bboxes_labels'], strict=True):
+            # Nearest neighbours of Pillow and of OpenCV differ by up to a pixel at the border.
+            assert (results['gt_seg_map'][mask] == label).mean() > .7 or mask.sum() < 60
+        assert (results['gt_seg_map'] != 255).any()
+        scales.add(round(float(results['scale'][0])))
+    assert min(scales) < 15 and max(scales) > 60
+
+
+@TRANSFORMS.register_module(name='CropsOfTest', force=True)
+class CropsOfTest(BaseTransform):
+    """Crops that miss everything until the third draw."""
+    draws = 0
+
+    def transform(self, results):
+        CropsOfTest.draws += 1
+        if CropsOfTest.draws % 3:
+            results['gt_masks'].masks[:] = 0
+            results['gt_seg_map'][:] = 255
+        return results
+
+
+@pytest.mark.parametrize('tries, expected', [(3, 3), (2, 2)])
+def test_until_segments__draws_again(panoptic, tries, expected):
+    CropsOfTest.draws = 0
+    results = UntilSegments([dict(type='mmengine.CropsOfTest')], tries=tries)(loaded(panoptic, 0))
+    assert CropsOfTest.draws == expected and (results is None) == (tries == 2)
+
+
+def test_until_segments__instances_without_a_label_map(tmp_path):
+    """A crowd alone is nothing to learn from."""
+    dataset = CocoInstanceDataset('instances.json', data_root=str(write_coco_like(tmp_path / 'data')), data_prefix=dict(
+        img='images'))
+    load = Compose([dict(type='LoadImageFromFile'), dict(type='mmdet.LoadAnnotations', with_mask=True)])
+    results = UntilSegments(RANDOM)(load(dataset.get_data_info(1)))
+    assert len(results['gt_masks']) and 'gt_seg_map' not in results
+    crowds = load(dataset.get_data_info(1))
+    crowds['gt_ignore_flags'][:] = True
+    assert UntilSegments([], tries=2)(crowds) is None
+
+
+def test_pad_input():
+    image = np.full((20, 30, 3), 200, np.uint8)
+    results = PadInput((32, 32))(dict(img=image, img_shape=(20, 30)))
+    assert results['img'].shape == (32, 32, 3) and results['img_shape'] == (20, 30)
+    assert (results['img'][:20, :30] == 200).all() and not results['img'][20:].any()
+    assert PadInput((8, 8))(dict(img=image))['img'].shape == (20, 30, 3)

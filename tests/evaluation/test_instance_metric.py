@@ -1,0 +1,156 @@
+"""AP of masks: perfect on the truth, pycocotools' own numbers on damaged copies of it."""
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+import pytest
+import torch
+from coco_like import write_coco_like
+from pycocotools import mask as rle_tools
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from densevit.datasets import CocoInstanceDataset
+from densevit.datasets.coco_instance import compressed
+from densevit.evaluation import InstanceMetric
+
+NAMES = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l', 'AR_1', 'AR_10', 'AR', 'AR_s', 'AR_m', 'AR_l')
+
+
+@pytest.fixture
+def synthetic(tmp_path):
+    return CocoInstanceDataset(
+        'instances.json', data_root=str(write_coco_like(tmp_path / 'data')), data_prefix=dict(img='images'),
+        test_mode=True)
+
+
+@pytest.fixture
+def coco_tiny(shared_data):
+    return CocoInstanceDataset(
+        'annotations/instances_val2017.json', data_root=str(shared_data / 'coco_tiny'),
+        data_prefix=dict(img='images/val2017'), test_mode=True)
+
+
+def truth_as_predicted(info, dataset, as_rle):
+    """Labels, scores and masks of everything but the crowds."""
+    image = dict(height=info['height'], width=info['width'])
+    kept = [annotation for annotation in info['annotations'] if not annotation.get('iscrowd')]
+    labels = [dataset.metainfo['category_ids'].index(annotation['category_id']) for annotation in kept]
+    masks = [compressed(annotation['segmentation'], image) for annotation in kept]
+    if not as_rle:
+        masks = torch.from_numpy(np.stack([rle_tools.decode(mask) for mask in masks])).bool() if masks else []
+    return labels, [.9] * len(kept), masks
+
+
+def damaged(info, dataset, generator):
+    """Moved masks, wrong labels, doubles, omissions, and scores in no order."""
+    labels, _, masks = truth_as_predicted(info, dataset, as_rle=False)
+    found = [], [], []
+    for label, mask in zip(labels, masks, strict=True):
+        for _ in range(generator.integers(3)):
+            moved = np.roll(mask.numpy(), generator.integers(-1, 2, 2), (0, 1))
+            wrong = generator.random() < .2
+            found[0].append((label + wrong) % len(dataset.metainfo['classes']))
+            found[1].append(float(generator.random()))
+            found[2].append(moved)
+    if found[2] and generator.random() < .5:  # one inside a crowd, or nowhere
+        found[0].append(0)
+        found[1].append(.99)
+        found[2].append(np.eye(*found[2][0].shape, dtype=bool))
+    return found[0], found[1], torch.from_numpy(np.stack(found[2])) if found[2] else torch.zeros(0, 1, 1)
+
+
+def metric_of(dataset, predict, **options):
+    metric = InstanceMetric(**options)
+    metric.dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        labels, scores, masks = predict(info)
+        prediction = dict(labels=torch.tensor(labels, dtype=torch.long), scores=torch.tensor(scores), masks=masks)
+        metric.process({}, [dict(info, ori_shape=(info['height'], info['width']), pred_instances=prediction)])
+    return metric
+
+
+@pytest.mark.parametrize('as_rle', [False, True])
+@pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
+def test_the_truth_is_perfect(data, as_rle, request):
+    dataset = request.getfixturevalue(data)
+    values = metric_of(dataset, lambda info: truth_as_predicted(info, dataset, as_rle)).evaluate(len(dataset))
+    assert values.keys() >= {'AP', 'AP50', 'AP75', 'AP_s', 'AR'}
+    assert all(values[name] == pytest.approx(100.) for name in values if not name.startswith('AR_1')), values
+
+
+@pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
+def test_damaged_copies__pycocotools_own_numbers(data, request):
+    dataset = request.getfixturevalue(data)
+    generator, found = np.random.default_rng(3), []
+
+    def predict(info):
+        labels, scores, masks = damaged(info, dataset, generator)
+        scores = torch.tensor(scores).tolist()  # as single precision has them
+        for label, score, mask in zip(labels, scores, masks, strict=True):
+            rle = rle_tools.encode(np.asfortranarray(mask.numpy(), np.uint8))
+            found.append(dict(image_id=info['img_id'], category_id=dataset.metainfo['category_ids'][label],
+                              score=score, segmentation=rle))
+        return labels, scores, masks
+
+    values = metric_of(dataset, predict).evaluate(len(dataset))
+    with redirect_stdout(StringIO()):
+        truth = COCO(dataset.ann_file)
+        for annotation in truth.dataset['annotations']:
+            annotation['id'] += 1  # a match with annotation 0 is none to pycocotools
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(found), 'segm')
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    expected = {name: 100 * value for name, value in zip(NAMES, evaluation.stats, strict=True) if value >= 0}
+    assert values == pytest.approx(expected, abs=1e-6)
+    assert 5 < values['AP'] < 95
+
+
+def test_more_detections_than_cocos_hundred(synthetic):
+    """All figures consider them, where pycocotools' summary and mmdetection's metric keep AP to 100."""
+    def predict(info):
+        labels, scores, masks = truth_as_predicted(info, synthetic, as_rle=False)
+        noise = torch.zeros(120, *masks.shape[1:], dtype=torch.bool)
+        noise[:, 0, 0] = True
+        return labels + labels[:1] * 120, [.1] * len(labels) + [.9] * 120, torch.cat((masks, noise))
+
+    at_100 = metric_of(synthetic, predict).evaluate(len(synthetic))
+    at_200 = metric_of(synthetic, predict, max_detections=200, classwise=True).evaluate(len(synthetic))
+    assert at_100['AR'] < at_200['AR'] == pytest.approx(100.)
+    assert at_200['AP'] > at_100['AP'] and {'AP_cell', 'AP_rod'} < at_200.keys()
+    assert at_200['AP'] == pytest.approx((at_200['AP_cell'] + at_200['AP_rod']) / 2)
+
+
+def test_nothing_found(synthetic):
+    values = metric_of(synthetic, lambda info: ([], [], torch.zeros(0, 48, 64))).evaluate(len(synthetic))
+    assert values['AP'] == values['AR'] == 0.
+
+
+def test_a_file_without_areas_and_with_polygons(tmp_path):
+    folder = write_coco_like(tmp_path / 'data')
+    data = json.loads((folder / 'instances.json').read_text())
+    for annotation in data['annotations']:
+        x, y, width, height = annotation['bbox']
+        annotation['segmentation'] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+        for key in ('area', 'bbox', 'iscrowd'):
+            del annotation[key]
+    (folder / 'instances.json').write_text(json.dumps(data))
+    dataset = CocoInstanceDataset(
+        'instances.json', data_root=str(folder), data_prefix=dict(img='images'), test_mode=True)
+    values = metric_of(dataset, lambda info: truth_as_predicted(info, dataset, as_rle=False)).evaluate(len(dataset))
+    assert values['AP'] == pytest.approx(100.)
+
+
+def test_what_lacks_is_named(synthetic):
+    metric, info = InstanceMetric(), synthetic.get_data_info(0)
+    with pytest.raises(KeyError, match="task='instance'"):
+        metric.process({}, [info])
+    with pytest.raises(KeyError, match='meta_keys'):
+        metric.process({}, [dict(pred_instances=dict(masks=[]))])
+    metric.dataset_meta = dict(classes=('a', ))
+    with pytest.raises(KeyError, match='CocoInstanceDataset'):
+        metric.compute_metrics([])

@@ -1,16 +1,15 @@
 """A small data set, a small config, and what several tests need to run the tools."""
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from checkout import ROOT, load_tool
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
 # Threads of tiny models wait for each other longer than they work; in processes that tests start, too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
@@ -99,14 +98,6 @@ def tool(monkeypatch: pytest.MonkeyPatch):
         module = load_tool(name)
         return cli.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
     return run
-
-
-def load_tool(name: str):
-    """A file of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(f'densevit_tools_{name}', ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _forget_runs() -> None:

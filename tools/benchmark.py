@@ -45,10 +45,10 @@ def _device(text: str) -> torch.device:
 
 
 PRESETS = dict(eomt=[
-    f'configs/{name}.py'
+    f'configs/{name}_coco_panoptic_640.py'
     for size in 'sbl'
-    for name in (f'eomt_vit{size}_coco_panoptic_640', f'mask2former/mask2former_vitadapter_{size}_coco_panoptic_640',
-                 f'mask2former/mask2former_vitcomer_{size}_coco_panoptic_640')])
+    for name in (f'eomt_vit{size}', f'mask2former/mask2former_vitadapter_{size}_dinov2',
+                 f'mask2former/mask2former_vitcomer_{size}_dinov2')])
 PRESET_SIZE = (640, 640)
 _TABLE_WIDTH = 150  # in a file
 

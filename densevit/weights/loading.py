@@ -43,7 +43,10 @@ def load_weights(
     - for a ``Hiera`` or ``HieraDet``: SAM 2, Hiera's authors (masked autoencoders too), timm and transformers;
     - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
       OpenMMLab's Swin and ConvNeXt;
-    - for an ``EoMT``: its authors' code and transformers.
+    - for an ``EoMT``: its authors' code and transformers;
+    - for a ``PEM``: its authors' code; for a ``ViTP``: its authors' point classifiers, which leave the proposer;
+    - for a ``KMaXDeepLab``: its authors' PyTorch code;
+    - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
     embeddings of a ViT to its patch size. Pickles are read without running code.

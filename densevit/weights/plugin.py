@@ -16,10 +16,24 @@ from torch import nn
 
 from ..adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import EoMT, LinearNet
+from ..heads.segmentation import (
+    PEM,
+    DPTNet,
+    ECOMask2FormerNet,
+    EoMT,
+    KMaXDeepLab,
+    LinearNet,
+    Mask2FormerNet,
+    MaskFormerNet,
+    SegFormerNet,
+    SegViT,
+    SegViTShrunk,
+    VPNeXt,
+)
 from ..models.wiring import check_wiring
 from ..registry import MODELS
 from .loading import load_weights
+from .vit_p_proposer import ViTPAroundWeights
 
 
 class InitFromCheckpoint:
@@ -83,7 +97,18 @@ register_backbone(SimpleFeaturePyramid)
 register_backbone(TimmPyramid)
 register_backbone(ViTAdapter)
 register_backbone(ViTCoMer)
+MODELS.register_module(module=DPTNet)
+MODELS.register_module(module=ECOMask2FormerNet)
 MODELS.register_module(module=EoMT)
+MODELS.register_module(module=KMaXDeepLab)
 MODELS.register_module(module=LinearNet)
+MODELS.register_module(module=Mask2FormerNet)
+MODELS.register_module(module=MaskFormerNet)
+MODELS.register_module(module=PEM)
+MODELS.register_module(module=SegFormerNet)
+MODELS.register_module(module=SegViT)
+MODELS.register_module(module=SegViTShrunk)
+MODELS.register_module(name='ViTP', module=ViTPAroundWeights)
+MODELS.register_module(module=VPNeXt)
 # Over channels, at each pixel: the norm of ViTDet's heads, as norm_cfg=dict(type='densevit.LayerNorm2d').
 MODELS.register_module(module=LayerNorm2d)

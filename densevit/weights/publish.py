@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .zoo import BUNDLED, ZooEntry, config_path, entry, file_sha256
 
 _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
+# Metrics that the curve of a card keeps, with what brings them to [0, 1].
+_CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.}
 
 
 def publish_weights(
@@ -79,16 +82,27 @@ def half_precision(state: State) -> State:
 
 
 def read_curve(scalars: Path) -> list[dict[str, float]]:
-    """Loss and validation metrics by step, thinned out, from what mmengine's ``LocalVisBackend`` writes."""
+    """Loss and validation metrics in [0, 1] by step, thinned out, of what mmengine's ``LocalVisBackend`` writes.
+
+    Metrics keep the names under which they were logged (``mIoU``, ``coco/segm_mAP`` ...). Those that do not exist for
+    the data, such as the AP of large objects where there are none, are left out.
+    """
     losses, metrics = [], []
     for line in scalars.read_text(encoding='utf-8').splitlines():
         record = json.loads(line)
         if 'loss' in record:
             losses.append(dict(step=record['step'], loss=round(record['loss'], 4)))
-        elif 'mIoU' in record:  # mmsegmentation gives percentages
-            metrics.append(dict(step=record['step'], mIoU=round(record['mIoU'] / 100, 4)))
+        elif found := {name: value for name, value in map(_share, record.items()) if value is not None}:
+            metrics.append(dict(step=record['step'], **found))
     stride = max(1, -(-len(losses) // _MAX_POINTS))
     return sorted([*losses[::stride], *metrics], key=lambda point: point['step'])
+
+
+def _share(logged: tuple[str, float]) -> tuple[str, float | None]:
+    """A logged metric in [0, 1]; None for one that is not kept, or that does not exist for the data."""
+    name, value = logged
+    scale = next((scale for pattern, scale in _CURVES.items() if re.fullmatch(pattern, name)), None)
+    return name, None if scale is None or not value >= 0 else round(value * scale, 4)
 
 
 def _halve(name: str, tensor: Tensor) -> Tensor:

@@ -9,16 +9,22 @@ from torch import nn
 from ..adapters import SimpleFeaturePyramid
 from ..adapters.interacting import InteractingAdapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import EoMT
+from ..heads.segmentation import PEM, DPTNet, EoMT, KMaXDeepLab, LinearNet, Mask2FormerNet, MaskFormerNet, ViTP
 from .adapter_names import ADAPTER_PARTS, OF_ADAPTER, read_adapter
 from .adapter_names import TRUNK as ADAPTER_TRUNK
 from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
 from .hiera_names import read_hiera
+from .kmax_names import read_kmax
+from .mask2former_names import read_mask2former
+from .maskformer_names import read_maskformer
+from .pem_names import read_pem
+from .pixel_names import read_hf_dpt, read_linear
 from .pyramid_names import has_norms, read_pyramid
 from .reading import State
 from .renaming import common_prefix, split_prefix
 from .report import Shape, WeightsError
 from .trunk_names import read_trunk
+from .vit_p_names import read_vit_p
 from .vitdet_names import OF_PYRAMID, read_vitdet, unfilled_by_plain_vit
 
 OWN = "the model's own"
@@ -124,6 +130,58 @@ def _read_hiera(state: State, module: Hiera | HieraDet) -> Translated | None:
     return found and Translated(*found, unfilled=() if has_norms(found[1]) else ('norms.', ))
 
 
+def _read_mask2former(state: State, module: Mask2FormerNet) -> Translated | None:
+    found = read_mask2former(state)
+    return found and read_around(*found, module)
+
+
+def _read_maskformer(state: State, module: MaskFormerNet) -> Translated | None:
+    found = read_maskformer(state)
+    return found and read_around(*found, module)
+
+
+def _read_pem(state: State, module: PEM) -> Translated | None:
+    found = read_pem(state)
+    return found and read_around(*found, module)
+
+
+def _read_kmax(state: State, module: KMaXDeepLab) -> Translated | None:
+    found = read_kmax(state)
+    return found and read_around(*found, module)
+
+
+def _read_vit_p(state: State, module: ViTP) -> Translated | None:
+    found = read_vit_p(state, module)
+    return found and Translated(*found, unfilled=('proposer.', ))
+
+
+def read_around(label: str, head: State, backbone: State, left: list[str], module: nn.Module) -> Translated:
+    """A network's tensors under our names together with those of its backbone under any names.
+
+    Raises:
+        WeightsError: The backbone's names are not known.
+    """
+    inner = translate(backbone, module.backbone, None)
+    state = {**{f'backbone.{name}': tensor for name, tensor in inner.state.items()}, **head}
+    unfilled = tuple(f'backbone.{name}' for name in inner.unfilled)
+    return Translated(f'{label} around {inner.naming}', state, [*left, *inner.left], unfilled)
+
+
+def _read_dpt(state: State, module: DPTNet) -> Translated | None:
+    found = read_hf_dpt(state)
+    return found and read_around('transformers DPT', *found, module)
+
+
+def _read_linear(state: State, module: LinearNet) -> Translated | None:
+    found = read_linear(state)
+    if found is None:
+        return None
+    head, backbone, left = found
+    if backbone:
+        return read_around('OpenMMLab linear head', head, backbone, left, module)
+    return Translated('OpenMMLab linear head', head, left, unfilled=('backbone.', ))
+
+
 READERS: dict[type[nn.Module], Reader] = {
     PlainViT: _read_plain_vit,
     EoMT: _read_eomt_backbone,
@@ -132,6 +190,13 @@ READERS: dict[type[nn.Module], Reader] = {
     TimmPyramid: _read_timm_pyramid,
     Hiera: _read_hiera,
     HieraDet: _read_hiera,
+    DPTNet: _read_dpt,
+    KMaXDeepLab: _read_kmax,
+    LinearNet: _read_linear,
+    Mask2FormerNet: _read_mask2former,
+    MaskFormerNet: _read_maskformer,
+    PEM: _read_pem,
+    ViTP: _read_vit_p,
 }
 
 

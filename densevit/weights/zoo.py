@@ -39,15 +39,40 @@ class ZooEntry:
     base_repo_id: str | None = None
 
 
+def _authors(name: str, task: str, repo: str, dinov3: str | None = None) -> ZooEntry:
+    """A model of EoMT's authors; those with DINOv3 are differences to Meta's weights, whose licence they are under."""
+    base = None if dinov3 is None else f'facebook/dinov3-{dinov3}-pretrain-lvd1689m'
+    return ZooEntry(name, f'{name}.py', 'pytorch_model.bin', task, 'MIT' if base is None else 'DINOv3 License',
+                    f'tue-mps/{repo}', base)
+
+
 _ENTRIES = {item.name: item for item in (
     ZooEntry('eomt_tiny_camvid', 'tiny/eomt_tiny_camvid.py', 'eomt_tiny_camvid.safetensors', 'semantic', 'Apache-2.0'),
+    ZooEntry('eomt_tiny_nuclei', 'tiny/eomt_tiny_nuclei.py', 'eomt_tiny_nuclei.safetensors', 'instance', 'Apache-2.0'),
+    ZooEntry('mask2former_tiny_nuclei', 'tiny/mask2former_tiny_nuclei.py', 'mask2former_tiny_nuclei.safetensors',
+             'instance', 'Apache-2.0'),
     # github.com/tue-mps/eomt, model_zoo/dinov2.md and dinov3.md
-    ZooEntry('eomt_vitl_ade20k', 'eomt_vitl_ade20k.py', 'pytorch_model.bin', 'semantic', 'MIT',
-             'tue-mps/ade20k_semantic_eomt_large_512'),
-    ZooEntry('eomt_vitl_cityscapes', 'eomt_vitl_cityscapes.py', 'pytorch_model.bin', 'semantic', 'MIT',
-             'tue-mps/cityscapes_semantic_eomt_large_1024'),
-    ZooEntry('eomt_vitl_dinov3_ade20k', 'eomt_vitl_dinov3_ade20k.py', 'pytorch_model.bin', 'semantic', 'DINOv3 License',
-             'tue-mps/ade_semantic_eomt_large_512_dinov3', 'facebook/dinov3-vitl16-pretrain-lvd1689m'),
+    _authors('eomt_vitl_ade20k', 'semantic', 'ade20k_semantic_eomt_large_512'),
+    _authors('eomt_vitl_cityscapes', 'semantic', 'cityscapes_semantic_eomt_large_1024'),
+    _authors('eomt_vitl_dinov3_ade20k', 'semantic', 'ade_semantic_eomt_large_512_dinov3', 'vitl16'),
+    _authors('eomt_vits_coco_panoptic_640_2x', 'panoptic', 'coco_panoptic_eomt_small_640_2x'),
+    _authors('eomt_vitb_coco_panoptic_640_2x', 'panoptic', 'coco_panoptic_eomt_base_640_2x'),
+    _authors('eomt_vitl_coco_panoptic_640', 'panoptic', 'coco_panoptic_eomt_large_640'),
+    _authors('eomt_vitg_coco_panoptic_640', 'panoptic', 'coco_panoptic_eomt_giant_640'),
+    _authors('eomt_vitl_coco_panoptic_1280', 'panoptic', 'coco_panoptic_eomt_large_1280'),
+    _authors('eomt_vitg_coco_panoptic_1280', 'panoptic', 'coco_panoptic_eomt_giant_1280'),
+    _authors('eomt_vitl_ade20k_panoptic_640', 'panoptic', 'ade20k_panoptic_eomt_large_640'),
+    _authors('eomt_vitg_ade20k_panoptic_640', 'panoptic', 'ade20k_panoptic_eomt_giant_640'),
+    _authors('eomt_vitl_ade20k_panoptic_1280', 'panoptic', 'ade20k_panoptic_eomt_large_1280'),
+    _authors('eomt_vitg_ade20k_panoptic_1280', 'panoptic', 'ade20k_panoptic_eomt_giant_1280'),
+    _authors('eomt_vitl_coco_instance_640', 'instance', 'coco_instance_eomt_large_640'),
+    _authors('eomt_vitl_coco_instance_1280', 'instance', 'coco_instance_eomt_large_1280'),
+    _authors('eomt_vits_dinov3_coco_panoptic_640_2x', 'panoptic', 'coco_panoptic_eomt_small_640_dinov3', 'vits16'),
+    _authors('eomt_vitb_dinov3_coco_panoptic_640_2x', 'panoptic', 'coco_panoptic_eomt_base_640_dinov3', 'vitb16'),
+    _authors('eomt_vitl_dinov3_coco_panoptic_640', 'panoptic', 'coco_panoptic_eomt_large_640_dinov3', 'vitl16'),
+    _authors('eomt_vitl_dinov3_coco_panoptic_1280', 'panoptic', 'coco_panoptic_eomt_large_1280_dinov3', 'vitl16'),
+    _authors('eomt_vitl_dinov3_coco_instance_640', 'instance', 'coco_instance_eomt_large_640_dinov3', 'vitl16'),
+    _authors('eomt_vitl_dinov3_coco_instance_1280', 'instance', 'coco_instance_eomt_large_1280_dinov3', 'vitl16'),
 )}
 
 
@@ -111,7 +136,9 @@ def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | N
 
 
 def model_card(name: str) -> dict[str, Any]:
-    """What a model in the package was trained on and how, what it reaches (``['metrics']['mIoU']`` in [0, 1]).
+    """What a model in the package was trained on and how, and what it reaches.
+
+    ``['metrics']`` are in [0, 1]: ``mIoU``, or ``AP`` and ``AP50``.
 
     Raises:
         ValueError: No model of this name.

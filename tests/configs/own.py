@@ -4,10 +4,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 from shrink import SIZE, batch, scope
 from torch import nn
 
@@ -61,10 +62,13 @@ def _thin_backbone(backbone: ConfigDict) -> None:
             backbone.img_size = SIZE
     else:
         backbone.update(img_size=SIZE, embed_dim=WIDTH, depth=DEPTH, num_heads=2)
-        if len(levels := backbone.get('out_indices', ())) > 1:
+        if backbone.get('frozen_stages', -1) > 0:  # all of it
+            backbone.frozen_stages = DEPTH + 1
+        if levels := backbone.get('out_indices', ()):
             backbone.out_indices = tuple(DEPTH - len(levels) + index for index in range(len(levels)))
         if backbone.get('window_size'):
-            backbone.update(window_size=3, global_blocks=(2, 5))
+            tiled = backbone.get('pos_embed', 'interpolate') != 'interpolate'  # positions of a window of SIZE
+            backbone.update(window_size=SIZE[0] // 16 if tiled else 3, global_blocks=(2, 5))
 
 
 def _thin_head(head: ConfigDict) -> None:
@@ -88,15 +92,19 @@ def build(cfg: Config) -> nn.Module:
 
 
 def task_batch(task: str, num_classes: int, stuff: set[int]) -> dict[str, list]:
-    """Two synthetic images with what a task learns from."""
+    """Two synthetic images with what a task learns from, as mmsegmentation's or mmdetection's pipelines give them."""
     data = batch(num_classes)
     if task == 'semantic':
         return data
+    from mmdet.structures.mask import BitmapMasks  # after densevit, which gives mmcv its operators
     things = [label for label in range(num_classes) if label not in stuff]
     for sample in data['data_samples']:
-        masks = torch.zeros(2, *SIZE, dtype=torch.bool)
-        masks[0, 4:30, 6:40] = masks[1, 28:60, 20:50] = True
-        sample.gt_instances = InstanceData(masks=masks, labels=torch.tensor([things[0], things[-1]]))
-        if task == 'instance':
-            del sample.gt_sem_seg
+        masks = np.zeros((2, *SIZE), np.uint8)
+        masks[0, 4:30, 6:40] = masks[1, 28:60, 20:50] = 1
+        sample.gt_instances = InstanceData(
+            masks=BitmapMasks(masks, *SIZE), labels=torch.tensor([things[0], things[-1]]), bboxes=torch.zeros(2, 4))
+        labels = sample.gt_sem_seg.data
+        del sample.gt_sem_seg
+        if task == 'panoptic':
+            sample.set_data(dict(gt_sem_seg=PixelData(sem_seg=labels)))
     return data

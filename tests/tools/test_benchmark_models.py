@@ -3,6 +3,7 @@ import re
 
 import pytest
 import torch
+from checkout import ROOT, load_tool
 from PIL import Image
 
 from densevit.benchmarks import models
@@ -71,6 +72,11 @@ def test_table_and_chart(tool, config, capsys, tmp_path):
         assert '64x96' in text.replace('\n', ' ') and torch.__version__ in text
     assert lines[0].rstrip(' |').endswith('1.00')
     assert Image.open(tmp_path / 'chart.png').size[0] > 400
+
+
+def test_presets_are_of_configs():
+    for paths in load_tool('benchmark').PRESETS.values():
+        assert all((ROOT / path).is_file() for path in paths)
 
 
 def test_stock_models_predict(tmp_path):

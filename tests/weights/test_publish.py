@@ -65,6 +65,18 @@ def test_the_curve_is_thinned_and_keeps_all_metrics(scalars):
     assert curve[0] == dict(step=1, loss=10.) and dict(step=200, mIoU=.415) in curve
 
 
+def test_the_curve_has_what_detection_and_panoptic_metrics_log(tmp_path):
+    records = [
+        {'loss': 2., 'coco/none': 1., 'step': 5},
+        {'coco/segm_mAP': .197, 'coco/segm_mAP_50': .472, 'coco/segm_mAP_l': -1., 'time': 1.9, 'step': 9},
+        {'coco_panoptic/PQ': 38.25, 'coco_panoptic/PQ_th': 20., 'step': 10},
+        {'AP': 19.7, 'AP50': 47.25, 'AR': 30., 'step': 11}, {'data_time': .1, 'time': 1.9, 'step': 12}]
+    (tmp_path / 'scalars.json').write_text('\n'.join(map(json.dumps, records)))
+    assert read_curve(tmp_path / 'scalars.json') == [
+        {'step': 5, 'loss': 2.}, {'step': 9, 'coco/segm_mAP': .197, 'coco/segm_mAP_50': .472},
+        {'step': 10, 'coco_panoptic/PQ': .3825}, {'step': 11, 'AP': .197, 'AP50': .4725}]
+
+
 def test_values_that_half_precision_cannot_hold():
     for tensor, said in ((torch.full((2, 2), 1e5), '1e.05'), (torch.full((2, 2), float('nan')), 'not finite')):
         with pytest.raises(WeightsError, match=said):

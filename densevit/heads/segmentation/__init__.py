@@ -1,13 +1,40 @@
 """Segmentation networks, their losses and the reading of their predictions."""
+from .dpt import DPTNet
+from .early_exit import ECOMask2FormerNet
 from .eomt import EoMT
+from .kmax import KMaXDeepLab
+from .kmax_decoder import KMaXPrediction
+from .kmax_loss import KMaXLoss
+from .kmax_postprocess import KMaXPanopticReader
 from .linear import LinearNet
+from .mask2former import Mask2FormerNet
 from .mask_loss import MaskClassificationLoss
 from .mask_types import MaskPrediction, MaskTarget
+from .maskformer import MaskFormerNet
+from .maskformer_loss import MaskFormerLoss
 from .networks import MaskNetwork, PixelNetwork
+from .pem import PEM
 from .pixel_loss import PixelClassificationLoss
-from .postprocess import InstanceSegmentation, instance_masks, panoptic_map, semantic_scores
+from .postprocess import (
+    InstanceReader,
+    InstanceSegmentation,
+    PanopticReader,
+    instance_masks,
+    panoptic_map,
+    semantic_scores,
+)
+from .segformer import SegFormerNet
+from .segvit import SegViT
+from .segvit_loss import SegViTLoss
+from .segvit_shrunk import SegViTShrunk
+from .vit_p import ViTP
+from .vpnext import VPNeXt
 
 __all__ = [
-    'EoMT', 'InstanceSegmentation', 'LinearNet', 'MaskClassificationLoss', 'MaskNetwork', 'MaskPrediction',
-    'MaskTarget', 'PixelClassificationLoss', 'PixelNetwork', 'instance_masks', 'panoptic_map', 'semantic_scores'
+    'ECOMask2FormerNet',
+    'PEM', 'DPTNet', 'EoMT', 'InstanceReader', 'InstanceSegmentation', 'KMaXDeepLab', 'KMaXLoss', 'KMaXPanopticReader',
+    'KMaXPrediction', 'LinearNet', 'Mask2FormerNet', 'MaskClassificationLoss', 'MaskFormerLoss', 'MaskFormerNet',
+    'MaskNetwork', 'MaskPrediction', 'MaskTarget', 'PanopticReader', 'PixelClassificationLoss', 'PixelNetwork',
+    'SegFormerNet', 'SegViT', 'SegViTLoss', 'SegViTShrunk', 'VPNeXt', 'ViTP', 'instance_masks', 'panoptic_map',
+    'semantic_scores'
 ]

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
 from ...layers import SyncBatchNorm
-from .networks import PixelNetwork
+from .networks import PixelNetwork, at_finest
 
 
 class LinearNet(PixelNetwork):
@@ -28,7 +27,5 @@ class LinearNet(PixelNetwork):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        maps = self.backbone(images)
-        size = maps[self.backbone.strides.index(min(self.backbone.strides))].shape[-2:]
-        maps = [x if x.shape[-2:] == size else F.interpolate(x, size, mode='bilinear') for x in maps]
+        maps = at_finest(self.backbone(images), self.backbone.strides)
         return [self.classifier(self.norm(torch.cat(maps, 1)))]

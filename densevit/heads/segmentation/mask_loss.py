@@ -84,17 +84,13 @@ class MaskClassificationLoss(nn.Module):
             prediction: Masks (Q, h, w) and classes (Q, C + 1) of one image.
             target: Its segments.
         """
-        points = torch.rand(1, self.num_points, 2, device=prediction.masks.device)
-        logits = sample_points(prediction.masks[None], points)[0]  # (Q, P)
+        masks = prediction.masks.float()
+        points = torch.rand(1, self.num_points, 2, device=masks.device)
+        logits = sample_points(masks[None], points)[0]  # (Q, P)
         inside = sample_points(target.masks[None].to(logits), points)[0]  # (n, P)
-        cost = (
-            -self.class_weight * prediction.classes.softmax(-1)[:, target.labels] +
-            self.mask_weight * pairwise_bce(logits, inside) + self.dice_weight * pairwise_dice(logits, inside))
-        # A query with a NaN or infinite cost is matched only if nothing else is left.
-        limit = torch.finfo(cost.dtype).max
-        cost = cost.nan_to_num(nan=limit, posinf=limit, neginf=limit)
-        queries, segments = linear_sum_assignment(cost.cpu().numpy())
-        return torch.as_tensor(queries, device=logits.device), torch.as_tensor(segments, device=logits.device)
+        return assign(
+            self.mask_weight * pairwise_bce(logits, inside) + self.dice_weight * pairwise_dice(logits, inside) -
+            self.class_weight * prediction.classes.float().softmax(-1)[:, target.labels])
 
     def _class_loss(self, classes: Tensor, targets: Sequence[MaskTarget], matches: Sequence[Match]) -> Tensor:
         wanted = classes.new_full(classes.shape[:2], classes.shape[-1] - 1, dtype=torch.long)
@@ -120,9 +116,7 @@ class MaskClassificationLoss(nn.Module):
         ]).squeeze(1)
         logits = sample_points(logits, points).squeeze(1)  # (M, P)
         bce = F.binary_cross_entropy_with_logits(logits, inside, reduction='none').mean(1).sum()
-        probs = logits.sigmoid()
-        dice = 1. - (2. * (probs * inside).sum(1) + 1.) / (probs.sum(1) + inside.sum(1) + 1.)
-        return bce, dice.sum()
+        return bce, dice_loss(logits, inside).sum()
 
     @staticmethod
     def _mean_num_masks(targets: Sequence[MaskTarget], device: torch.device) -> Tensor:
@@ -132,6 +126,23 @@ class MaskClassificationLoss(nn.Module):
             dist.all_reduce(count)
             count /= dist.get_world_size()
         return count.clamp(min=1.)
+
+
+def assign(cost: Tensor) -> Match:
+    """Queries (n,) and segments (n,) that are paired at the least total cost, (Q, n).
+
+    A pair with a NaN or infinite cost is made only if nothing else is left.
+    """
+    limit = torch.finfo(cost.dtype).max
+    cost = cost.nan_to_num(nan=limit, posinf=limit, neginf=limit)
+    queries, segments = linear_sum_assignment(cost.cpu().numpy())
+    return torch.as_tensor(queries, device=cost.device), torch.as_tensor(segments, device=cost.device)
+
+
+def dice_loss(logits: Tensor, inside: Tensor) -> Tensor:
+    """Dice loss of each mask with its own segment: (n, P) and (n, P) to (n,)."""
+    probs = logits.sigmoid()
+    return 1. - (2. * (probs * inside).sum(1) + 1.) / (probs.sum(1) + inside.sum(1) + 1.)
 
 
 def pairwise_bce(logits: Tensor, inside: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def test_wrong_arguments_are_explained():
         build(num_blocks=4)
     with pytest.raises(ValueError, match='needs a backbone with a convolutional stem'):
         build(lateral=True)
-    with pytest.raises(ValueError, match='SAM trunks do not'):
+    with pytest.raises(ValueError, match=r'queries join blocks 1 to 2, of which \[2\] attend within windows'):
         build('samvit_base_patch16', backbone={'global_attn_indexes': (1, )})
     with pytest.raises(ValueError, match="choose 'masked' or 'always'"):
         build(deep_supervision='sometimes')

@@ -11,11 +11,26 @@ PLAIN = dict(type='densevit.PlainViT', **VIT_S)
 LEVELS = dict(PLAIN, out_indices=(2, 5, 8, 11))
 PYRAMID = dict(type='densevit.SimpleFeaturePyramid', vit=VIT_S)
 SWIN = dict(type='densevit.TimmPyramid', name='swin_tiny_patch4_window7_224', img_size=(64, 96))
+QUERIES = dict(num_queries=8, embed_dim=32, mask_dim=32)
+PEM = dict(QUERIES, pixel_dim=32, ffn_dim=32, decoder_layers=3)
 
 # Model, head and the backbones it is tried under.
 NETWORKS = {
+    'DPTNet': ('PixelSegmentor', dict(width=32), (LEVELS, PYRAMID, SWIN)),
+    'ECOMask2FormerNet': ('MaskSegmentor', dict(QUERIES, decoder_layers=2), (PYRAMID, SWIN)),
     'EoMT': ('MaskSegmentor', dict(num_queries=8, num_blocks=3), (PLAIN, )),
+    'KMaXDeepLab': ('MaskSegmentor', dict(num_queries=8, hidden_dim=32, num_heads=4, num_layers=(1, 1, 1), relax=2,
+                                          decoder_channels=(32, 32, 16, 16), decoder_depths=(1, 1, 1, 1)),
+                    (PYRAMID, SWIN)),
     'LinearNet': ('PixelSegmentor', dict(), (LEVELS, SWIN)),
+    'Mask2FormerNet': ('MaskSegmentor', dict(QUERIES, encoder_layers=2, decoder_layers=3), (PYRAMID, SWIN)),
+    'MaskFormerNet': ('MaskSegmentor', dict(QUERIES, encoder_layers=1, decoder_layers=2), (PYRAMID, SWIN)),
+    'PEM': ('MaskSegmentor', PEM, (PYRAMID, SWIN)),
+    'SegFormerNet': ('PixelSegmentor', dict(width=32), (LEVELS, PYRAMID, SWIN)),
+    'SegViT': ('MaskSegmentor', dict(embed_dim=24, num_heads=4), (LEVELS, SWIN)),
+    'SegViTShrunk': ('MaskSegmentor', dict(embed_dim=24, num_heads=4, query_grid=4, edge_share=.1), (PLAIN, )),
+    'ViTP': ('MaskSegmentor', dict(proposer=dict(PEM, type='densevit.PEM', backbone=SWIN)), (PLAIN, )),
+    'VPNeXt': ('PixelSegmentor', dict(embed_dim=32, guide_dim=8), (LEVELS, SWIN)),
 }
 ROWS = [pytest.param(name, model, options, backbone, id=f"{name}-{backbone['type'].removeprefix('densevit.')}")
         for name, (model, options, backbones) in NETWORKS.items() for backbone in backbones]

@@ -1,0 +1,147 @@
+"""The decoder of DPT, Vision Transformers for Dense Prediction (arXiv:2103.13413, section 3.1), for any task."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..layers import SyncBatchNorm
+
+Readout = Literal['ignore', 'add', 'project']
+NUM_LEVELS = 4
+
+
+class DPTDecoder(nn.Module):
+    """Four levels of a backbone to fused maps, each twice as fine as the one before.
+
+    Levels of one stride s, a plain ViT's, are reassembled to strides s / 4, s / 2, s and 2 s. Levels of different
+    strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460).
+
+    Args:
+        in_channels, strides: Of the four levels, finest first where they differ.
+        channels: Of the reassembled levels; not used where the strides differ.
+        width: Channels of the fused maps.
+        readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
+            concatenated to each and projected.
+        norm: Whether the residual units have batch norms, as in the authors' segmentation models.
+
+    Raises:
+        ValueError: There are not four levels, or ``readout`` is unknown or goes with strides that differ.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        channels: Sequence[int] = (96, 192, 384, 768),
+        width: int = 256,
+        readout: Readout = 'ignore',
+        norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if not len(in_channels) == len(strides) == len(channels) == NUM_LEVELS:
+            raise ValueError(f'DPT reads {NUM_LEVELS} levels: give the backbone as many out_indices (it has '
+                             f'{len(strides)}) and the head as many channels (it has {len(channels)})')
+        if readout not in ('ignore', 'add', 'project'):
+            raise ValueError(f"readout='{readout}': choose 'ignore', 'add' or 'project'")
+        self.readout = readout
+        self.reassemble: nn.ModuleList | None = None
+        if len(set(strides)) == 1:
+            scales = (4., 2., 1., .5)
+            self.reassemble = nn.ModuleList(
+                Reassemble(dim, out, scale, readout == 'project')
+                for dim, out, scale in zip(in_channels, channels, scales, strict=True))
+        elif readout != 'ignore':
+            raise ValueError(f"readout='{readout}' belongs to a plain ViT; leave it out")
+        inside = in_channels if self.reassemble is None else channels
+        self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
+        self.fusion = nn.ModuleList(Fusion(width, norm, skip=level > 0) for level in range(NUM_LEVELS))
+
+    def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Fused maps (B, width, h_i, w_i), coarsest first; the last is twice as fine as the finest level.
+
+        Args:
+            maps: (B, C_i, h_i, w_i), as ``in_channels`` says.
+            class_tokens: (B, C_i) of each level, unless ``readout`` ignores them.
+        """
+        if self.reassemble is not None:
+            tokens = [None] * len(maps) if self.readout == 'ignore' else class_tokens
+            maps = [part(x, token) for part, x, token in zip(self.reassemble, maps, tokens, strict=True)]
+        maps = [project(x) for project, x in zip(self.project, maps, strict=True)][::-1]
+        x, fused = None, []
+        for index, (fusion, level) in enumerate(zip(self.fusion, maps, strict=True)):
+            finer = maps[index + 1].shape[-2:] if index + 1 < len(maps) else [2 * side for side in level.shape[-2:]]
+            x = fusion(level, x, tuple(finer))
+            fused.append(x)
+        return fused
+
+
+class Reassemble(nn.Module):
+    """A ViT's patches as a map of another stride: (B, D, h, w) to (B, C, scale h, scale w).
+
+    Args:
+        dim: D.
+        channels: C.
+        scale: 4, 2, 1 or 0.5; an odd side is halved upwards.
+        project: Whether the class token is concatenated to each patch and projected; otherwise it is added if given.
+    """
+
+    def __init__(self, dim: int, channels: int, scale: float, project: bool) -> None:
+        super().__init__()
+        self.readout = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU()) if project else None
+        self.project = nn.Conv2d(dim, channels, 1)
+        if scale > 1:
+            self.resize = nn.ConvTranspose2d(channels, channels, int(scale), stride=int(scale))
+        elif scale < 1:
+            self.resize = nn.Conv2d(channels, channels, 3, stride=round(1 / scale), padding=1)
+        else:
+            self.resize = nn.Identity()
+
+    def forward(self, x: Tensor, class_token: Tensor | None = None) -> Tensor:
+        if class_token is not None:
+            token = class_token[:, :, None, None].expand_as(x)
+            if self.readout is None:
+                x = x + token
+            else:
+                x = self.readout(torch.cat((x, token), 1).movedim(1, -1)).movedim(-1, 1)
+        return self.resize(self.project(x))
+
+
+class Fusion(nn.Module):
+    """RefineNet's fusion of a level with what coarser ones gave (arXiv:1611.06612), without chained pooling.
+
+    Args:
+        width: Channels.
+        norm: Whether the residual units have batch norms.
+        skip: False for the coarsest level, which is fused with nothing.
+    """
+
+    def __init__(self, width: int, norm: bool, skip: bool) -> None:
+        super().__init__()
+        self.skip = ResidualUnit(width, norm) if skip else None
+        self.refine = ResidualUnit(width, norm)
+        self.project = nn.Conv2d(width, width, 1)
+
+    def forward(self, level: Tensor, coarser: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """(B, width, h, w), and the same of coarser levels, to (B, width, *size)."""
+        x = level if self.skip is None else coarser + self.skip(level)
+        # Between the centres of the corners, as all weights of DPT were trained.
+        return self.project(F.interpolate(self.refine(x), size, mode='bilinear', align_corners=True))
+
+
+class ResidualUnit(nn.Module):
+    """Two 3x3 convolutions behind their activations."""
+
+    def __init__(self, width: int, norm: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=not norm)
+        self.norm1 = SyncBatchNorm(width) if norm else nn.Identity()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=not norm)
+        self.norm2 = SyncBatchNorm(width) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.norm1(self.conv1(x.relu()))
+        return x + self.norm2(self.conv2(inside.relu()))

@@ -1,0 +1,31 @@
+"""ViT-P with the weights of its proposer."""
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.logging import print_log
+
+from ..heads.segmentation import ViTP
+from .loading import load_weights
+
+
+class ViTPAroundWeights(ViTP):
+    """What a config builds as ``densevit.ViTP``: its proposer is filled from a checkpoint before training.
+
+    Args:
+        proposer_weights: Path or URL of a checkpoint with any of the names that :func:`densevit.load_weights` knows;
+            None where a checkpoint of the whole model follows.
+        args, kwargs: Of :class:`densevit.heads.segmentation.ViTP`.
+    """
+
+    def __init__(self, *args: Any, proposer_weights: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.proposer_weights = proposer_weights
+
+    def init_weights(self) -> None:
+        """Called by mmengine when a run begins."""
+        if self.proposer_weights is None:
+            print_log('The proposer of ViTP has random weights: give it head.proposer_weights, or go on from a '
+                      'checkpoint of the whole model', logger='current', level=30)
+        else:
+            print_log(str(load_weights(self.proposer, self.proposer_weights)), logger='current')

@@ -1,0 +1,65 @@
+# ADE20K, panoptic (150 classes in ADE20K's order, of which 100 things): ADEChallengeData2016 in data/ade, with the
+# panoptic files that tools/prepare_ade20k_panoptic.py writes beside its images. See data/README.md.
+#
+# The augmentation of EoMT (arXiv:2503.19108, appendix A): that of coco_panoptic_640.py after the change of colours of
+# ade20k_512.py.
+data_root = 'data/ade/ADEChallengeData2016'
+crop_size = (640, 640)
+train_pipeline = [
+    dict(type='densevit.SeedAugmentation'),
+    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadPanopticSegments'),
+    dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
+    dict(
+        type='densevit.UntilSegments',
+        transforms=[
+            dict(type='mmdet.RandomFlip', prob=.5),
+            # Pillow's filter, unlike OpenCV's, widens to shrink an image.
+            dict(
+                type='RandomResize',
+                scale=crop_size,
+                ratio_range=(.1, 2.),
+                resize_type='mmdet.Resize',
+                keep_ratio=True,
+                backend='pillow'),
+            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=0, masks=0, seg=255)),
+            dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
+        ]),
+    dict(type='mmdet.PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
+    dict(type='densevit.PadInput', size=crop_size),
+    # The metric reads the annotations at the original size.
+    dict(
+        type='mmdet.PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='densevit.PositionSampler'),
+    dataset=dict(
+        type='densevit.PanopticADE20KDataset',
+        data_root=data_root,
+        ann_file='ade20k_panoptic_train.json',
+        data_prefix=dict(img='images/training', seg='ade20k_panoptic_train'),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='densevit.PanopticADE20KDataset',
+        data_root=data_root,
+        ann_file='ade20k_panoptic_val.json',
+        data_prefix=dict(img='images/validation', seg='ade20k_panoptic_val'),
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='densevit.PanopticMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,20 @@
+# kMaX-DeepLab (arXiv:2207.04044) with ResNet-50 for panoptic segmentation: 128 queries, whole images, padded at the
+# right and bottom. A config adds the backbone and the classes.
+#
+# The authors' images have 1281 pixels on each side, so that corner pixels of all maps lie on each other; here they have
+# 1280. Their code with such images is head.corner_aligned=True.
+model = dict(
+    type='densevit.MaskSegmentor',
+    task='panoptic',
+    data_preprocessor=dict(
+        type='mmdet.DetDataPreprocessor',
+        mean=[127.5, 127.5, 127.5],  # of the authors, whatever the backbone was pre-trained with
+        std=[127.5, 127.5, 127.5],
+        bgr_to_rgb=True,
+        pad_mask=True,
+        pad_seg=True,
+        seg_pad_value=255),
+    backbone=dict(type='densevit.TimmPyramid', name='resnet50.tv_in1k', pretrained=True),
+    head=dict(type='densevit.KMaXDeepLab', drop_path=.2),
+    # Thresholds of class scores, pixels and overlaps for COCO are the defaults.
+    test_cfg=dict(mode='whole'))

@@ -1,0 +1,7 @@
+# DPT (arXiv:2103.13413) on eight images of CamVid, with its ResNet-18 from random weights.
+#
+# command: python tools/train.py configs/overfit/dpt_camvid8.py --amp
+_base_ = '../_base_/recipes/overfit_camvid8.py'
+model = dict(
+    type='densevit.PixelSegmentor',
+    head=dict(type='densevit.DPTNet', channels=(64, 64, 64, 64), width=64))

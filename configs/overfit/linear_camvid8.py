@@ -1,0 +1,5 @@
+# A linear classifier (DINOv2, arXiv:2304.07193) on eight images of CamVid, with its ResNet-18 from random weights.
+#
+# command: python tools/train.py configs/overfit/linear_camvid8.py --amp
+_base_ = '../_base_/recipes/overfit_camvid8.py'
+model = dict(type='densevit.PixelSegmentor', head=dict(type='densevit.LinearNet'))

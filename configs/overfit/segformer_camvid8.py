@@ -1,0 +1,7 @@
+# SegFormer's decoder (arXiv:2105.15203) on eight images of CamVid, with its ResNet-18 from random weights.
+#
+# command: python tools/train.py configs/overfit/segformer_camvid8.py --amp
+_base_ = '../_base_/recipes/overfit_camvid8.py'
+model = dict(
+    type='densevit.PixelSegmentor',
+    head=dict(type='densevit.SegFormerNet', width=128))

@@ -228,7 +228,8 @@ def _panoptic_options() -> set[str]:
     """Of all networks: the head stands elsewhere in the config, and the model refuses what is not its own."""
     MODELS.import_from_location()
     networks = [kind for kind in MODELS.module_dict.values() if inspect.isclass(kind) and issubclass(kind, MaskNetwork)]
-    return {name for kind in networks for name in reader_options(kind.panoptic_reader)}
+    readers = {kind.panoptic_reader for kind in networks}  # that of ViT-P is a property: its proposer's
+    return {name for reader in readers if inspect.isclass(reader) for name in reader_options(reader)}
 
 
 _IMPLIED_TYPES = {

@@ -10,7 +10,7 @@ import torch
 
 from .score_maps import WindowLayout
 
-# About what a CPU holds near its cores: larger bands take up to twice as long, and smaller ones keep its threads waiting
+# About what a CPU holds near its cores: larger bands take up to twice as long, smaller ones keep its threads waiting
 # for each other. A GPU is slowed by many small ones.
 _BAND_BYTES = dict(cpu=2**25)
 _OTHER_BAND_BYTES = 2**28

@@ -98,3 +98,12 @@ def test_a_key_vit_of_others():
 def test_a_name_is_no_known_key_everywhere():
     with pytest.raises(OptionError, match=r"unknown option 'model\.backbone\.name'"):
         check_options(config(), {'model.backbone.name': 'vit_tiny_patch16_224'})
+
+
+def test_keys_of_a_models_test_cfg():
+    """Those of every task and of every network's reading of panoptic maps."""
+    cfg = Config(dict(default_scope='densevit', model=dict(type='densevit.MaskSegmentor', test_cfg=dict(mode='whole'))))
+    for name in ('overlap_threshold', 'pixel_threshold', 'top_k', 'encode_masks', 'max_score_bytes'):
+        check_options(cfg, {f'model.test_cfg.{name}': 1})
+    with pytest.raises(OptionError, match=r"did you mean 'model\.test_cfg\.overlap_threshold'"):
+        check_options(cfg, {'model.test_cfg.overlap_treshold': .5})

@@ -69,7 +69,8 @@ class KMaXPanopticReader:
         depth = min(math.ceil(1 / pixel_threshold), len(self.queries))
         self._owners = torch.full((depth, *size), -1, dtype=torch.int16, device=classes.device)
         self._areas = torch.zeros_like(self._labels)
-        self._sums: list[Tensor] = []
+        # In double precision, so that a sum that grows row by row loses no digits.
+        self._sums = self._scores.new_zeros(len(self.queries), dtype=torch.float64)
 
     def add(self, rows: slice, masks: Tensor) -> None:
         """See rows of the wanted masks: log odds (n, rows, W)."""
@@ -78,8 +79,7 @@ class KMaXPanopticReader:
         probs = masks.sigmoid()
         inside = probs > self._pixel_threshold
         self._areas += inside.sum((1, 2))
-        # Summed at the end: one sum that grows row by row would lose digits.
-        self._sums.append((probs * inside).sum((1, 2)))
+        self._sums += (probs * inside).sum((1, 2))
         best, owners = probs.topk(len(self._owners), 0)
         self._owners[:, rows] = torch.where(best > self._pixel_threshold, owners, -1).to(torch.int16)
 
@@ -102,7 +102,5 @@ class KMaXPanopticReader:
         return segments, self._labels.new_tensor(found)
 
     def _ranked(self) -> list[int]:
-        if not self._sums:
-            return []
-        quality = torch.stack(self._sums).sum(0) / self._areas.clamp(min=1)
+        quality = (self._sums / self._areas.clamp(min=1)).to(self._scores)
         return (self._scores * quality**self._mask_power).argsort(descending=True, stable=True).tolist()

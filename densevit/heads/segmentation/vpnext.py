@@ -1,9 +1,10 @@
 """VPNeXt: Rethinking Dense Decoding for Plain Vision Transformer (arXiv:2502.16654).
 
-No code was published. Taken from the paper: visual context replay happens in training only; local replay is a
-deformable convolution of an intermediate feature whose offsets come from the last one, ``g_i = Deformable(x_i, o_z,
-r_i)`` with weights r_i, for two features i = a, b; global replay is by the dot-product affinity of pixels; upsampling
-is guided by a feature pyramid that a plain ViT really has, not by one made from its last feature. Chosen here:
+No code was published; this follows the paper's idea, not every detail of it. Of the paper: visual context replay
+happens in training only; local replay is a deformable convolution of an intermediate feature whose offsets come from
+the last one, ``g_i = Deformable(x_i, o_z, r_i)`` with weights r_i, for two features i = a, b; global replay is by the
+dot-product affinity of pixels; upsampling is guided by a feature pyramid that a plain ViT really has, not by one made
+from its last feature. Chosen here:
 
 - Affinity is that of the last feature, softmax(q(z) k(z)^T / sqrt(d)), and gathers what local replay gives; the sum of
   both is classified.

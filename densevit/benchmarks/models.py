@@ -100,6 +100,7 @@ class Subject:
             raise ValueError(f'{config} has no model')
         with in_scope(cfg):
             self.model = MODELS.build(without_pretraining(cfg.model)).to(setting.device).eval()
+        self.model.requires_grad_(False)  # the counter of operations would look for gradient functions
         if not hasattr(self.model, 'backbone'):
             raise ValueError(f'the model of {config} has no backbone to be timed alone')
         self.trunk = _trunk(self.model.backbone)
@@ -154,10 +155,11 @@ def measure(
         runs[index, 'trunk'] = lambda subject=subject: subject.run_trunk(one)
         if setting.batch > 1:
             runs[index, 'batch'] = lambda subject=subject: subject.run(many)
+    macs = [subject.count_macs(one) for subject in subjects]
     timings = measure_by_turns(runs, repeats, setting.device, advance)
     return [
         ModelReport(
-            subject.name, subject.measured, _count(subject.model), _count(subject.trunk), subject.count_macs(one),
+            subject.name, subject.measured, _count(subject.model), _count(subject.trunk), macs[index],
             timings[index, 'latency'], timings[index, 'trunk'],
             setting.batch / timings[index, 'batch'].median if setting.batch > 1 else None)
         for index, subject in enumerate(subjects)]

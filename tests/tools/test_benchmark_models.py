@@ -53,8 +53,8 @@ def test_an_adapters_trunk_is_its_vit(tmp_path):
     path.write_text("""
 model = dict(
     type='densevit.PixelSegmentor', num_classes=5, head=dict(type='densevit.LinearNet'),
-    backbone=dict(type='densevit.SimpleFeaturePyramid', out_channels=8,
-                  vit=dict(img_size=64, patch_size=16, embed_dim=32, depth=1, num_heads=2)))
+    backbone=dict(type='densevit.ViTAdapter', num_heads=2,
+                  vit=dict(img_size=64, patch_size=16, embed_dim=32, depth=4, num_heads=2)))
 """)
     subject = models.Subject(path, CPU)
     (row,) = models.measure([subject], CPU, 1)

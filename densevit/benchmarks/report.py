@@ -66,7 +66,7 @@ def write_chart(reports: Sequence[ModelReport], caption: str, path: Path) -> Non
     axes.invert_yaxis()
     axes.margins(x=.12)
     axes.set_xlabel('milliseconds for one image (median)')
-    axes.set_title(fill(caption, 100), fontsize='small')
+    figure.suptitle(fill(caption, 110), fontsize='small')
     axes.legend()
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.removeprefix('.') or 'png', dpi=120)

@@ -20,6 +20,7 @@ try:
         from rich.table import Table
 
         from densevit.benchmarks import attention, models, report
+        from densevit.benchmarks.timing import Timing
         from densevit.engine import cli
         from densevit.files import write_atomic
 except ModuleNotFoundError as error:
@@ -160,7 +161,7 @@ def _config(path: str) -> Path:
 
 
 def _table(
-    case: attention.AttentionCase, args: argparse.Namespace, measured: list[attention.Measurement],
+    case: attention.AttentionCase, args: argparse.Namespace, measured: dict[tuple[str, str], Timing],
     difference: float,
 ) -> Table:
     levels = ' '.join(f'{height}x{width}' for height, width in case.levels)
@@ -171,12 +172,12 @@ def _table(
                 f'{difference:.1g}\nPyTorch {torch.__version__}, {_machine(args)}')
     for name in ('direction', 'path', 'median ms', 'min ms', 'times faster', 'peak MB'):
         table.add_column(name, justify='left' if name in ('direction', 'path') else 'right')
-    theirs = {row.direction: row.median for row in measured if row.implementation == attention.MMCV}
-    for row in measured:
+    for (direction, implementation), timing in measured.items():
+        theirs = measured[direction, attention.MMCV]
         table.add_row(
-            row.direction, row.implementation, f'{row.median * 1e3:.2f}', f'{min(row.seconds) * 1e3:.2f}',
-            f'{theirs[row.direction] / row.median:.2f}', f'{row.peak_bytes / 1e6:.1f}',
-            end_section=row.implementation == attention.OURS)
+            direction, implementation, f'{timing.median * 1e3:.2f}', f'{min(timing.seconds) * 1e3:.2f}',
+            f'{theirs.median / timing.median:.2f}', f'{timing.peak_bytes / 1e6:.1f}',
+            end_section=implementation == attention.OURS)
     return table
 
 

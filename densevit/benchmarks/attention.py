@@ -3,14 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..layers import multi_scale_deformable_attention
-from .timing import count_runs, measure_by_turns
+from .timing import Timing, count_runs, measure_by_turns
 
 MMCV, OURS = 'mmcv', 'densevit'
 FORWARD, BOTH = 'forward', 'forward + backward'
@@ -64,19 +62,6 @@ class AttentionCase:
         return value.to(device), (centres.view(1, -1, 1, 1, 1, 2) + offsets).to(device), weights.to(device)
 
 
-class Measurement(NamedTuple):
-    """What one implementation took for one direction."""
-
-    direction: str
-    implementation: str
-    seconds: tuple[float, ...]
-    peak_bytes: int
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
-
-
 def implementations(levels: Sequence[tuple[int, int]], compiled: bool) -> dict[str, Attention]:
     """Functions of values, locations and weights, mmcv's first."""
     from mmcv.ops import multi_scale_deform_attn as module
@@ -93,7 +78,7 @@ def measure(
     inputs: tuple[Tensor, Tensor, Tensor],
     repeats: int,
     advance: Callable[[], None] = lambda: None,
-) -> list[Measurement]:
+) -> dict[tuple[str, str], Timing]:
     """Time and memory of implementations, forward and with the backward pass.
 
     Args:
@@ -102,12 +87,11 @@ def measure(
         repeats, advance: See :func:`densevit.benchmarks.timing.measure_by_turns`.
 
     Returns:
-        One for each direction and implementation.
+        By direction and implementation.
     """
     runs = {(direction, name): _run(direction, function, inputs)
             for direction in (FORWARD, BOTH) for name, function in functions.items()}
-    timings = measure_by_turns(runs, repeats, inputs[0].device, advance)
-    return [Measurement(*key, timing.seconds, timing.peak_bytes) for key, timing in timings.items()]
+    return measure_by_turns(runs, repeats, inputs[0].device, advance)
 
 
 def num_runs(functions: dict[str, Attention], repeats: int) -> int:

@@ -42,7 +42,7 @@ def test_op__measures_by_turns():
     measured = attention.measure(functions, inputs, 3, lambda: advanced.append(None))
     assert calls[-8:] == [attention.MMCV, attention.OURS] * 4
     assert len(advanced) == attention.num_runs(functions, 3)
-    assert len(measured) == 4 and all(len(row.seconds) == 3 and min(row.seconds) > 0 for row in measured)
+    assert len(measured) == 4 and all(len(row.seconds) == 3 and min(row.seconds) > 0 for row in measured.values())
 
 
 def test_op__counts_the_most_memory_at_a_time():
@@ -57,8 +57,9 @@ def test_op__counts_the_most_memory_at_a_time():
 
     inputs = (torch.ones(1),) * 3
     functions = dict(one=one_after_the_other, three=at_once)
-    rows = {row.implementation: row.peak_bytes for row in attention.measure(functions, inputs, 1)
-            if row.direction == attention.FORWARD}
+    rows = {implementation: timing.peak_bytes
+            for (direction, implementation), timing in attention.measure(functions, inputs, 1).items()
+            if direction == attention.FORWARD}
     assert 1 << 20 <= rows['one'] < 1.1 * (1 << 20) and 3 << 20 <= rows['three'] < 3.1 * (1 << 20)
 
 

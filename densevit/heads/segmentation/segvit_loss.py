@@ -7,36 +7,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
-from .mask_loss import MaskClassificationLoss, Match
+from .mask_loss import Match
 from .mask_types import MaskPrediction, MaskTarget
+from .maskformer_loss import MaskFormerLoss
 
 
-class SegViTLoss(MaskClassificationLoss):
-    """Class cross-entropy for all queries, focal and dice loss at every pixel for those whose class is in the image.
+class SegViTLoss(MaskFormerLoss):
+    """MaskFormer's loss without its matching: only queries whose class is in the image have a mask to learn.
 
-    Masks are compared at the size of the targets. Every prediction is supervised alike.
-
-    Args:
-        num_classes: C.
-        class_weight, mask_weight, dice_weight: Weights of cross-entropy, focal and dice loss.
-        no_object_weight: Class weight of "no object" in the cross-entropy.
-        alpha, gamma: Of the focal loss (arXiv:1708.02002).
+    The arguments are those of :class:`MaskFormerLoss`.
     """
-
-    def __init__(
-        self,
-        num_classes: int,
-        class_weight: float = 1.,
-        mask_weight: float = 20.,
-        dice_weight: float = 1.,
-        no_object_weight: float = .1,
-        alpha: float = .25,
-        gamma: float = 2.,
-    ) -> None:
-        super().__init__(num_classes, class_weight, mask_weight, dice_weight, no_object_weight)
-        self.alpha, self.gamma = alpha, gamma
 
     def match(self, prediction: MaskPrediction, target: MaskTarget) -> Match:
         """Class i is query i's.
@@ -48,24 +29,6 @@ class SegViTLoss(MaskClassificationLoss):
             raise ValueError("SegViT has one query for each class and cannot tell segments of one class apart: train "
                              "it with task='semantic'")
         return target.labels, torch.arange(len(target.labels), device=target.labels.device)
-
-    def _mask_losses(
-        self,
-        masks: Tensor,
-        targets: Sequence[MaskTarget],
-        matches: Sequence[Match],
-    ) -> tuple[Tensor, Tensor]:
-        """Focal and dice loss, each the mean over pixels and the sum over masks."""
-        logits = torch.cat([rows[queries] for rows, (queries, _) in zip(masks, matches, strict=True)])
-        if not len(logits):
-            return masks.sum() * 0., masks.sum() * 0.
-        inside = torch.cat([target.masks for target in targets]).to(logits)
-        logits = F.interpolate(logits.unsqueeze(1), inside.shape[-2:], mode='bilinear').squeeze(1).flatten(1)
-        inside = inside.flatten(1)
-        focal = sigmoid_focal_loss(logits, inside, self.alpha, self.gamma).mean(1).sum()
-        probs = logits.sigmoid()
-        dice = 1. - (2. * (probs * inside).sum(1) + 1.) / (probs.sum(1) + inside.sum(1) + 1.)
-        return focal, dice.sum()
 
 
 class EdgeSegViTLoss(SegViTLoss):

@@ -14,6 +14,7 @@ from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .sharding import WRAPPED, whole_shapes
 
 Rule = Literal['eomt', 'beit']
+_KINDS = ('vectors', 'norms', 'embeddings')
 _OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay')
 
 
@@ -33,8 +34,9 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         full_lr_blocks: The last layers, which are not decayed.
         as_embedding: Beginnings of names outside the backbone that learn as slowly as its embedding.
         no_decay: What has no weight decay: ``'vectors'`` (all of one dimension: biases, norms, layer scales),
-            ``'norms'`` (norm layers), and otherwise part of a parameter's own name. The default is ``('vectors',
-            'pos_embed', 'token')``; () decays everything, as EoMT does.
+            ``'norms'`` (norm layers), ``'embeddings'`` (``nn.Embedding``: learned queries), and otherwise part of a
+            parameter's own name. The default is ``('vectors', 'pos_embed', 'token')``; () decays everything, as EoMT
+            does.
     """
 
     def __call__(self, model: nn.Module) -> Any:
@@ -53,7 +55,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             shapes = {name.removeprefix('module.'): shape for name, shape in shapes.items()}
             model = model.module
         slowest = _share_of_embedding(model, options) if as_embedding else 1.
-        norms = {id(parameter) for module in model.modules() if is_norm(module) for parameter in module.parameters()}
+        spared_kinds = {id(parameter) for module in model.modules() if _is_spared_kind(module, no_decay)
+                        for parameter in module.parameters(recurse=False)}
         groups: dict[tuple, dict[str, Any]] = {}
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
@@ -64,7 +67,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 lr = self.base_lr * lr_scale(backbone.layer_index(inner), backbone.depth, **options)
             else:
                 lr = self.base_lr * (slowest if name.startswith(as_embedding) else 1.)
-            decays = not _is_spared(inner, len(shapes[name]), id(parameter) in norms, no_decay)
+            decays = id(parameter) not in spared_kinds and not _is_spared_name(inner, len(shapes[name]), no_decay)
             stage = 'head' if backbone is None else 'backbone'
             group = groups.setdefault((stage, lr, decays), dict(params=[], lr=lr, stage=stage))
             if self.base_wd is not None:
@@ -111,7 +114,11 @@ def _share_of_embedding(model: nn.Module, scale: dict[str, Any]) -> float:
     raise ValueError('paramwise_cfg.as_embedding needs a model with a backbone that counts its layers (layer_index)')
 
 
-def _is_spared(name: str, num_dims: int, in_norm: bool, no_decay: Sequence[str]) -> bool:
+def _is_spared_kind(module: nn.Module, no_decay: Sequence[str]) -> bool:
+    return ('norms' in no_decay and is_norm(module)) or ('embeddings' in no_decay and isinstance(module, nn.Embedding))
+
+
+def _is_spared_name(name: str, num_dims: int, no_decay: Sequence[str]) -> bool:
     own_name = name.rpartition('.')[2]
-    return ('vectors' in no_decay and num_dims <= 1) or ('norms' in no_decay and in_norm) or any(
-        part in own_name for part in no_decay if part not in ('vectors', 'norms'))
+    return ('vectors' in no_decay and num_dims <= 1) or any(
+        part in own_name for part in no_decay if part not in _KINDS)

@@ -142,6 +142,11 @@ def test_weight_decay__spares_what_is_asked_for():
     assert undecayed(no_decay=()) == set()
 
 
+def test_weight_decay__may_spare_learned_queries():
+    head = nn.ModuleDict(dict(query=nn.Embedding(4, 8), mask=nn.Linear(8, 8), norm=nn.LayerNorm(8)))
+    assert undecayed(head, no_decay=('embeddings', )) == {'query.weight'}
+
+
 def test_weight_decay__by_default_spares_positions_and_tokens_of_any_name():
     model = nn.Module()
     model.pos_embed_window = nn.Parameter(torch.zeros(1, 3, 8, 8))

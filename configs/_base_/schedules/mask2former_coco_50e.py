@@ -9,6 +9,6 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=.05),
     clip_grad=dict(max_norm=.01),
     constructor='densevit.LayerDecayConstructor',
-    # The authors also spare queries and level embeddings weight decay, and not biases.
-    paramwise_cfg=dict(layer_decay=1., backbone_lr_mult=.1, no_decay=('vectors', 'relative_position_bias_table')))
+    paramwise_cfg=dict(
+        layer_decay=1., backbone_lr_mult=.1, no_decay=('norms', 'embeddings', 'relative_position_bias_table')))
 param_scheduler = dict(type='MultiStepLR', by_epoch=False, milestones=[327778, 355092], gamma=.1)

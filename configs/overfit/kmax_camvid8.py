@@ -4,4 +4,11 @@
 _base_ = '../_base_/recipes/overfit_camvid8.py'
 model = dict(
     type='densevit.MaskSegmentor',
-    head=dict(type='densevit.KMaXDeepLab', num_queries=24))
+    head=dict(
+        type='densevit.KMaXDeepLab',
+        num_queries=24,
+        hidden_dim=128,
+        num_heads=4,
+        num_layers=(1, 1, 1),
+        decoder_channels=(128, 128, 64, 64),
+        decoder_depths=(1, 1, 1, 1)))

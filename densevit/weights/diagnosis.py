@@ -4,6 +4,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from torch import nn
+
+from ..heads.segmentation.networks import SegmentationNetwork
 from .fitting import Fit
 from .reading import State
 from .report import Shape, format_shape, shorten
@@ -39,12 +42,15 @@ def recognise_architecture(state: State, prefix: str) -> Architecture | None:
     return Architecture(patch[0], max(blocks) + 1, patch[-1], _family(shapes))
 
 
-def explain(state: State, model_state: State, prefix: str, result: Fit) -> str:
+def explain(state: State, module: nn.Module, prefix: str, result: Fit) -> str:
     """One sentence with the remedy."""
-    theirs, ours = recognise_architecture(state, prefix), recognise_architecture(model_state, prefix)
+    theirs, ours = recognise_architecture(state, prefix), recognise_architecture(module.state_dict(), prefix)
     if theirs and ours and (theirs.embed_dim, theirs.depth, theirs.family) != (ours.embed_dim, ours.depth, ours.family):
         return (f'the checkpoint is a {theirs}, the model a {ours}; build the model with the checkpoint\'s backbone or '
                 "load a checkpoint of the model's")
+    if isinstance(module, SegmentationNetwork) and (
+            of_classes := [shapes for name, shapes in result.misfits.items() if module.is_of_classes(name)]):
+        return _classes(module.num_classes, *of_classes[0])
     for name, sentence in _HINTS.items():
         if shapes := result.misfits.get(name):
             return sentence(*shapes)
@@ -86,9 +92,10 @@ def _family(shapes: dict[str, Shape]) -> str:
     return 'DINOv2 with registers' if 'pos_embed' in shapes else 'DINOv3'
 
 
-def _classes(theirs: Shape, ours: Shape) -> str:
-    return (f'the checkpoint has {theirs[0] - 1} classes, the model {ours[0] - 1}; set num_classes={theirs[0] - 1}, or '
-            "pass load_class_head=False to keep the model's own class head")
+def _classes(num_classes: int, theirs: Shape, ours: Shape) -> str:
+    found = num_classes + theirs[0] - ours[0]
+    return (f'the checkpoint has {found} classes, the model {num_classes}; set num_classes={found}, or pass '
+            "load_class_head=False to keep the model's own class head")
 
 
 def _queries(theirs: Shape, ours: Shape) -> str:
@@ -102,4 +109,4 @@ def _blocks(theirs: Shape, ours: Shape) -> str:
 # What a trunk may be told to do without, as those of adapters are; beginnings of names.
 _REMOVED = {'cls_token': ('class token', 'keep_prefix=False'), 'reg_token': ('register tokens', 'keep_prefix=False'),
             'norm.': ('final norm', 'norm_out=False')}
-_HINTS = {'query.weight': _queries, 'attn_mask_probs': _blocks, 'class_head.weight': _classes}
+_HINTS = {'query.weight': _queries, 'attn_mask_probs': _blocks}

@@ -18,7 +18,6 @@ from .renaming import split_prefix
 from .report import LoadReport, WeightsError, shorten
 from .trunk_names import OURS
 
-_CLASS_HEAD = 'class_head.'
 Source = str | os.PathLike | Mapping[str, Any]
 
 
@@ -36,15 +35,15 @@ def load_weights(
 
     Recognised are, beside our own checkpoints and those of detectors and segmentors that hold such a backbone:
 
-    - for a ``PlainViT``: timm, DINOv2, DINOv3, MAE, DeiT III, BEiT, EVA-02, SAM, PE and transformers; of a model that
-      holds a plain ViT, such as an adapter or an EoMT, its ViT;
+    - for a ``PlainViT``: timm, DINOv2, DINOv3, MAE, DeiT III, BEiT, EVA-02, SAM, PE, transformers and OpenMMLab; of a
+      model that holds a plain ViT, such as an adapter or an EoMT, its ViT;
     - for a ``SimpleFeaturePyramid``: detectron2's ViTDet (``.pkl`` of its model zoo too), or a plain ViT;
     - for a ``ViTAdapter`` or ``ViTCoMer``: their authors' code, DINOv3's adapter, or a plain ViT;
     - for a ``Hiera`` or ``HieraDet``: SAM 2, Hiera's authors (masked autoencoders too), timm and transformers;
     - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
       OpenMMLab's Swin and ConvNeXt;
     - for an ``EoMT``: its authors' code and transformers;
-    - for a ``PEM``: its authors' code; for a ``ViTP``: its authors' point classifiers, which leave the proposer;
+    - for a ``PEM``, ``SegViT`` or ``SegViTShrunk``: its authors' code; for a ``ViTP``: its authors' point classifiers, which leave the proposer;
     - for a ``KMaXDeepLab``: its authors' PyTorch code;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
@@ -58,7 +57,8 @@ def load_weights(
         base: The weights that a checkpoint of differences refers to: DINOv3's for EoMT-DINOv3, under any of its names.
         prefix: Where in the checkpoint the weights are, such as ``'teacher.backbone.'``; only names that begin with it
             are looked at. Needed where it holds several such models; any one prefix is found without.
-        load_class_head: False leaves the class head of the model as it is, to fine-tune on other classes.
+        load_class_head: False leaves the class heads of the network (``is_of_classes``) as they are, to fine-tune on
+            other classes.
         patch_resize: See :func:`densevit.layers.resize_patch_embed`.
         strict: Whether it is an error if the model has tensors that the checkpoint lacks, or the other way round.
             In any case, what a dense model never has (a classifier, MAE's decoder) and what is outside of the network
@@ -83,14 +83,15 @@ def load_weights(
         raise WeightsError(f'{label}: {error}') from error
     model_state = module.state_dict()
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
+    is_of_classes = getattr(module, 'is_of_classes', lambda name: False)
     if not load_class_head:
-        names = [name for name in translated.state if name.startswith(_CLASS_HEAD)]
+        names = [name for name in translated.state if is_of_classes(name)]
         translated.state = {name: tensor for name, tensor in translated.state.items() if name not in names}
         translated.left += names
     result = fit(translated.state, model_state, sizes)
-    unfilled = translated.unfilled if load_class_head else (*translated.unfilled, _CLASS_HEAD)
-    kept = tuple(name for name in result.missing if name.startswith(unfilled))
-    _refuse(label, translated, model_state, sizes, result, strict, kept)
+    kept = tuple(name for name in result.missing
+                 if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
+    _refuse(label, translated, module, sizes, result, strict, kept)
     module.load_state_dict(result.tensors, strict=False)
     return LoadReport(
         label, translated.naming,
@@ -131,7 +132,7 @@ def _trunk_sizes(module: nn.Module, patch_resize: PatchResize, naming: str) -> T
 def _refuse(
     label: str,
     translated: Translated,
-    model_state: State,
+    module: nn.Module,
     sizes: TrunkSizes | None,
     result: Fit,
     strict: bool,
@@ -142,5 +143,5 @@ def _refuse(
     if not result.tensors:
         lines = lines or ['it has none of the tensors of the model']
     if lines:
-        hint = explain(translated.state, model_state, sizes.prefix if sizes else '', result)
+        hint = explain(translated.state, module, sizes.prefix if sizes else '', result)
         raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: {hint}', *lines]))

@@ -9,7 +9,18 @@ from torch import nn
 from ..adapters import SimpleFeaturePyramid
 from ..adapters.interacting import InteractingAdapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import PEM, DPTNet, EoMT, KMaXDeepLab, LinearNet, Mask2FormerNet, MaskFormerNet, ViTP
+from ..heads.segmentation import (
+    PEM,
+    DPTNet,
+    EoMT,
+    KMaXDeepLab,
+    LinearNet,
+    Mask2FormerNet,
+    MaskFormerNet,
+    SegViT,
+    SegViTShrunk,
+    ViTP,
+)
 from .adapter_names import ADAPTER_PARTS, OF_ADAPTER, read_adapter
 from .adapter_names import TRUNK as ADAPTER_TRUNK
 from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
@@ -23,6 +34,7 @@ from .pyramid_names import has_norms, read_pyramid
 from .reading import State
 from .renaming import common_prefix, split_prefix
 from .report import Shape, WeightsError
+from .segvit_names import read_segvit, read_segvit_shrunk
 from .trunk_names import read_trunk
 from .vit_p_names import read_vit_p
 from .vitdet_names import OF_PYRAMID, read_vitdet, unfilled_by_plain_vit
@@ -172,6 +184,16 @@ def _read_dpt(state: State, module: DPTNet) -> Translated | None:
     return found and read_around('transformers DPT', *found, module)
 
 
+def _read_segvit(state: State, module: SegViT) -> Translated | None:
+    found = read_segvit(state)
+    return found and read_around("the authors' SegViT", *found, module)
+
+
+def _read_segvit_shrunk(state: State, module: SegViTShrunk) -> Translated | None:
+    found = read_segvit_shrunk(state)
+    return found and read_around("the authors' Shrunk SegViT", *found, module)
+
+
 def _read_linear(state: State, module: LinearNet) -> Translated | None:
     found = read_linear(state)
     if found is None:
@@ -196,6 +218,8 @@ READERS: dict[type[nn.Module], Reader] = {
     Mask2FormerNet: _read_mask2former,
     MaskFormerNet: _read_maskformer,
     PEM: _read_pem,
+    SegViT: _read_segvit,
+    SegViTShrunk: _read_segvit_shrunk,
     ViTP: _read_vit_p,
 }
 

@@ -1,7 +1,7 @@
 """Names of plain ViT checkpoints, mapped to those of timm, which :class:`densevit.PlainViT` keeps.
 
-timm reads the original names of DINOv2, DINOv3, DeiT III, MAE, EVA-02 and PE itself; the names of Hugging Face and of
-Segment Anything are mapped here.
+timm reads the original names of DINOv2, DINOv3, DeiT III, MAE, EVA-02 and PE itself; the names of Hugging Face, OpenMMLab
+and Segment Anything are mapped here.
 """
 from __future__ import annotations
 
@@ -65,6 +65,16 @@ HF_DINOV2: tuple[Rule, ...] = (
     (_HF_BLOCK + r'layernorm_after\.(.+)', r'blocks.\1.norm2.\2'),
     (_HF_BLOCK + r'intermediate\.dense\.(.+)', r'blocks.\1.mlp.fc1.\2'),
     (_HF_BLOCK + r'output\.dense\.(.+)', r'blocks.\1.mlp.fc2.\2'),
+)
+_OPENMMLAB: tuple[Rule, ...] = (
+    (r'patch_embed\.projection\.(.+)', r'patch_embed.proj.\1'),
+    (r'layers\.(\d+)\.ln(\d)\.(.+)', r'blocks.\1.norm\2.\3'),
+    (r'layers\.(\d+)\.attn\.attn\.in_proj_(.+)', r'blocks.\1.attn.qkv.\2'),
+    (r'layers\.(\d+)\.attn\.attn\.out_proj\.(.+)', r'blocks.\1.attn.proj.\2'),
+    (r'layers\.(\d+)\.ffn\.layers\.0\.0\.(.+)', r'blocks.\1.mlp.fc1.\2'),
+    (r'layers\.(\d+)\.ffn\.layers\.1\.(.+)', r'blocks.\1.mlp.fc2.\2'),
+    (r'layers\.(\d+)\.(.+)', r'blocks.\1.\2'),
+    (r'ln1\.(.+)', r'norm.\1'),
 )
 _SAM: tuple[Rule, ...] = ((r'(blocks\.\d+\.mlp)\.lin(\d\..+)', r'\1.fc\2'), )
 
@@ -130,6 +140,12 @@ def _from_ours(state: State, trunk: nn.Module) -> tuple[State, list[str]]:
     return inside, outside
 
 
+def _from_openmmlab(state: State, trunk: nn.Module) -> tuple[State, list[str]]:
+    renamed, left = rename(state, _OPENMMLAB)
+    weight = renamed['patch_embed.proj.weight']
+    return {'patch_embed.proj.bias': weight.new_zeros(len(weight)), **renamed}, left  # mmsegmentation 1 has none
+
+
 def _from_sam(state: State, trunk: nn.Module) -> tuple[State, list[str]]:
     return rename(state, _SAM)
 
@@ -176,6 +192,7 @@ _NAMINGS = (
     TrunkNaming('transformers DINOv3', ('norm.weight', 'embeddings.patch_embeddings.weight'), from_hf_dinov3),
     TrunkNaming('transformers ViT', ('embeddings.position_embeddings', 'embeddings.patch_embeddings.projection.weight'),
                 from_hf_dinov2),
+    TrunkNaming('OpenMMLab ViT', ('patch_embed.projection.weight', 'layers.0.ln1.weight'), _from_openmmlab),
     TrunkNaming('Segment Anything', ('patch_embed.proj.weight', 'blocks.0.mlp.lin1.weight'), _from_sam),
     TrunkNaming('Perception Encoder', ('conv1.weight', 'transformer.resblocks.0.ln_1.weight'), _from_timm),
     TrunkNaming('DINOv3', ('storage_tokens', 'patch_embed.proj.weight'), _from_timm),

@@ -34,6 +34,8 @@ class DPTNet(PixelNetwork):
     Raises:
         ValueError: The backbone does not give four maps, or ``readout`` asks for a class token that it does not have.
     """
+    class_parts = ('classify.4', 'auxiliary.4')
+
 
     def __init__(
         self,

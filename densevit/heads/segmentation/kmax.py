@@ -46,6 +46,7 @@ class KMaXDeepLab(MaskNetwork):
     """
     loss_class = KMaXLoss
     panoptic_reader = KMaXPanopticReader
+    class_parts = ('class_head', 'classify', 'semantic_decoder.head.2')
 
     def __init__(
         self,

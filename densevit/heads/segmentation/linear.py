@@ -17,6 +17,8 @@ class LinearNet(PixelNetwork):
         num_classes: C.
         norm: Whether maps are normalised over the batch first.
     """
+    class_parts = ('classifier', )
+
 
     def __init__(self, backbone: Backbone, num_classes: int, norm: bool = True) -> None:
         super().__init__(backbone, num_classes)

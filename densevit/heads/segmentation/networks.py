@@ -23,8 +23,10 @@ class SegmentationNetwork(nn.Module):
         size_divisor: Images are padded to whole multiples of it, so that what is predicted covers all of the image.
         loss_class: Built with ``num_classes`` and the options of ``criterion=dict(...)``; called with what the network
             returned and the targets.
+        class_parts: Names of parts, anywhere in the network, whose sizes follow from the number of classes.
     """
     loss_class: ClassVar[type[nn.Module]]
+    class_parts: ClassVar[tuple[str, ...]] = ('class_head', )
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
@@ -33,6 +35,10 @@ class SegmentationNetwork(nn.Module):
     @property
     def size_divisor(self) -> int:
         return max(self.backbone.strides)
+
+    def is_of_classes(self, name: str) -> bool:
+        """Whether a parameter belongs to its ``class_parts``, which fine-tuning on other classes learns anew."""
+        return any(f'.{part}.' in f'.{name}' for part in self.class_parts)
 
 
 class MaskNetwork(SegmentationNetwork):

@@ -18,6 +18,8 @@ class SegFormerNet(PixelNetwork):
         width: Channels of each map and of the fused one; the paper has 256 for B0 and B1, 768 for B2 to B5.
         dropout: Share of the fused channels that is left out in training.
     """
+    class_parts = ('classifier', )
+
 
     def __init__(self, backbone: Backbone, num_classes: int, width: int = 256, dropout: float = .1) -> None:
         super().__init__(backbone, num_classes)

@@ -40,6 +40,7 @@ class SegViT(MaskNetwork):
         dropout: In the decoder.
     """
     loss_class = SegViTLoss
+    class_parts = ('class_head', 'query')
 
     def __init__(
         self,

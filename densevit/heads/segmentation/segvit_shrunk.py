@@ -61,6 +61,7 @@ class SegViTShrunk(MaskNetwork):
         ValueError: The backbone has no such block, or cannot run the others on fewer tokens.
     """
     loss_class = EdgeSegViTLoss
+    class_parts = ('class_head', 'query')
 
     def __init__(
         self,

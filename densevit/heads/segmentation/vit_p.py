@@ -98,6 +98,10 @@ class ViTP(MaskNetwork):
     def sigmoid_logits(self, masks: Tensor) -> Tensor:
         return self.proposer.sigmoid_logits(masks)
 
+    def is_of_classes(self, name: str) -> bool:
+        of_proposer = name.removeprefix('proposer.')
+        return super().is_of_classes(name) if of_proposer == name else self.proposer.is_of_classes(of_proposer)
+
     def forward(self, images: Tensor) -> list[MaskPrediction | PointProposals]:
         """The proposer's last masks with new class logits; in train mode only a :class:`PointProposals`."""
         images = pad_to_multiple(images, self.size_divisor)

@@ -46,6 +46,8 @@ class VPNeXt(PixelNetwork):
     Raises:
         ValueError: Nothing to replay into, or a convolutional stem that hides its maps.
     """
+    class_parts = ('classifier', 'classifiers')
+
 
     def __init__(
         self,

@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
+from densevit.models.segmentor import build_network
 from densevit.registry import MODELS
 
 NUM_CLASSES = 5
@@ -60,6 +61,17 @@ def test_a_step_and_a_prediction(name, model, options, backbone):
         result = segmentor(torch.randn(1, 3, 64, 90), [labelled(64, 90)], mode='predict')[0]
     assert result.pred_sem_seg.data.shape == (1, 64, 90)
     assert result.pred_sem_seg.data.max() < NUM_CLASSES
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_what_depends_on_the_number_of_classes_is_known(name):
+    _, options, (backbone, *_) = NETWORKS[name]
+    network, other = (build_network(dict(options, type=f'densevit.{name}'), backbone, number)
+                      for number in (NUM_CLASSES, NUM_CLASSES + 2))
+    ours, others = network.state_dict(), other.state_dict()
+    assert not [key for key in ours if ours[key].shape != others[key].shape and not network.is_of_classes(key)]
+    own = [key for key in ours if not key.startswith(('backbone.', 'proposer.'))]
+    assert 0 < sum(map(network.is_of_classes, own)) < len(own)
 
 
 def test_every_network_is_tried():

@@ -1,0 +1,101 @@
+"""Names of SegViT's authors' checkpoints (github.com/zbwxp/SegVit), mapped to those of
+:class:`densevit.heads.segmentation.SegViT` and :class:`densevit.heads.segmentation.SegViTShrunk`.
+"""
+from __future__ import annotations
+
+import math
+
+from .query_names import split_attention
+from .reading import State
+from .renaming import Rule, common_prefix, rename, split_prefix
+from .report import WeightsError
+
+_HEAD, _BACKBONE = 'decode_head.', 'backbone.'
+_WHOLE_ANCHORS = ('decode_head.q.weight', 'decode_head.decoder_1.layers.0.multihead_attn.q.weight')
+_SHRUNK_ANCHORS = ('decode_head.q.weight', 'decode_head.atm.q.weight')
+# A decoder layer with attention to mask.
+_LAYER = (
+    (r'self_attn\.(.+)', 'self_attention.attn'),
+    (r'norm1\.(.+)', 'self_attention.norm'),
+    (r'multihead_attn\.proj\.(.+)', 'cross_attention.out_proj'),
+    (r'multihead_attn\.q\.(.+)', 'cross_attention.q_proj'),
+    (r'multihead_attn\.k\.(.+)', 'cross_attention.k_proj'),
+    (r'multihead_attn\.v\.(.+)', 'cross_attention.v_proj'),
+    (r'norm2\.(.+)', 'norm'),
+    (r'linear1\.(.+)', 'feed_forward.linear1'),
+    (r'linear2\.(.+)', 'feed_forward.linear2'),
+    (r'norm3\.(.+)', 'feed_forward.norm'),
+)
+
+
+def _decoder(theirs: str, ours: str) -> tuple[Rule, ...]:
+    return tuple((rf'{theirs}\.layers\.(\d+)\.{part}', rf'{ours}.\1.{new}.\2') for part, new in _LAYER)
+
+
+def _projection(stage: int) -> tuple[Rule, ...]:
+    return ((rf'input_proj_{stage + 1}\.(.+)', rf'projections.{stage}.linear.\1'),
+            (rf'proj_norm_{stage + 1}\.(.+)', rf'projections.{stage}.norm.\1'))
+
+
+_WHOLE: tuple[Rule, ...] = (
+    (r'q\.weight', 'query.weight'),
+    (r'class_embed\.(.+)', r'class_head.\1'),
+    *(rule for stage in range(4) for rule in (*_projection(stage), *_decoder(f'decoder_{stage + 1}', f'stages.{stage}'))),
+)
+_SHRUNK: tuple[Rule, ...] = (
+    (r'q\.weight', 'patch_queries'),
+    (r'atm\.q\.weight', 'query.weight'),
+    (r'atm\.class_embed\.(.+)', r'class_head.\1'),
+    *_decoder(r'atm\.decoder_1', 'decoder'),
+    *_projection(0), *_projection(1),
+    *((rf'decoder_{stage + 1}\.layers\.(.+)', rf'upsampling.{stage}.\1') for stage in range(2)),
+)
+HeadAndBackbone = tuple[State, State, list[str]]
+
+
+def read_segvit(state: State) -> HeadAndBackbone | None:
+    """Tensors of the authors' ``ATMHead`` under our names, those of the backbone under theirs, and the names not needed.
+
+    None for another model.
+
+    Raises:
+        WeightsError: It is of the Shrunk structure.
+    """
+    if common_prefix(state, _SHRUNK_ANCHORS) is not None:
+        raise WeightsError("it is of SegViT's Shrunk structure; load it into a SegViTShrunk")
+    found = _apart(state, _WHOLE_ANCHORS, _WHOLE)
+    return found and (split_attention(found[0]), *found[1:])
+
+
+def read_segvit_shrunk(state: State) -> HeadAndBackbone | None:
+    """Of the authors' ``TPNATMHead``, as :func:`read_segvit`.
+
+    Raises:
+        WeightsError: It is of SegViT as it is; or its queries do not fill a square, as all of the authors' do.
+    """
+    if common_prefix(state, _WHOLE_ANCHORS) is not None:
+        raise WeightsError('it is of a SegViT that does not shrink; load it into a SegViT')
+    found = _apart(state, _SHRUNK_ANCHORS, _SHRUNK)
+    if found is None:
+        return None
+    head, backbone, left = found
+    # The layers that read the levels are PyTorch's, whose projections are one matrix here too.
+    decoder = {name: tensor for name, tensor in head.items() if name.startswith('decoder.')}
+    head = {**{name: tensor for name, tensor in head.items() if name not in decoder}, **split_attention(decoder)}
+    number, dim = head['patch_queries'].shape
+    side = math.isqrt(number)
+    if side**2 != number:
+        raise WeightsError(f'decode_head.q.weight has {number} queries, which are no square')
+    head['patch_queries'] = head['patch_queries'].T.reshape(1, dim, side, side)
+    return head, backbone, left
+
+
+def _apart(state: State, anchors: tuple[str, ...], rules: tuple[Rule, ...]) -> HeadAndBackbone | None:
+    prefix = common_prefix(state, anchors)
+    if prefix is None:
+        return None
+    inside, left = split_prefix(state, prefix)
+    head, others = split_prefix(inside, _HEAD)
+    backbone, others = split_prefix({name: inside[name] for name in others}, _BACKBONE)
+    renamed, unneeded = rename(head, rules)
+    return renamed, backbone, [*left, *others, *unneeded]

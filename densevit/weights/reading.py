@@ -47,7 +47,7 @@ def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
     """
     if isinstance(source, Mapping):
         return unwrap(source, 'the state dict')
-    path = _local(source)
+    path = local_file(source)
     if path.is_dir():
         path = _in_folder(path)
     if path.name.endswith('.index.json'):
@@ -65,7 +65,7 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         WeightsNotFoundError: There is no such file, or it cannot be downloaded.
         WeightsError: The file is damaged or is a pickle that would run code.
     """
-    path = _local(path)
+    path = local_file(path)
     if not path.is_file():
         raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
     if path.suffix == '.npz':
@@ -83,8 +83,12 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     return _read_pickle(path, load_arrays if is_plain_pickle(start) else _torch_load)
 
 
-def _local(source: str | os.PathLike) -> Path:
-    """The path of a file, downloaded to PyTorch's cache where it is a URL."""
+def local_file(source: str | os.PathLike) -> Path:
+    """The path of a file, downloaded to PyTorch's cache where it is a URL.
+
+    Raises:
+        WeightsNotFoundError: It could not be downloaded.
+    """
     found = _URL.match(str(source))
     if found is None:
         return Path(source).expanduser()

@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import constants, hf_hub_download
 
+from .reading import local_file
 from .report import WeightsError, WeightsNotFoundError
 
 PACKAGE = Path(__file__).parents[1]
@@ -24,10 +25,10 @@ class ZooEntry:
     Attributes:
         name: As in ``densevit.load(name)``.
         config: Path below ``configs/``.
-        file: Name of the weights, in the package or in the repository.
+        file: Name of the weights in the package or in the repository; or their URL.
         task: ``'semantic'``, ``'instance'`` or ``'panoptic'``.
         license: Terms of the weights.
-        repo_id: Repository on huggingface.co; None for weights in the package.
+        repo_id: Repository on huggingface.co, if they are there.
         base_repo_id: Repository of the backbone that the weights are differences to.
     """
     name: str
@@ -44,6 +45,12 @@ def _authors(name: str, task: str, repo: str, dinov3: str | None = None) -> ZooE
     base = None if dinov3 is None else f'facebook/dinov3-{dinov3}-pretrain-lvd1689m'
     return ZooEntry(name, f'{name}.py', 'pytorch_model.bin', task, 'MIT' if base is None else 'DINOv3 License',
                     f'tue-mps/{repo}', base)
+
+
+def _detectron2(config: str, task: str, file: str) -> ZooEntry:
+    """A model of Mask2Former's and MaskFormer's authors."""
+    return ZooEntry(config.rpartition('/')[2], f'{config}.py', f'https://dl.fbaipublicfiles.com/maskformer/{file}', task,
+                    'CC-BY-NC-4.0')
 
 
 _ENTRIES = {item.name: item for item in (
@@ -73,11 +80,56 @@ _ENTRIES = {item.name: item for item in (
     _authors('eomt_vitl_dinov3_coco_panoptic_1280', 'panoptic', 'coco_panoptic_eomt_large_1280_dinov3', 'vitl16'),
     _authors('eomt_vitl_dinov3_coco_instance_640', 'instance', 'coco_instance_eomt_large_640_dinov3', 'vitl16'),
     _authors('eomt_vitl_dinov3_coco_instance_1280', 'instance', 'coco_instance_eomt_large_1280_dinov3', 'vitl16'),
+    # github.com/facebookresearch/Mask2Former and MaskFormer, MODEL_ZOO.md
+    _detectron2('mask2former/mask2former_swin_t_ade20k', 'semantic',
+                'mask2former/ade20k/semantic/maskformer2_swin_tiny_bs16_160k/model_final_5274a6.pkl'),
+    _detectron2('mask2former/mask2former_swin_t_coco_panoptic', 'panoptic',
+                'mask2former/coco/panoptic/maskformer2_swin_tiny_bs16_50ep/model_final_9fd0ae.pkl'),
+    _detectron2('mask2former/mask2former_swin_t_coco_instance', 'instance',
+                'mask2former/coco/instance/maskformer2_swin_tiny_bs16_50ep/model_final_86143f.pkl'),
+    _detectron2('mask2former/mask2former_swin_s_ade20k', 'semantic',
+                'mask2former/ade20k/semantic/maskformer2_swin_small_bs16_160k/model_final_011c6d.pkl'),
+    _detectron2('mask2former/mask2former_swin_s_coco_panoptic', 'panoptic',
+                'mask2former/coco/panoptic/maskformer2_swin_small_bs16_50ep/model_final_a407fd.pkl'),
+    _detectron2('mask2former/mask2former_swin_s_coco_instance', 'instance',
+                'mask2former/coco/instance/maskformer2_swin_small_bs16_50ep/model_final_1e7f22.pkl'),
+    _detectron2('mask2former/mask2former_swin_b_ade20k', 'semantic',
+                'mask2former/ade20k/semantic/maskformer2_swin_base_IN21k_384_bs16_160k_res640/model_final_7e47bf.pkl'),
+    _detectron2('mask2former/mask2former_swin_b_coco_panoptic', 'panoptic',
+                'mask2former/coco/panoptic/maskformer2_swin_base_IN21k_384_bs16_50ep/model_final_54b88a.pkl'),
+    _detectron2('mask2former/mask2former_swin_b_coco_instance', 'instance',
+                'mask2former/coco/instance/maskformer2_swin_base_IN21k_384_bs16_50ep/model_final_83d103.pkl'),
+    _detectron2('mask2former/mask2former_swin_l_ade20k', 'semantic',
+                'mask2former/ade20k/semantic/maskformer2_swin_large_IN21k_384_bs16_160k_res640/model_final_6b4a3a.pkl'),
+    _detectron2('mask2former/mask2former_swin_l_coco_panoptic', 'panoptic',
+                'mask2former/coco/panoptic/maskformer2_swin_large_IN21k_384_bs16_100ep/model_final_f07440.pkl'),
+    _detectron2('mask2former/mask2former_swin_l_coco_instance', 'instance',
+                'mask2former/coco/instance/maskformer2_swin_large_IN21k_384_bs16_100ep/model_final_e5f453.pkl'),
+    _detectron2('maskformer/maskformer_r50_ade20k', 'semantic',
+                'semantic-ade20k/maskformer_R50_bs16_160k/model_final_d8dbeb.pkl'),
+    _detectron2('maskformer/maskformer_r50_coco_panoptic', 'panoptic',
+                'panoptic-coco/maskformer_panoptic_R50_bs64_554k/model_final_6f60dc.pkl'),
+    _detectron2('maskformer/maskformer_swin_t_ade20k', 'semantic',
+                'semantic-ade20k/maskformer_swin_tiny_bs16_160k/model_final_8657a5.pkl'),
+    _detectron2('maskformer/maskformer_swin_t_coco_panoptic', 'panoptic',
+                'panoptic-coco/maskformer_panoptic_swin_tiny_bs64_554k/model_final_539394.pkl'),
+    _detectron2('maskformer/maskformer_swin_s_ade20k', 'semantic',
+                'semantic-ade20k/maskformer_swin_small_bs16_160k/model_final_528157.pkl'),
+    _detectron2('maskformer/maskformer_swin_s_coco_panoptic', 'panoptic',
+                'panoptic-coco/maskformer_panoptic_swin_small_bs64_554k/model_final_5bf6b1.pkl'),
+    _detectron2('maskformer/maskformer_swin_b_ade20k', 'semantic',
+                'semantic-ade20k/maskformer_swin_base_IN21k_384_bs16_160k_res640/model_final_45388b.pkl'),
+    _detectron2('maskformer/maskformer_swin_b_coco_panoptic', 'panoptic',
+                'panoptic-coco/maskformer_panoptic_swin_base_IN21k_384_bs64_554k/model_final_4b7f49.pkl'),
+    _detectron2('maskformer/maskformer_swin_l_ade20k', 'semantic',
+                'semantic-ade20k/maskformer_swin_large_IN21k_384_bs16_160k_res640/model_final_aefa3b.pkl'),
+    _detectron2('maskformer/maskformer_swin_l_coco_panoptic', 'panoptic',
+                'panoptic-coco/maskformer_panoptic_swin_large_IN21k_384_bs64_554k/model_final_7505c4.pkl'),
 )}
 
 
 def names() -> list[str]:
-    """All known models, the one in the package first."""
+    """All known models, those in the package first."""
     return list(_ENTRIES)
 
 
@@ -108,10 +160,10 @@ def config_path(item: ZooEntry) -> Path:
 
 
 def find_weights(item: ZooEntry, weights: str | os.PathLike | None = None) -> Path:
-    """The weights of a model: the given file, else the one in the package, else from the hub or its local cache.
+    """The weights of a model: the given file, else the one in the package, else from the hub, a URL or a local cache.
 
     Raises:
-        WeightsNotFoundError: There are none, or the hub cannot be reached; the message says where to put the file.
+        WeightsNotFoundError: There are none, or they cannot be downloaded; the message says what to do.
         WeightsError: The file in the package is not the one that was published.
     """
     if weights is not None:
@@ -119,6 +171,8 @@ def find_weights(item: ZooEntry, weights: str | os.PathLike | None = None) -> Pa
         if not path.exists():
             raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
         return path
+    if item.file.startswith('https://'):
+        return local_file(item.file)
     if item.repo_id is None:
         return _bundled(item)
     return _from_hub(item.name, item.repo_id, item.file)

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 
 from densevit.weights import WeightsError, WeightsNotFoundError, zoo
@@ -106,6 +108,16 @@ def test_weights_in_the_cache_of_the_hub(hub_cache, name):
     assert f'{item.repo_id}/resolve/main/{item.file}' in message and str(hub_cache) in message and '\n' not in message
     link = put_in_cache(hub_cache, item.repo_id, item.file, b'weights')
     assert zoo.find_weights(item) == link and link.read_bytes() == b'weights'
+
+
+def test_weights_at_a_url(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, path, **options: Path(path).write_bytes(b'weights'))
+    item = zoo.entry('mask2former_swin_t_ade20k')
+    found = zoo.find_weights(item)
+    assert found.name.endswith('model_final_5274a6.pkl') and found.read_bytes() == b'weights'
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, path, **options: 1 / 0)
+    assert zoo.find_weights(item) == found  # from the cache
 
 
 def test_the_base_of_differences(hub_cache, tmp_path):

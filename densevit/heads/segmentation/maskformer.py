@@ -117,8 +117,8 @@ class MaskFormerNet(MaskNetwork):
         num_queries: Q.
         embed_dim: Width of the pixel decoder and the queries, a multiple of 32.
         num_heads: Heads of every attention.
-        encoder_layers: Layers of a transformer encoder on the map of stride 32; the paper has 6 for panoptics with
-            convolutional backbones and Swin, none for semantics.
+        encoder_layers: Layers of a transformer encoder on the map of stride 32; the authors have 6 for panoptics with
+            ResNets, and none otherwise.
         decoder_layers: Layers that the queries pass.
         ffn_dim: Hidden width of the feed-forward layers.
         mask_dim: Width of the mask features.

@@ -1,0 +1,41 @@
+# COCO 2017, panoptic, augmented as DETR (arXiv:2005.12872) does: a shorter side of 480 to 800 pixels, half of the time
+# of a random crop of 384 to 600 pixels from an image with a shorter side of 400 to 600; whole images with a shorter
+# side of 800 for evaluation.
+_base_ = 'coco_panoptic_640.py'
+scales = [(480, 1333), (512, 1333), (544, 1333), (576, 1333), (608, 1333), (640, 1333), (672, 1333), (704, 1333),
+          (736, 1333), (768, 1333), (800, 1333)]
+train_pipeline = [
+    dict(type='densevit.SeedAugmentation'),
+    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadPanopticSegments'),
+    dict(
+        type='densevit.UntilSegments',
+        transforms=[
+            dict(type='mmdet.RandomFlip', prob=.5),
+            dict(
+                type='RandomChoice',
+                transforms=[
+                    [dict(type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True)],
+                    [
+                        dict(
+                            type='RandomChoiceResize', scales=[(400, 9999), (500, 9999), (600, 9999)],
+                            resize_type='mmdet.Resize', keep_ratio=True),
+                        dict(
+                            type='mmdet.RandomCrop', crop_type='absolute_range', crop_size=(384, 600),
+                            allow_negative_crop=True),
+                        dict(type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True)
+                    ]
+                ])
+        ]),
+    dict(type='mmdet.PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(
+        type='mmdet.PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))
+]
+train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -32,7 +32,9 @@ class UntilSegments(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         for _ in range(self.tries):
-            drawn = self.compose(deepcopy(results))
+            # Transforms change these in place; annotations of the whole file need no copies.
+            drawn = self.compose({key: deepcopy(value) if key == 'img' or key.startswith('gt_') else value
+                                  for key, value in results.items()})
             if drawn is not None and _keep_seen(drawn):
                 return drawn
         return None
@@ -45,8 +47,7 @@ def _keep_seen(results: dict[str, Any]) -> bool:
     """Remove instances without a pixel; whether an instance that counts, or a labelled pixel, is left."""
     seen = np.zeros(0, bool)
     if 'gt_masks' in results:
-        masks = results['gt_masks'].masks
-        seen = masks.reshape(len(masks), -1).any(1)
+        seen = np.asarray(results['gt_masks'].areas) > 0
         kept = np.flatnonzero(seen)
         for key in ('gt_masks', 'gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
             results[key] = results[key][kept]

@@ -219,5 +219,6 @@ def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any])
                           "then: give the backbone init_cfg=dict(type='Pretrained', checkpoint=...), or train without "
                           'this strategy')
     cfg.load_from = None
-    cfg.model = without_pretraining(cfg.model)
+    # A point classifier of ViT-P's authors comes without the proposer.
+    cfg.model = without_pretraining(cfg.model, keep=('proposer_weights', ))
     return [InitialWeightsHook(load_weights, path)]

@@ -54,7 +54,13 @@ def augment_tests(cfg: Config, ratios: Sequence[float] = (.75, 1., 1.25)) -> Non
     """Test on resized and mirrored copies of each image and average: ``--tta``.
 
     The config's ``tta_pipeline`` and ``tta_model`` come first; without them the test pipeline's ``Resize`` is varied.
+
+    Raises:
+        ValueError: The model's task is another, or the pipeline has nothing to vary.
     """
+    if (task := cfg.model.get('task', 'semantic')) != 'semantic' and not cfg.get('tta_model'):
+        raise ValueError(f"--tta averages class scores of semantic segmentation, and model.task is '{task}': leave it "
+                         'out')
     dataset = cfg.test_dataloader.dataset
     dataset.pipeline = cfg.get('tta_pipeline') or _augmented(dataset.pipeline, ratios)
     cfg.model = dict(cfg.get('tta_model') or dict(type='densevit.SemanticTTA'), module=cfg.model)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pycocotools import mask as coco_masks
 from torch import Tensor
 
 from densevit.visualization.palette import Color
@@ -76,7 +77,10 @@ class PredictionReader:
             raise PredictionError('the model predicted boxes without masks; use a model for instance segmentation')
         if (instances.scores < self.min_score).any():  # choosing copies all masks
             instances = instances[instances.scores >= self.min_score]
-        masks = torch.as_tensor(instances.masks).reshape(-1, *canvas.image.shape[:2])
+        masks = instances.masks
+        if len(masks) and isinstance(masks[0], dict):  # run lengths
+            masks = np.stack([coco_masks.decode(mask) for mask in masks]).astype(bool)
+        masks = torch.as_tensor(masks).reshape(-1, *canvas.image.shape[:2])
         return SegmentationResult.from_instances(
             image, _to_numpy(canvas.restore(masks)), _to_numpy(instances.labels), _to_numpy(instances.scores),
             self.classes, self.palette, source)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from os import PathLike
 from typing import overload
 
@@ -57,8 +58,7 @@ class Predictor:
         self.cfg = cfg
         self.classes = tuple(classes)
         self.max_pixels = max_pixels or _default_max_pixels(model, len(self.classes))
-        if isinstance(model, MaskSegmentor) and model.task == 'instance':
-            model.reading.setdefault('score_threshold', min_score)
+        self._min_score = min_score
         self._pipeline = InferencePipeline(cfg)
         self._reader = PredictionReader(self.classes, palette, min_score)
 
@@ -104,7 +104,7 @@ class Predictor:
         image = read_image(source)
         canvas = Canvas.fit(image, self.max_pixels)
         try:
-            with in_scope(self.cfg):
+            with in_scope(self.cfg), _least_score(self.model, self._min_score):
                 batch = self._pipeline(canvas.image, None if path is None else str(path))
                 (sample,) = self.model.test_step(batch)
             return self._reader.read(sample, image, canvas, path)
@@ -112,6 +112,19 @@ class Predictor:
             height, width = canvas.image.shape[:2]
             raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
                                   'device="cpu"') from error
+
+
+@contextmanager
+def _least_score(model: nn.Module, score: float) -> Iterator[None]:
+    """Masks of instances below it are not made; a ``score_threshold`` in ``test_cfg`` goes first."""
+    if not (isinstance(model, MaskSegmentor) and model.task == 'instance'):
+        yield
+        return
+    reading, model.reading = model.reading, {'score_threshold': score, **model.reading}
+    try:
+        yield
+    finally:
+        model.reading = reading
 
 
 def _default_max_pixels(model: nn.Module, num_classes: int) -> int:

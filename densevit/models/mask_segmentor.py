@@ -15,7 +15,7 @@ from ..heads.segmentation.networks import MaskNetwork
 from ..registry import MODELS
 from .score_maps import MaskLogits, MaskScores, ScoreMap
 from .segment_predictions import instance_fields, panoptic_fields, to_original_size
-from .segment_targets import build_targets
+from .segment_targets import build_targets, check_task
 from .segmentor import Segmentor
 
 
@@ -53,14 +53,15 @@ class MaskSegmentor(Segmentor):
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
+        check_task(task)
         self.task, self.stuff_classes = task, frozenset(stuff_classes)
+        if wrong := sorted(self.stuff_classes - set(range(num_classes if task == 'panoptic' else 0))):
+            raise ValueError(f'stuff_classes has {wrong}: they are ids of 0 to {num_classes - 1} for '
+                             f"task='panoptic', and task is '{task}'")
         super().__init__(backbone, head, num_classes, criterion, test_cfg, ignore_index, data_preprocessor, init_cfg)
         if self.options.mode == 'slide' and task != 'semantic':
             raise ValueError("windows are averaged in semantic segmentation only: set test_cfg.mode='whole' for "
                              f"task='{task}'")
-        for option, its_task in (('encode_masks', 'instance'), ('semantic', 'panoptic')):
-            if getattr(self.options, option) and task != its_task:
-                raise ValueError(f"test_cfg.{option} is for task='{its_task}': leave it out for task='{task}'")
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
@@ -111,7 +112,7 @@ class MaskSegmentor(Segmentor):
         """Of each image, a function that gives mask logits of all or some queries, and class logits (Q, C + 1)."""
         padded = self._pad(images)
         answer = self.network(padded)[-1]
-        return [(partial(MaskLogits, self.network, masks, padded.shape[-2:], images.shape[-2:]), classes.float())
+        return [(partial(MaskLogits.stored, self.network, masks, padded.shape[-2:], images.shape[-2:]), classes.float())
                 for masks, classes in zip(answer.masks, answer.classes, strict=True)]
 
     def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..heads.segmentation.networks import PixelNetwork
 from ..registry import MODELS
@@ -36,6 +37,12 @@ class PixelSegmentor(Segmentor):
     def whole_scores(self, images: Tensor) -> list[ScoreMap]:
         padded = self._pad(images)
         return [StoredMaps(logits, padded.shape[-2:], images.shape[-2:]) for logits in self.network(padded)[-1]]
+
+    def _build_criterion(self, options: dict[str, Any]) -> nn.Module:
+        if options.get('ignore_index', self.ignore_index) != self.ignore_index:
+            raise ValueError(f"criterion.ignore_index={options['ignore_index']}, but the model's is "
+                             f'{self.ignore_index}: set model.ignore_index alone')
+        return super()._build_criterion(dict(options, ignore_index=self.ignore_index))
 
     def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:
         """Of a softmax."""

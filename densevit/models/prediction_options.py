@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,7 +23,7 @@ class PredictionOptions:
 
     Attributes:
         mode: ``'whole'`` images, or ``'slide'``: windows are averaged.
-        crop_size, stride: Of windows, see :class:`WindowLayout`.
+        crop_size, stride: Of windows, pairs or numbers, see :class:`WindowLayout`.
         window_batch: Windows that the network sees at once; without it as many as the batch has images.
         max_score_bytes: About what scores take in memory while they are read, a few rows at a time; without it 32 MiB
             on a CPU and 256 MiB on other devices. What the network itself takes comes on top.
@@ -43,12 +44,17 @@ class PredictionOptions:
         """See that options go together.
 
         Raises:
-            ValueError: The mode is unknown, windows lack a size, or a number is not positive.
+            ValueError: The mode is unknown, windows lack a size or leave gaps, or a number is not positive.
         """
         if self.mode not in ('whole', 'slide'):
             raise ValueError(f"test_cfg.mode='{self.mode}': choose 'whole' or 'slide'")
         if self.mode == 'slide' and self.crop_size is None:
             raise ValueError("test_cfg.mode='slide' needs crop_size=(height, width) of the windows")
+        for name in ('crop_size', 'stride'):
+            object.__setattr__(self, name, _pair(name, getattr(self, name)))
+        if self.mode == 'slide' and self.stride and any(map(operator.gt, self.stride, self.crop_size)):
+            raise ValueError(f'test_cfg.stride={self.stride} is longer than crop_size={self.crop_size}, so that some '
+                             'pixels would be in no window: choose a shorter one')
         for name in ('window_batch', 'max_score_bytes'):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value > 0):
@@ -58,10 +64,19 @@ class PredictionOptions:
         """Where windows lie, for a batch of so many images; None for whole images."""
         if self.mode == 'whole':
             return None
-        return WindowLayout(tuple(self.crop_size), self.stride and tuple(self.stride), self.window_batch or images)
+        return WindowLayout(self.crop_size, self.stride, self.window_batch or images)
 
     def band_bytes(self, device: torch.device) -> int:
         return self.max_score_bytes or _BAND_BYTES.get(device.type, _OTHER_BAND_BYTES)
+
+
+def _pair(name: str, value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f'test_cfg.{name}={value!r}: give (height, width), whole numbers above 0')
+    return pair
 
 
 OPTION_NAMES = tuple(field.name for field in fields(PredictionOptions))
@@ -77,7 +92,7 @@ def split_options(
         reader: Its keyword arguments with a default are options; None for a task without.
 
     Raises:
-        ValueError: A key is neither.
+        ValueError: A key is neither, or its value makes no sense.
     """
     test_cfg = dict(test_cfg or {})
     common = {name: test_cfg.pop(name) for name in OPTION_NAMES if name in test_cfg}
@@ -85,6 +100,11 @@ def split_options(
     unknown = [name for name in test_cfg if name not in known]
     if unknown:
         raise ValueError(f'test_cfg has no {unknown[0]!r} here: choose of {", ".join((*OPTION_NAMES, *known))}')
+    for name, value in test_cfg.items():
+        if name.endswith('threshold') and not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise ValueError(f'test_cfg.{name}={value!r}: give a number from 0 to 1')
+        if name == 'top_k' and not (isinstance(value, int) and value > 0):
+            raise ValueError(f'test_cfg.top_k={value!r}: give a whole number above 0')
     return PredictionOptions(**common), test_cfg
 
 

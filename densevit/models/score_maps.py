@@ -35,6 +35,10 @@ class ScoreMap:
         """(C, stop - start, W), float32. Successive calls should go down or up the image."""
         raise NotImplementedError
 
+    def resized(self, content: Sequence[int], size: Sequence[int]) -> ScoreMap:
+        """The ``content`` (h, w) at the top left, resized to ``size``, bilinear."""
+        return ResizedScores(self, content, size)
+
     def bands(self, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows from the top, as many at a time as ``max_bytes`` allow, but at least one."""
         height, step = self.size[0], max(1, max_bytes // max(1, self.row_bytes))
@@ -58,22 +62,31 @@ class StoredMaps(ScoreMap):
 class MaskLogits(ScoreMap):
     """Logits of mask proposals, whose sigmoid is the probability.
 
+    Masks that compete for pixels do so at the size at which they are read.
+
     Args:
-        masks: (Q, h, w), as the network gave them.
+        masks: Of all proposals, as the network means them.
         queries: The proposals to give, (n,); all without.
     """
 
-    def __init__(self, network: MaskNetwork, masks: Tensor, padded: Sequence[int], size: Sequence[int],
-                 queries: Tensor | None = None) -> None:
-        self._network, self._queries = network, queries
+    def __init__(self, network: MaskNetwork, masks: ScoreMap, queries: Tensor | None = None) -> None:
+        super().__init__(masks.channels if queries is None else len(queries), masks.size, masks.row_bytes)
+        self._network, self._masks, self._queries = network, masks, queries
+
+    @classmethod
+    def stored(cls, network: MaskNetwork, masks: Tensor, padded: Sequence[int], size: Sequence[int],
+               queries: Tensor | None = None) -> MaskLogits:
+        """Of masks (Q, h, w) over a padded image, see :class:`StoredMaps`."""
         if queries is not None and not network.masks_compete:
-            masks, self._queries = masks[queries], None
-        self._stored = StoredMaps(masks, padded, size)
-        super().__init__(len(masks) if queries is None else len(queries), size, self._stored.row_bytes)
+            masks, queries = masks[queries], None
+        return cls(network, StoredMaps(masks, padded, size), queries)
 
     def rows(self, start: int, stop: int) -> Tensor:
-        logits = self._network.sigmoid_logits(self._stored.rows(start, stop)[None])[0]
+        logits = self._network.sigmoid_logits(self._masks.rows(start, stop)[None])[0]
         return logits if self._queries is None else logits[self._queries]
+
+    def resized(self, content: Sequence[int], size: Sequence[int]) -> MaskLogits:
+        return MaskLogits(self._network, self._masks.resized(content, size), self._queries)
 
 
 class MaskScores(ScoreMap):
@@ -160,7 +173,7 @@ class WindowScores(ScoreMap):
 
 
 class ResizedScores(ScoreMap):
-    """The ``content`` (h, w) at the top left of maps, resized to ``size``, bilinear."""
+    """See :meth:`ScoreMap.resized`."""
 
     def __init__(self, maps: ScoreMap, content: Sequence[int], size: Sequence[int]) -> None:
         row = _FLOAT * maps.channels * (2 * int(size[1]) + 3 * maps.size[1])

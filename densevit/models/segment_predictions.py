@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
 from ..heads.segmentation import InstanceReader, PanopticReader
-from .score_maps import ResizedScores, ScoreMap
+from .score_maps import ScoreMap
 
 INSTANCE_OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance, and the number of classes for none
 
@@ -24,7 +24,7 @@ def to_original_size(maps: ScoreMap, sample: BaseDataElement) -> ScoreMap:
     """Maps over a padded batch image as maps over the image as it was before it was resized."""
     shown = shown_size(sample, maps.size)
     original = tuple(sample.get('ori_shape', shown)[:2])
-    return maps if shown == original == maps.size else ResizedScores(maps, shown, original)
+    return maps if shown == original == maps.size else maps.resized(shown, original)
 
 
 def semantic_fields(

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -10,10 +9,12 @@ from torch import Tensor
 
 from ..heads.segmentation import MaskTarget
 
+_TASKS = ('semantic', 'instance', 'panoptic')
+
 
 def build_targets(
     samples: Sequence[BaseDataElement],
-    task: Literal['semantic', 'instance', 'panoptic'],
+    task: str,
     num_classes: int,
     ignore_index: int = 255,
     stuff_classes: Collection[int] = (),
@@ -24,10 +25,9 @@ def build_targets(
     ``gt_instances`` and one per stuff class in ``gt_sem_seg``, which also holds things that are no instance (crowds).
 
     Raises:
-        ValueError: A label is outside [0, num_classes).
+        ValueError: A label is outside [0, num_classes), or the task is another.
     """
-    if task not in ('semantic', 'instance', 'panoptic'):
-        raise ValueError(f"task='{task}': choose 'semantic', 'instance' or 'panoptic'")
+    check_task(task)
     targets = []
     for sample in samples:
         parts = []
@@ -40,6 +40,16 @@ def build_targets(
         check_labels(target.labels, num_classes, ignore_index, where)
         targets.append(target)
     return targets
+
+
+def check_task(task: str) -> None:
+    """See that a task is one of those of :func:`build_targets`.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if task not in _TASKS:
+        raise ValueError(f"task='{task}': choose {', '.join(map(repr, _TASKS))}")
 
 
 def _instances(sample: BaseDataElement) -> MaskTarget:

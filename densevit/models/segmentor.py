@@ -30,6 +30,7 @@ class Segmentor(BaseModel):
         ignore_index: Label of pixels that belong to no class.
     """
     network_class: type[SegmentationNetwork]
+    task: Literal['semantic', 'instance', 'panoptic'] = 'semantic'
 
     def __init__(
         self,
@@ -43,13 +44,19 @@ class Segmentor(BaseModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        if 0 <= ignore_index < num_classes:
+            raise ValueError(f'ignore_index={ignore_index} is one of the {num_classes} classes, which nothing would '
+                             'learn: choose another, such as 65535, in the model and in the labels')
         self.network = build_network(head, backbone, num_classes)
         if not isinstance(self.network, self.network_class):
             raise ValueError(f'{type(self).__name__} trains a {self.network_class.__name__}, and '
                              f"head.type='{head['type']}' is none: choose another model.type")
-        self.criterion = self.network.loss_class(num_classes, **(criterion or {}))
         self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.criterion = self._build_criterion(criterion or {})
         self.options, self.reading = split_options(test_cfg, self._reader())
+        for option, task in (('encode_masks', 'instance'), ('semantic', 'panoptic')):
+            if getattr(self.options, option) and self.task != task:
+                raise ValueError(f"test_cfg.{option} is for task='{task}': leave it out for task='{self.task}'")
 
     @property
     def backbone(self) -> nn.Module:
@@ -128,6 +135,9 @@ class Segmentor(BaseModel):
     def _confidence(self, best: Tensor, scores: Tensor) -> Tensor:
         """The share in [0, 1] of the best of scores (C, h, W) at each pixel, (h, W)."""
         raise NotImplementedError
+
+    def _build_criterion(self, options: dict[str, Any]) -> nn.Module:
+        return self.network.loss_class(self.num_classes, **options)
 
     def _reader(self) -> Callable | None:
         """What has the options in ``test_cfg`` that not all tasks have."""

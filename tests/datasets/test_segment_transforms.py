@@ -10,7 +10,7 @@ from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PadInpu
 from densevit.datasets.coco_json import AnnotationError
 from densevit.datasets.panoptic_segments import read_segment_ids
 
-pytest.importorskip('mmdet', reason='needs mmdet')
+PolygonMasks = pytest.importorskip('mmdet.structures.mask', reason='needs mmdet').PolygonMasks
 CROP = (32, 40)
 RANDOM = [
     dict(type='mmdet.RandomFlip', prob=.5),
@@ -103,6 +103,14 @@ def test_until_segments__draws_again(panoptic, tries, expected):
     CropsOfTest.draws = 0
     results = UntilSegments([dict(type='mmengine.CropsOfTest')], tries=tries)(loaded(panoptic, 0))
     assert CropsOfTest.draws == expected and (results is None) == (tries == 2)
+
+
+def test_until_segments__polygons():
+    polygons = [[np.array([1., 1, 9, 1, 9, 9])], [np.array([40., 40, 41, 40, 41, 40])]]
+    results = UntilSegments([])(dict(
+        img=np.zeros((20, 20, 3)), gt_masks=PolygonMasks(polygons, 20, 20), gt_bboxes=np.zeros((2, 4)),
+        gt_bboxes_labels=np.array([3, 4]), gt_ignore_flags=np.zeros(2, bool)))
+    assert results['gt_bboxes_labels'].tolist() == [3] and len(results['gt_masks']) == 1
 
 
 def test_until_segments__instances_without_a_label_map(tmp_path):

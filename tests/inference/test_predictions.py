@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from pycocotools import mask as coco_masks
 
 from densevit.inference.canvas import Canvas
 from densevit.inference.predictions import PredictionError, PredictionReader, class_confidence
@@ -49,6 +50,18 @@ def test_instances__low_scores_left_out(image):
         masks=masks, labels=torch.tensor([2, 0, 1]), scores=torch.tensor([0.9, 0.4, 0.5])))
     assert result.task == 'instance' and result.labels.tolist() == [2, 1]
     np.testing.assert_array_equal(result.masks, masks[[0, 2]])
+
+
+def test_instances__run_lengths(image):
+    masks = np.zeros((2, 4, 6), np.uint8)
+    masks[0, :2], masks[1, :, 5] = 1, 1
+    encoded = [coco_masks.encode(np.asfortranarray(mask)) for mask in masks]
+    result = read(image, pred_instances=InstanceData(
+        masks=encoded, labels=torch.tensor([2, 0]), scores=torch.tensor([.4, .9])))
+    assert result.labels.tolist() == [0]
+    np.testing.assert_array_equal(result.masks, masks[1:])
+    nothing = InstanceData(masks=[], labels=torch.zeros(0), scores=torch.zeros(0))
+    assert len(read(image, pred_instances=nothing).labels) == 0
 
 
 def test_instances__none(image):

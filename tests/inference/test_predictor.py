@@ -83,7 +83,20 @@ def test_own_models__large_pictures_are_not_shrunk():
     cfg = Config(dict(test_pipeline=[dict(type='mmseg.PackSegInputs')]))
     predictor = Predictor(model, cfg, classes=[str(i) for i in range(150)], min_score=.3)
     assert predictor.max_pixels > 6000 * 4000
-    assert model.reading['score_threshold'] == .3  # masks of doubtful instances are not made at the picture's size
+
+
+@pytest.mark.parametrize(('test_cfg', 'threshold'), [(None, .3), (dict(score_threshold=.1), .1)])
+def test_own_models__masks_of_doubtful_instances_are_not_made(make_predictor, test_cfg, threshold, monkeypatch):
+    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
+    model = DENSEVIT_MODELS.build(dict(
+        type='densevit.MaskSegmentor', task='instance', num_classes=2, backbone=backbone, test_cfg=test_cfg,
+        head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
+    before, seen = dict(model.reading), []
+    predictor = Predictor(model, make_predictor().cfg, classes=['a', 'b'], min_score=.3)
+    monkeypatch.setattr(model, 'test_step', lambda batch: seen.append(dict(model.reading)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predictor.predict(np.zeros((32, 32, 3), np.uint8))
+    assert seen == [dict(score_threshold=threshold)] and model.reading == before
 
 
 def test_predict__bad_picture(make_predictor, tmp_path):

@@ -138,6 +138,24 @@ def test_modes_that_cannot_be_are_refused():
         build(test_cfg={'max_score_bytes': 0})
 
 
+@pytest.mark.parametrize(('options', 'said'), [
+    (dict(task='panoptik'), "task='panoptik': choose 'semantic', 'instance', 'panoptic'"),
+    (dict(task='panoptic', stuff_classes=[1, 99]), r'stuff_classes has \[99\]'),
+    (dict(stuff_classes=[1]), "for task='panoptic', and task is 'semantic'"),
+    (dict(ignore_index=3), 'ignore_index=3 is one of the'),
+    (dict(test_cfg=dict(SLIDE, stride=(100, 64))), 'some pixels would be in no window'),
+    (dict(test_cfg=dict(SLIDE, stride=0)), r'stride=0: give \(height, width\)'),
+    (dict(test_cfg=dict(mode='slide', crop_size=(-4, 64))), 'crop_size='),
+    (dict(test_cfg=dict(overlap_threshold=80), task='panoptic'), 'a number from 0 to 1'),
+    (dict(test_cfg=dict(score_threshold='a'), task='instance'), 'a number from 0 to 1'),
+    (dict(test_cfg=dict(top_k=-3), task='instance'), 'top_k=-3'),
+    (dict(criterion=dict(num_points=0)), 'num_points=0'),
+])
+def test_values_that_make_no_sense_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        build(**options)
+
+
 @torch.no_grad()
 def test_scores_lie_over_their_pixels_at_any_size():
     """The mask of the lower half of a padded image is not squeezed into the image."""

@@ -37,6 +37,23 @@ def test_loss__of_a_crop_without_labels_is_zero():
     losses['loss_seg'].backward()
 
 
+def test_loss__any_label_may_be_void():
+    model, labels = build(ignore_index=65535), torch.full((32, 32), 65535)
+    labels[:, 20:] = 3
+    found = model.eval()(torch.zeros(1, 3, 32, 32), [labelled(labels)], mode='loss')['loss_seg']
+    labels[labels == 65535] = 255
+    model = build()
+    expected = model.eval()(torch.zeros(1, 3, 32, 32), [labelled(labels)], mode='loss')['loss_seg']
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match='set model.ignore_index alone'):
+        build(criterion=dict(ignore_index=0))
+
+
+def test_options_of_instances_and_panoptics_are_refused():
+    with pytest.raises(ValueError, match="encode_masks is for task='instance'"):
+        build(test_cfg=dict(encode_masks=True))
+
+
 def test_loss__names_the_file_of_a_wrong_label():
     with pytest.raises(ValueError, match=r'street\.jpg holds label 7, but the model has classes 0 to 4'):
         build()(torch.randn(1, 3, 32, 32), [labelled(torch.full((32, 32), 7))], mode='loss')

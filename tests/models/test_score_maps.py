@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from densevit.heads.segmentation.kmax import KMaXDeepLab
 from densevit.models.score_maps import (
+    MaskLogits,
     MeanScores,
     MirroredScores,
     ResizedScores,
@@ -104,3 +106,15 @@ def test_mirrored_and_mean():
     mean, count = read(MeanScores([stored, MirroredScores(stored, (-2, ))]), 300)
     torch.testing.assert_close(mean, (maps + maps.flip(-2)) / 2)
     assert count > 1
+
+
+def test_masks_that_compete_do_so_at_the_size_of_the_picture():
+    """Interpolated log odds are not the log odds of interpolated logits."""
+    masks = 8 * torch.randn(5, 6, 8)
+    network, queries = KMaXDeepLab.__new__(KMaXDeepLab), torch.tensor([3, 0])
+    logits = MaskLogits.stored(network, masks, (24, 32), (20, 30), queries).resized((20, 30), (50, 61))
+    padded = F.interpolate(masks[None], (24, 32), mode='bilinear')[..., :20, :30]
+    expected = F.interpolate(padded, (50, 61), mode='bilinear')[0].softmax(0)[queries]
+    found, number = read(logits, logits.row_bytes * 16)
+    assert number > 1
+    torch.testing.assert_close(found.sigmoid(), expected, rtol=0, atol=1e-5)

@@ -112,7 +112,8 @@ def test_weights_in_the_cache_of_the_hub(hub_cache, name):
 
 def test_weights_at_a_url(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', lambda url, path, **options: Path(path).write_bytes(b'weights'))
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda url, path, **kwargs: Path(path).write_bytes(b'weights'))
     item = zoo.entry('mask2former_swin_t_ade20k')
     found = zoo.find_weights(item)
     assert found.name.endswith('model_final_5274a6.pkl') and found.read_bytes() == b'weights'

@@ -39,7 +39,8 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.AutoContrast', prob=1.),
-    dict(type='mmdet.Resize', scale=(9999, 448), keep_ratio=True),
+    # A strip longer than four times its width would give EoMT, with a query a patch, more masks than memory holds.
+    dict(type='mmdet.Resize', scale=(1792, 448), keep_ratio=True),
     dict(
         type='mmdet.PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'annotations'))

@@ -40,6 +40,8 @@ class MaskClassificationLoss(nn.Module):
         importance_sample_ratio: float = .75,
     ) -> None:
         super().__init__()
+        if num_points < 1:
+            raise ValueError(f'num_points={num_points}: masks are compared at one point at least')
         self.class_weight, self.mask_weight, self.dice_weight = class_weight, mask_weight, dice_weight
         self.num_points = num_points
         self.oversample_ratio, self.importance_sample_ratio = oversample_ratio, importance_sample_ratio

@@ -9,6 +9,6 @@
 # not trained here.
 #
 # Evaluated at the last exit. The published number is of images that each take the exit which a gate chooses: steps B
-# and C are densevit.heads.segmentation.early_exit.best_exits and fit_gate; then set model.head.exit=None.
+# and C are tools/fit_exit_gate.py; then set model.head.exit=None.
 _base_ = ['mask2former_swin_t_coco_panoptic.py']
 model = dict(head=dict(type='densevit.ECOMask2FormerNet', exit=6))

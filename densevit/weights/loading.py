@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +43,9 @@ def load_weights(
     - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
       OpenMMLab's Swin and ConvNeXt;
     - for an ``EoMT``: its authors' code and transformers;
-    - for a ``PEM``, ``SegViT`` or ``SegViTShrunk``: its authors' code; for a ``ViTP``: its authors' point classifiers, which leave the proposer;
-    - for a ``KMaXDeepLab``: its authors' PyTorch code;
+    - for a ``Mask2FormerNet`` or ``MaskFormerNet``: its authors' code, transformers and mmdetection;
+    - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
+      authors' point classifiers, which leave the proposer;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
@@ -85,9 +86,7 @@ def load_weights(
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
     is_of_classes = getattr(module, 'is_of_classes', lambda name: False)
     if not load_class_head:
-        names = [name for name in translated.state if is_of_classes(name)]
-        translated.state = {name: tensor for name, tensor in translated.state.items() if name not in names}
-        translated.left += names
+        translated = _without(translated, is_of_classes)
     result = fit(translated.state, model_state, sizes)
     kept = tuple(name for name in result.missing
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
@@ -101,6 +100,12 @@ def load_weights(
         left=(*translated.left, *result.left, *result.unexpected),
         missing=tuple(result.missing),
         kept=kept)
+
+
+def _without(translated: Translated, unwanted: Callable[[str], bool]) -> Translated:
+    names = list(filter(unwanted, translated.state))
+    state = {name: tensor for name, tensor in translated.state.items() if name not in names}
+    return replace(translated, state=state, left=[*translated.left, *names])
 
 
 def _under(prefix: str, state: State, label: str) -> State:

@@ -13,6 +13,7 @@ from .report import WeightsError
 _HEAD, _BACKBONE = 'decode_head.', 'backbone.'
 _WHOLE_ANCHORS = ('decode_head.q.weight', 'decode_head.decoder_1.layers.0.multihead_attn.q.weight')
 _SHRUNK_ANCHORS = ('decode_head.q.weight', 'decode_head.atm.q.weight')
+_MAX_STAGES = 4
 # A decoder layer with attention to mask.
 _LAYER = (
     (r'self_attn\.(.+)', 'self_attention.attn'),
@@ -40,7 +41,8 @@ def _projection(stage: int) -> tuple[Rule, ...]:
 _WHOLE: tuple[Rule, ...] = (
     (r'q\.weight', 'query.weight'),
     (r'class_embed\.(.+)', r'class_head.\1'),
-    *(rule for stage in range(4) for rule in (*_projection(stage), *_decoder(f'decoder_{stage + 1}', f'stages.{stage}'))),
+    *(rule for stage in range(_MAX_STAGES)
+      for rule in (*_projection(stage), *_decoder(f'decoder_{stage + 1}', f'stages.{stage}'))),
 )
 _SHRUNK: tuple[Rule, ...] = (
     (r'q\.weight', 'patch_queries'),
@@ -54,7 +56,7 @@ HeadAndBackbone = tuple[State, State, list[str]]
 
 
 def read_segvit(state: State) -> HeadAndBackbone | None:
-    """Tensors of the authors' ``ATMHead`` under our names, those of the backbone under theirs, and the names not needed.
+    """The authors' ``ATMHead`` under our names, its backbone under theirs, and the names not needed.
 
     None for another model.
 

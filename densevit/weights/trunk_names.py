@@ -1,7 +1,7 @@
 """Names of plain ViT checkpoints, mapped to those of timm, which :class:`densevit.PlainViT` keeps.
 
-timm reads the original names of DINOv2, DINOv3, DeiT III, MAE, EVA-02 and PE itself; the names of Hugging Face, OpenMMLab
-and Segment Anything are mapped here.
+timm reads the original names of DINOv2, DINOv3, DeiT III, MAE, EVA-02 and PE itself; the names of Hugging Face,
+OpenMMLab and Segment Anything are mapped here.
 """
 from __future__ import annotations
 

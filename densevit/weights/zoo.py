@@ -49,8 +49,8 @@ def _authors(name: str, task: str, repo: str, dinov3: str | None = None) -> ZooE
 
 def _detectron2(config: str, task: str, file: str) -> ZooEntry:
     """A model of Mask2Former's and MaskFormer's authors."""
-    return ZooEntry(config.rpartition('/')[2], f'{config}.py', f'https://dl.fbaipublicfiles.com/maskformer/{file}', task,
-                    'CC-BY-NC-4.0')
+    url = f'https://dl.fbaipublicfiles.com/maskformer/{file}'
+    return ZooEntry(config.rpartition('/')[2], f'{config}.py', url, task, 'CC-BY-NC-4.0')
 
 
 _ENTRIES = {item.name: item for item in (

@@ -3,7 +3,7 @@
 Three steps lead to it. A: the network is trained to exit after any of several layers of the pixel decoder's encoder
 (:class:`ECOMask2FormerNet`). B: from the quality at each exit follows the best exit of each training image
 (:func:`best_exits`). C: a gate learns to foresee it from the image (:func:`fit_gate`). Another balance of quality and
-cost needs B and C alone.
+cost needs B and C alone, which tools/fit_exit_gate.py does on the data of a config.
 """
 from __future__ import annotations
 
@@ -102,13 +102,6 @@ class ECOMask2FormerNet(Mask2FormerNet):
             features = self.pixel_decoder.decode(self._encode_to(exits, tokens), maps[0])
         return self.decode(features)
 
-    @torch.no_grad()
-    def survey(self, images: Tensor) -> tuple[Tensor, list[MaskPrediction]]:
-        """For step B: the gate's inputs (B, D) and the answer behind each exit."""
-        maps, tokens = self._embed(images)
-        answers = [self._predict_at([stop], maps, tokens)[-1] for stop in self.exits]
-        return gate_inputs(tokens), [MaskPrediction(x.masks, x.classes) for x in answers]
-
     def choose(self, inputs: Tensor) -> list[int]:
         """How many layers each image needs, by the gate's inputs (B, D)."""
         with torch.autocast(inputs.device.type, enabled=False):
@@ -181,7 +174,7 @@ def fit_gate(gate: nn.Linear, inputs: Tensor, targets: Tensor, decay: float = 1e
 
     Args:
         gate: :attr:`ECOMask2FormerNet.exit_gate`.
-        inputs: What it sees, (N, D), from :meth:`ECOMask2FormerNet.survey`.
+        inputs: What it sees, (N, D), see :func:`gate_inputs`.
         targets: From :func:`best_exits`, (N,).
         decay: Weight of the squared weights beside the loss.
         max_steps: Of the optimiser.

@@ -38,6 +38,8 @@ class ViTP(MaskNetwork):
     inference the point of a mask is where its logit is largest; the probabilities p of the proposer and q of the
     points, both without "no object", become p^(1 - alpha) q^alpha, normalised, and "no object" keeps the proposer's.
 
+    A config gives it ``proposer_weights`` as well, see :class:`densevit.weights.vit_p_proposer.ViTPAroundWeights`.
+
     The authors' code trains the class token's position alone and leaves the token itself out, so that their checkpoints
     are read with a class token of 0. Where there are more masks than the classifier takes at once, they fill the last
     pass up with random points; here that pass is shorter.

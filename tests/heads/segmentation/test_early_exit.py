@@ -43,12 +43,13 @@ def test_every_image_runs_the_layers_that_the_gate_chose_and_no_others():
 @torch.no_grad()
 def test_the_gate_reads_the_mean_of_the_coarsest_level():
     model, images = build(), torch.randn(3, 3, 64, 96)
-    inputs, answers = model.survey(images)
+    seen = []
+    model.exit_gate.register_forward_pre_hook(lambda gate, args: seen.append(args[0]))
+    model(images)
+    (inputs, ) = seen
     coarsest = model.pixel_decoder.input_proj[0](model.backbone(images)[-1].contiguous())
     torch.testing.assert_close(inputs, coarsest.mean((2, 3)), rtol=1e-4, atol=1e-4)
     assert [model.exits[index] for index in model.exit_gate(inputs).argmax(1)] == model.choose(inputs)
-    model.exit = 3
-    torch.testing.assert_close(answers[1].masks, model(images)[-1].masks, rtol=1e-4, atol=1e-3)
 
 
 def test_a_step_draws_exits_and_weights_their_losses():

@@ -1,0 +1,93 @@
+"""Steps B and C of ECO-M2F (arXiv:2404.15244) on a data set: what each exit is worth, and a gate that foresees it."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from torch import Tensor, nn
+
+from ..heads.segmentation import ECOMask2FormerNet
+from ..models import MaskSegmentor
+
+
+class ExitSurvey(NamedTuple):
+    """What a network gives behind each exit.
+
+    Attributes:
+        inputs: What the gate sees of each image, (N, D).
+        quality: Of each image behind each exit, (N, E), in [0, 1].
+    """
+    inputs: Tensor
+    quality: Tensor
+
+
+def require_gate(model: nn.Module) -> ECOMask2FormerNet:
+    """The network of a model that a gate can be taught for.
+
+    Raises:
+        ValueError: It has no early exits, or sees windows, of which each would get an exit of its own.
+    """
+    if not isinstance(model, MaskSegmentor) or not isinstance(model.network, ECOMask2FormerNet):
+        raise ValueError("the config's model has no early exits: head.type='densevit.ECOMask2FormerNet' has some")
+    if model.options.mode != 'whole':
+        raise ValueError("the gate chooses for whole images: set model.test_cfg.mode='whole'")
+    return model.network
+
+
+@torch.no_grad()
+def survey_exits(model: MaskSegmentor, batches: Iterable[Any], evaluator: Evaluator, measure: str) -> ExitSurvey:
+    """Predict images behind every exit and evaluate each prediction alone.
+
+    Args:
+        model: In evaluation mode, of :func:`require_gate`.
+        batches: Of one image each, as a data loader gives them.
+        evaluator: Of the data.
+        measure: Which of its measures is the quality: ``'PQ'``, ``'mIoU'``; in percent.
+
+    Raises:
+        ValueError: There is no such measure; the message names those that there are.
+    """
+    network, inputs, quality = require_gate(model), [], []
+    chosen = network.exit
+    handle = network.exit_gate.register_forward_pre_hook(lambda gate, args: inputs.append(args[0].float().cpu()))
+    try:
+        for batch in batches:
+            network.exit = None  # for the hook; what the gate chooses is not looked at
+            model.val_step(batch)
+            own = []
+            for stop in network.exits:
+                network.exit = stop
+                evaluator.process(model.val_step(batch), batch)
+                with _quiet():
+                    own.append(_value(evaluator.evaluate(1), measure))
+            quality.append(own)
+    finally:
+        handle.remove()
+        network.exit = chosen
+    # A measure is not a number where an image shows nothing that counts: no exit is better than another.
+    return ExitSurvey(torch.cat(inputs), torch.tensor(quality).nan_to_num_(0.) / 100.)
+
+
+def _value(measures: dict[str, float], measure: str) -> float:
+    found = [value for name, value in measures.items() if name.rpartition('/')[2] == measure]
+    if not found:
+        raise ValueError(f"the config's val_evaluator has no '{measure}': choose of "
+                         f"{', '.join(name.rpartition('/')[2] for name in measures)}")
+    return float(found[0])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No table for each image."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -32,7 +32,7 @@ class Setting:
         size: (H, W) of the images.
         device: Of PyTorch.
         precision: ``'fp32'``, or ``'bf16'`` or ``'fp16'`` under autocast.
-        batch: Images at a time where throughput is measured; 1 measures none.
+        batch: Images at a time where throughput is measured.
         compiled: Put models through ``torch.compile``.
         whole: Measure ``predict`` with its reading of masks, where otherwise the network alone is measured.
     """
@@ -70,7 +70,7 @@ class ModelReport:
             papers call FLOPs. Sampling, norms and activations are not counted.
         latency: Of one image.
         trunk: Of one image through the trunk alone.
-        throughput: Images per second in batches; None if not measured.
+        throughput: Images per second in batches.
     """
     name: str
     measured: str
@@ -79,7 +79,7 @@ class ModelReport:
     macs: int
     latency: Timing
     trunk: Timing
-    throughput: float | None
+    throughput: float
 
 
 class Subject:
@@ -161,7 +161,7 @@ def measure(
         ModelReport(
             subject.name, subject.measured, _count(subject.model), _count(subject.trunk), macs[index],
             timings[index, 'latency'], timings[index, 'trunk'],
-            setting.batch / timings[index, 'batch'].median if setting.batch > 1 else None)
+            setting.batch / timings[index, 'batch' if setting.batch > 1 else 'latency'].median)
         for index, subject in enumerate(subjects)]
 
 

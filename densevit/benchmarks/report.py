@@ -32,7 +32,7 @@ def rows(reports: Sequence[ModelReport], peak: float) -> list[tuple[str, ...]]:
         f'{min(report.latency.seconds) * 1e3:.1f}',
         f'{report.trunk.median * 1e3:.1f}',
         f'{report.macs / report.latency.median / peak:.0%}',
-        '' if report.throughput is None else f'{report.throughput:.2f}',
+        f'{report.throughput:.2f}',
         f'{report.latency.peak_bytes / 1e6:.0f}',
         f'{report.latency.median / base:.2f}',
     ) for report in reports]

@@ -16,9 +16,5 @@ _base_ = [
 model = dict(
     task='panoptic',
     num_classes=150,
-    # 50 of the 150 classes, among the others.
-    stuff_classes=[
-        0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68,
-        77, 79, 84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145
-    ],
+    stuff_classes={{_base_.stuff_classes}},
     backbone=dict(img_size=(640, 640)))

@@ -9,17 +9,12 @@
 #   --cfg-options train_dataloader.batch_size=64
 # not trained here.
 _base_ = [
-    '../_base_/default_runtime.py', '../_base_/models/kmax_r50.py', '../_base_/datasets/ade20k_panoptic_1280.py',
-    '../_base_/schedules/kmax.py'
+    '../_base_/default_runtime.py', '../_base_/models/kmax_r50.py',
+    '../_base_/datasets/ade20k_panoptic_kmax_1280.py', '../_base_/schedules/kmax.py'
 ]
-train_dataloader = dict(batch_size=2)
 model = dict(
     num_classes=150,
-    # 50 of the 150 classes, among the others.
-    stuff_classes=[
-        0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68,
-        77, 79, 84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145
-    ],
+    stuff_classes={{_base_.stuff_classes}},
     head=dict(drop_path=0.),
     test_cfg=dict(thing_threshold=.4, stuff_threshold=.4))
 train_cfg = dict(max_iters=100000)

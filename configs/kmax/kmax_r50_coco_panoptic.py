@@ -9,8 +9,7 @@
 #   --cfg-options train_dataloader.batch_size=64
 # not trained here.
 _base_ = [
-    '../_base_/default_runtime.py', '../_base_/models/kmax_r50.py', '../_base_/datasets/coco_panoptic_1280.py',
-    '../_base_/schedules/kmax.py'
+    '../_base_/default_runtime.py', '../_base_/models/kmax_r50.py',
+    '../_base_/datasets/coco_panoptic_kmax_1280.py', '../_base_/schedules/kmax.py'
 ]
-train_dataloader = dict(batch_size=2)
 model = dict(num_classes=133, stuff_classes=list(range(80, 133)))

@@ -11,6 +11,7 @@ _base_ = [
     '../_base_/default_runtime.py', '../_base_/models/mask2former_swin.py', '../_base_/datasets/ade20k_shortest_640.py',
     '../_base_/schedules/mask2former_ade20k_160k.py'
 ]
+train_dataloader = dict(batch_size=1)
 model = dict(
     num_classes=150,
     data_preprocessor=dict(size=(640, 640)),

@@ -17,11 +17,12 @@ train_pipeline = [
     dict(type='mmseg.LoadAnnotations'),
     dict(
         type='RandomChoiceResize',
-        scales=[int(1024 * size * .1) for size in range(5, 21)],
-        resize_type='mmseg.ResizeShortestEdge',
-        max_size=4096),
+        scales=[(4096, int(1024 * size * .1)) for size in range(5, 21)],
+        resize_type='mmseg.Resize',
+        keep_ratio=True,
+        backend='pillow'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size),
-    dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
+    dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='mmseg.RandomFlip', prob=.5),
     dict(type='mmseg.PackSegInputs')
 ]

@@ -37,6 +37,8 @@ def shrink(cfg: Config) -> Config:
     _give_known(loss, model.setdefault('criterion', ConfigDict()), _SMALL_LOSS)
     if 'size' in model.data_preprocessor:
         model.data_preprocessor.size = SIZE
+    if model.data_preprocessor.get('pad_size_divisor', 0) > SIZE[0]:
+        model.data_preprocessor.pad_size_divisor = SIZE[0]
     for augment in model.data_preprocessor.get('batch_augments') or ():
         augment.size = SIZE
     if 'crop_size' in (model.get('test_cfg') or {}):

@@ -1,8 +1,9 @@
 """Every shipped config, and the options that make it small enough for a test."""
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -33,6 +34,14 @@ def load(name: str, **options) -> Config:
     cfg = Config.fromfile(ROOT / name)
     cfg.merge_from_dict(options)
     return cfg
+
+
+def steps(pipeline: Iterable) -> Iterator[ConfigDict]:
+    """The transforms of a pipeline, those within others in their place."""
+    for step in pipeline:
+        if isinstance(step, dict):
+            yield step
+        yield from steps(step.get('transforms', ()) if isinstance(step, dict) else step)
 
 
 def scope(cfg: Config):

@@ -91,6 +91,9 @@ def test_config__classes_match_the_dataset(name):
     with scope(cfg):
         metainfo = dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
     assert len(metainfo['classes']) == cfg.model.num_classes
+    if 'stuff_classes' in cfg.model:
+        stuff = [label for label, is_thing in enumerate(metainfo['isthing']) if not is_thing]
+        assert sorted(cfg.model.stuff_classes) == stuff
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=NAMES)

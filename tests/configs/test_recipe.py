@@ -1,4 +1,6 @@
 """The configs' recipe against the published one: arXiv:2503.19108, appendix A, and the authors' configurations."""
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import timm
@@ -6,7 +8,8 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS
-from shrink import OPTIONS, load, scope
+from own import build, shrink
+from shrink import OPTIONS, load, scope, steps
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image
@@ -74,12 +77,32 @@ def test_train_pipeline__crop_of_padded_image(dataset):
         assert padding.any() and not padding.all() and (image[:, padding] == 0).all()
 
 
+def test_train_pipeline__no_crop_without_a_label():
+    sample = _sample(128, 512)
+    sample['gt_seg_map'][:, 4:] = 255
+    cfg = load('configs/eomt_vits_ade20k.py')
+    with scope(cfg):
+        pipeline = Compose([step for step in cfg.train_pipeline if 'Load' not in step.type])
+    for seed in range(8):
+        np.random.seed(seed)
+        labels = pipeline(deepcopy(sample))['data_samples'].gt_sem_seg.data
+        assert (labels != 255).any()
+
+
+@pytest.mark.parametrize('name', ['ade20k', 'dinov3_cityscapes', 'coco_panoptic_1280', 'dinov3_coco_instance_640'])
+def test_network__supervised_before_each_block_to_the_end(name):
+    """The authors' network predicts there whether a mask is annealed away or not."""
+    network = build(shrink(load(f'configs/eomt_vitl_{name}.py'))).network
+    network.set_mask_probs([0.] * network.num_blocks)
+    assert len(network(torch.zeros(1, 3, 64, 64))) == network.num_blocks + 1
+
+
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_train_pipeline__scale_jitter_is_torchvisions(dataset, monkeypatch):
     size = DATASETS[dataset]
     cfg = load(f'configs/eomt_vits_{dataset}.py')
     with scope(cfg):
-        ours = TRANSFORMS.build(next(step for step in cfg.train_pipeline if step.type == 'RandomResize'))
+        ours = TRANSFORMS.build(next(step for step in steps(cfg.train_pipeline) if step.type == 'RandomResize'))
     theirs = v2.ScaleJitter((size, size), scale_range=(.5, 2.))
     for share in (0., .13, .5, .77, .999):
         monkeypatch.setattr(np.random, 'random_sample', lambda share=share: share)

@@ -1,8 +1,8 @@
 # ADE20K, 150 classes (https://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip), unpacked in data/ade.
 #
-# The augmentation of EoMT (arXiv:2503.19108, appendix A) in its order, with two differences: brightness is shifted and
+# The augmentation of EoMT (arXiv:2503.19108, appendix A) in its order, with one difference: brightness is shifted and
 # contrast scaled about zero as in SSD (arXiv:1512.02325), where the authors scale brightness, and contrast about the
-# mean; a crop without any label is kept, where the authors draw again.
+# mean. Crops are drawn again while no label is left in them.
 data_root = 'data/ade/ADEChallengeData2016'
 crop_size = (512, 512)
 train_pipeline = [
@@ -11,17 +11,22 @@ train_pipeline = [
     dict(type='mmseg.LoadAnnotations'),
     # 9 on OpenCV's hue circle of 180 are the 18 degrees of SSD.
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
-    dict(type='mmseg.RandomFlip', prob=.5),
-    # The longer side becomes 0.5 to 2 times the crop's. Pillow's filter, unlike OpenCV's, widens to shrink an image.
     dict(
-        type='RandomResize',
-        scale=crop_size,
-        ratio_range=(.5, 2.),
-        resize_type='mmseg.Resize',
-        keep_ratio=True,
-        backend='pillow'),
-    dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size),
+        type='densevit.UntilSegments',
+        transforms=[
+            dict(type='mmseg.RandomFlip', prob=.5),
+            # The longer side becomes 0.5 to 2 times the crop's. Pillow's filter, unlike OpenCV's, widens to shrink
+            # an image.
+            dict(
+                type='RandomResize',
+                scale=crop_size,
+                ratio_range=(.5, 2.),
+                resize_type='mmseg.Resize',
+                keep_ratio=True,
+                backend='pillow'),
+            dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
+            dict(type='mmseg.RandomCrop', crop_size=crop_size)
+        ]),
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [

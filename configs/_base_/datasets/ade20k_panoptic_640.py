@@ -4,6 +4,10 @@
 # The augmentation of EoMT (arXiv:2503.19108, appendix A): that of coco_panoptic_640.py after the change of colours of
 # ade20k_512.py.
 data_root = 'data/ade/ADEChallengeData2016'
+stuff_classes = [  # for model.stuff_classes: 50 of the 150 classes, among the others
+    0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68, 77,
+    79, 84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145
+]
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),

@@ -1,5 +1,5 @@
 # ADE20K augmented as Mask2Former (arXiv:2112.01527, section 4.1) does: a shorter side of 0.5 to 2 times the crop's 512
-# pixels; whole images with a shorter side of 512 for evaluation.
+# pixels; grey pads; whole images with a shorter side of 512 for evaluation.
 _base_ = 'ade20k_512.py'
 crop_size = (512, 512)
 train_pipeline = [
@@ -8,17 +8,19 @@ train_pipeline = [
     dict(type='mmseg.LoadAnnotations'),
     dict(
         type='RandomChoiceResize',
-        scales=[int(share * .1 * 512) for share in range(5, 21)],
-        resize_type='mmseg.ResizeShortestEdge',
-        max_size=2048),
+        scales=[(2048, int(share * .1 * 512)) for share in range(5, 21)],
+        resize_type='mmseg.Resize',
+        keep_ratio=True,
+        backend='pillow'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size),
-    dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
+    dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='mmseg.RandomFlip', prob=.5),
+    dict(type='Pad', size=crop_size, pad_val=dict(img=128, seg=255)),
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.Resize', scale=(2048, 512), keep_ratio=True),
+    dict(type='mmseg.Resize', scale=(2048, 512), keep_ratio=True, backend='pillow'),
     dict(type='mmseg.LoadAnnotations'),  # after Resize: predictions are compared at the original size
     dict(type='mmseg.PackSegInputs')
 ]

@@ -9,16 +9,20 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
-    dict(type='mmseg.RandomFlip', prob=.5),
     dict(
-        type='RandomResize',
-        scale=crop_size,
-        ratio_range=(.5, 2.),
-        resize_type='mmseg.Resize',
-        keep_ratio=True,
-        backend='pillow'),
-    dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size),
+        type='densevit.UntilSegments',
+        transforms=[
+            dict(type='mmseg.RandomFlip', prob=.5),
+            dict(
+                type='RandomResize',
+                scale=crop_size,
+                ratio_range=(.5, 2.),
+                resize_type='mmseg.Resize',
+                keep_ratio=True,
+                backend='pillow'),
+            dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
+            dict(type='mmseg.RandomCrop', crop_size=crop_size)
+        ]),
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [

@@ -1,6 +1,6 @@
 # COCO 2017, instances, augmented as Mask2Former (arXiv:2112.01527, section 4.1) does: a scale of 0.1 to 2 times the
-# crop's 1024 pixels; whole images with a shorter side of 800 for evaluation. The authors keep a crop without any
-# segment, here another one is drawn.
+# crop's 1024 pixels, grey pads; whole images with a shorter side of 800 for evaluation. The authors keep a crop without
+# any segment, here another one is drawn.
 _base_ = 'coco_instance_640.py'
 crop_size = (1024, 1024)
 train_pipeline = [
@@ -11,17 +11,22 @@ train_pipeline = [
         type='densevit.UntilSegments',
         transforms=[
             dict(type='mmdet.RandomFlip', prob=.5),
+            # Pillow's filter, unlike OpenCV's, widens to shrink an image.
             dict(
-                type='RandomResize', scale=crop_size, ratio_range=(.1, 2.), resize_type='mmdet.Resize',
-                keep_ratio=True),
-            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=0, masks=0, seg=255)),
+                type='RandomResize',
+                scale=crop_size,
+                ratio_range=(.1, 2.),
+                resize_type='mmdet.Resize',
+                keep_ratio=True,
+                backend='pillow'),
+            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=128, masks=0, seg=255)),
             dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
         ]),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
     dict(
         type='mmdet.PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'annotations'))

@@ -4,6 +4,9 @@
 _base_ = 'coco_panoptic_640.py'
 scales = [(480, 1333), (512, 1333), (544, 1333), (576, 1333), (608, 1333), (640, 1333), (672, 1333), (704, 1333),
           (736, 1333), (768, 1333), (800, 1333)]
+# Pillow's filter, unlike OpenCV's, widens to shrink an image.
+resize = dict(
+    type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True, backend='pillow')
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),
@@ -15,15 +18,15 @@ train_pipeline = [
             dict(
                 type='RandomChoice',
                 transforms=[
-                    [dict(type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True)],
+                    [resize],
                     [
                         dict(
                             type='RandomChoiceResize', scales=[(400, 9999), (500, 9999), (600, 9999)],
-                            resize_type='mmdet.Resize', keep_ratio=True),
+                            resize_type='mmdet.Resize', keep_ratio=True, backend='pillow'),
                         dict(
                             type='mmdet.RandomCrop', crop_type='absolute_range', crop_size=(384, 600),
                             allow_negative_crop=True),
-                        dict(type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True)
+                        resize
                     ]
                 ])
         ]),
@@ -31,7 +34,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
     dict(
         type='mmdet.PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))

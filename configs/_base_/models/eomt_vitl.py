@@ -15,8 +15,8 @@ model = dict(
         # timm downloads the weights, solves for the kernel of the larger patch and resizes the positions to img_size.
         patch_size=16,
         pretrained=True),
-    # Intermediate predictions are supervised while their block is still masked; deep_supervision='always' keeps them to
-    # the end of training, as the authors' code does.
-    head=dict(type='densevit.EoMT', num_queries=100, num_blocks=4),
+    # The authors supervise intermediate predictions to the end of training; deep_supervision='masked' saves those of
+    # blocks whose masks are annealed away.
+    head=dict(type='densevit.EoMT', num_queries=100, num_blocks=4, deep_supervision='always'),
     # As many windows as needed along the longer side, spread evenly.
     test_cfg=dict(mode='slide'))

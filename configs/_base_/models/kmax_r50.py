@@ -2,7 +2,8 @@
 # right and bottom. A config adds the backbone and the classes.
 #
 # The authors' images have 1281 pixels on each side, so that corner pixels of all maps lie on each other; here they have
-# 1280. Their code with such images is head.corner_aligned=True.
+# 1280. Their code with such images is head.corner_aligned=True. The batch norms of their ResNet have an eps of 1e-3 and
+# a momentum of 0.01, as those of the head have here and there; timm's have 1e-5 and 0.1, and no option for it.
 model = dict(
     type='densevit.MaskSegmentor',
     task='panoptic',
@@ -11,6 +12,8 @@ model = dict(
         mean=[127.5, 127.5, 127.5],  # of the authors, whatever the backbone was pre-trained with
         std=[127.5, 127.5, 127.5],
         bgr_to_rgb=True,
+        # Images fit into one square of this size, and all are padded to it with zeros, after the normalisation.
+        pad_size_divisor=1280,
         pad_mask=True,
         pad_seg=True,
         seg_pad_value=255),

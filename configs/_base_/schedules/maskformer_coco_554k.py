@@ -1,5 +1,5 @@
-# MaskFormer's recipe for COCO panoptic segmentation with Swin (arXiv:2107.06278, section 4.1), for a global batch of 64:
-# 300 epochs, a tenth of the learning rate from 2/3 of the run.
+# MaskFormer's recipe for COCO panoptic segmentation with Swin (arXiv:2107.06278, section 4.1), for a global batch of
+# 64: 300 epochs, a tenth of the learning rate from 2/3 of the run.
 _base_ = 'maskformer_ade20k_160k.py'
 train_cfg = dict(max_iters=554400)
 param_scheduler = [

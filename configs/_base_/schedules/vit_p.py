@@ -1,5 +1,6 @@
 # ViT-P's recipe for its B on ADE20K, from its configuration files, for a global batch of 80: SGD, cosine decay without
-# a warm-up, no weight decay; the authors give the point embedding 1e-2. They train in 16-bit mixed precision: add --amp.
+# a warm-up, no weight decay; the authors give the point embedding 1e-2. They train in 16-bit mixed precision: add
+# --amp.
 train_cfg = dict(type='densevit.SeededIterLoop', max_iters=19200, val_interval=1600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -18,6 +18,8 @@ DATA_SAMPLERS = root.Registry(
     'data sampler', parent=root.DATA_SAMPLERS, scope='densevit', locations=['densevit.datasets'])
 TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, scope='densevit', locations=['densevit.datasets'])
 METRICS = root.Registry('metric', parent=root.METRICS, scope='densevit', locations=['densevit.evaluation'])
+MODEL_WRAPPERS = root.Registry(
+    'model_wrapper', parent=root.MODEL_WRAPPERS, scope='densevit', locations=['densevit.engine'])
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='densevit', locations=['densevit.engine'])
 LOOPS = root.Registry('loop', parent=root.LOOPS, scope='densevit', locations=['densevit.engine'])
 OPTIM_WRAPPERS = root.Registry(

@@ -8,8 +8,10 @@ from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .progress import ProgressHook
 from .schedule import TwoStageWarmupPolyLR
+from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
-    'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'DataCheckHook', 'LayerDecayConstructor',
-    'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
+    'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
+    'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook',
+    'SeededIterLoop', 'TwoStageWarmupPolyLR'
 ]

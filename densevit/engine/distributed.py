@@ -72,15 +72,18 @@ def _start_gloo(launcher: str) -> None:
 
 
 def _place_on_cpu(cfg: Config, sharded: bool) -> None:
-    """mmengine's wrappers take ``LOCAL_RANK`` for the number of a GPU."""
+    """mmengine's wrappers take ``LOCAL_RANK`` for the number of a GPU, and synchronised batch norms need one."""
     cfg.merge_from_dict(dict(env_cfg=dict(dist_cfg=dict(backend='gloo'))))
+    options, key = (cfg.strategy, 'model_wrapper') if sharded else (cfg, 'model_wrapper_cfg')
+    given = dict(options.get(key) or {})
     if sharded and 'FSDP' in cfg.strategy.type:
         wrapper = dict(type='MMFullyShardedDataParallel', device_id='cpu')
     else:
         wrapper = dict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            type='densevit.CPUDistributedDataParallel', device_ids=None, broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False))
-    if sharded:
-        cfg.strategy.model_wrapper = {**wrapper, **(cfg.strategy.get('model_wrapper') or {})}
-    else:
-        cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
+        if given.get('type') in ('MMDistributedDataParallel', 'mmengine.MMDistributedDataParallel'):
+            del given['type']
+    if options.get('sync_bn') == 'mmcv':
+        options.sync_bn = 'torch'  # which the wrapper knows how to run
+    options[key] = {**wrapper, **given}

@@ -1,7 +1,7 @@
 """Pure PyTorch building blocks; nothing here knows of OpenMMLab."""
 from .attention_windows import AttentionWindows
 from .deformable_attention import DeformableAttention, multi_scale_deformable_attention
-from .norm import SyncBatchNorm
+from .norm import SyncBatchNorm, joined_processes, synchronise_anywhere
 from .patch_embed import resize_patch_embed
 from .points import sample_points, uncertain_points
 from .pos_embed import absolute_window_pos_embed, resize_pos_embed, resize_pos_map, tile_pos_embed
@@ -13,7 +13,7 @@ from .windows import window_origins
 
 __all__ = [
     'AttentionWindows', 'DeformableAttention', 'ScaleBlock', 'SyncBatchNorm', 'absolute_window_pos_embed',
-    'decomposed_rel_pos_bias', 'multi_scale_deformable_attention', 'relative_position_bias', 'resize_patch_embed',
-    'resize_pos_embed', 'resize_pos_map', 'resize_rows', 'sample_points', 'sine_positions', 'tile_pos_embed',
-    'uncertain_points', 'window_origins'
+    'decomposed_rel_pos_bias', 'joined_processes', 'multi_scale_deformable_attention', 'relative_position_bias',
+    'resize_patch_embed', 'resize_pos_embed', 'resize_pos_map', 'resize_rows', 'sample_points', 'sine_positions',
+    'synchronise_anywhere', 'tile_pos_embed', 'uncertain_points', 'window_origins'
 ]

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,17 @@ val_dataloader = val_cfg = val_evaluator = None
 default_hooks = dict(checkpoint=dict(interval=100))
 custom_hooks = [dict(type='FixedPointsHook')]
 """
+# Batch norms of PyTorch in the backbone, of ours in the head.
+NORMS = """
+model = dict(
+    type='densevit.PixelSegmentor',
+    backbone=dict(
+        _delete_=True, type='densevit.TimmPyramid', name='resnet10t', layers=(1, 1, 1, 1), channels=(8, 8, 16, 16)),
+    head=dict(_delete_=True, type='densevit.SegFormerNet', width=16, dropout=0.),
+    criterion=None)
+sync_bn = 'mmcv'
+model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+"""
 
 
 def write_pictures(folder: Path) -> None:
@@ -56,26 +68,34 @@ def curve(work_dir: Path, processes: int) -> np.ndarray:
     return np.mean([[list(losses.values()) for losses in file] for file in files], axis=0)
 
 
+def start(names: Sequence[str], tmp_path: Path) -> None:
+    """Train configs, one after the other, in two processes."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
+    runs = [str(part) for name in names for part in (tmp_path / f'{name}.py', tmp_path / name)]
+    result = subprocess.run(
+        [*command, str(HERE / 'two_processes.py'), *runs], capture_output=True, text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([str(HERE), *sys.path])})
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
 def test_two_processes_have_the_loss_curve_of_one(camvid_like, tiny_config, tool, tmp_path, monkeypatch):
     write_pictures(camvid_like)
     monkeypatch.syspath_prepend(str(HERE))
-    configs = {name: tmp_path / f'{name}.py' for name in ('one', 'two', 'sharded')}
+    configs = {name: tmp_path / f'{name}.py' for name in ('one', 'two', 'sharded', 'one_norms', 'norms')}
     configs['one'].write_text(SAME.format(batch_size=4))
     configs['two'].write_text(SAME.format(batch_size=2))
     strategy = Config.fromfile(FSDP).strategy.to_dict()
     configs['sharded'].write_text(
         f"{SAME.format(batch_size=2)}runner_type = 'FlexibleRunner'\nstrategy = {strategy}\n")
-    assert tool('train', configs['one'], '--work-dir', tmp_path / 'one') == 0
-    start = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
-    runs = [str(part) for name in ('two', 'sharded') for part in (configs[name], tmp_path / name)]
-    result = subprocess.run(
-        [*start, str(HERE / 'two_processes.py'), *runs], capture_output=True, text=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([str(HERE), *sys.path])})
-    assert result.returncode == 0, result.stderr[-3000:]
-    one = curve(tmp_path / 'one', 1)
-    assert one.shape[0] == 5 and one[0, 0] > one[-1, 0]  # it learns
-    np.testing.assert_allclose(curve(tmp_path / 'two', 2), one, atol=1e-4)
-    np.testing.assert_allclose(curve(tmp_path / 'sharded', 2), one, atol=1e-4)
+    configs['one_norms'].write_text(SAME.format(batch_size=4) + NORMS)
+    configs['norms'].write_text(SAME.format(batch_size=2) + NORMS)
+    for name in ('one', 'one_norms'):
+        assert tool('train', configs[name], '--work-dir', tmp_path / name) == 0
+    start(('two', 'sharded', 'norms'), tmp_path)
+    for name, processes in dict(two='one', sharded='one', norms='one_norms').items():
+        one = curve(tmp_path / processes, 1)
+        assert one.shape[0] == 5 and one[0, 0] > one[-1, 0]  # it learns
+        np.testing.assert_allclose(curve(tmp_path / name, 2), one, atol=1e-4, err_msg=name)
     whole, sharded = (torch.load(tmp_path / name / 'iter_5.pth', weights_only=False)['state_dict']
                       for name in ('two', 'sharded'))
     assert {name: weight.shape for name, weight in whole.items()} == {

@@ -1,14 +1,19 @@
 """Synchronised batch norm that runs anywhere."""
+import copy
 import os
 
 import pytest
 import torch
 import torch.distributed as dist
+from joined_norms import SHARDED, step, work
 from mmengine.model import revert_sync_batchnorm
 from mmengine.model.utils import convert_sync_batchnorm
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules import batchnorm
+from torch.nn.parallel import DistributedDataParallel
 
-from densevit.layers import SyncBatchNorm
+from densevit.layers import SyncBatchNorm, joined_processes
 
 
 @pytest.fixture
@@ -28,6 +33,60 @@ def test_cpu__is_plain_batch_norm(one_process):
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor, msg=name)
     torch.testing.assert_close(ours.eval()(images), plain.eval()(images))
+    assert joined_processes(ours) == joined_processes(plain) == 1
+
+
+def network(norm=SyncBatchNorm, channels=4, **options):
+    """Two norms, so that gradients pass one on their way to the images."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, channels, 3, padding=1), norm(channels, **options), nn.GELU(),
+        nn.Conv2d(channels, channels, 1, bias=False), norm(channels, **options))
+    with torch.no_grad():
+        for parameter in layers.parameters():
+            parameter.normal_()
+    return layers.double()
+
+
+def plain(layers):
+    """The same with torch's norms of one process."""
+    layers = copy.deepcopy(layers)
+    for module in layers.modules():
+        if isinstance(module, batchnorm._BatchNorm):
+            module.__class__ = nn.BatchNorm2d
+    return layers
+
+
+def test_cpu__two_processes_are_one_with_the_joined_batch(tmp_path):
+    images = torch.randn(5, 3, 6, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    cases = [
+        (network(), images, (3, 2), DistributedDataParallel),
+        (network(momentum=None), images, (4, 1), SHARDED),
+        (network(track_running_stats=False, affine=False), images, (3, 2), DistributedDataParallel),
+        (network(), images[:2, :, :1, :1], (1, 1), DistributedDataParallel),  # a single value per process
+        (network(nn.SyncBatchNorm), images, (3, 2), DistributedDataParallel),  # DDP refuses it as it is
+        (nn.Sequential(SyncBatchNorm(3)), images.float() + 3000, (3, 2), DistributedDataParallel)]  # far from zero
+    torch.multiprocessing.spawn(work, (str(tmp_path), cases), 2)
+    files = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    assert files[0]['joined'] == [1, 2]
+    for index, (layers, batch, shares, wrapper) in enumerate(cases):
+        whole, parts = step(plain(layers), batch, 1), [file['results'][index] for file in files]
+        far = 1e-7 if batch.dtype == torch.double else 2e-2  # without a digit of the variance all would be far off
+        for name in ('outputs', 'images'):
+            assert [len(part[name]) for part in parts] == list(shares)
+            torch.testing.assert_close(torch.cat([part[name] for part in parts]), whole[name], rtol=far, atol=far)
+        for name in ('buffers', 'parameters')[:1 if wrapper is SHARDED else 2]:  # of which each has a piece
+            for part in parts:
+                torch.testing.assert_close(part[name], whole[name], rtol=far, atol=10 * far)
+
+
+def test_accelerators__run_torchs_function(one_process, monkeypatch):
+    calls = []
+    monkeypatch.setattr(dist, 'get_world_size', lambda group=None: 2)
+    monkeypatch.setattr(batchnorm.sync_batch_norm, 'apply', lambda *args: calls.append(args) or args[0])
+    with FakeTensorMode():  # tensors without values, on a GPU that need not be there
+        SyncBatchNorm(4, device='cuda')(torch.randn(2, 4, 3, 3, device='cuda'))
+    assert len(calls) == 1 and calls[0][-1] == 2
 
 
 @pytest.mark.gpu
@@ -46,7 +105,6 @@ def test_conversions__of_mmengine():
     expected = model(images)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for converted in (convert_sync_batchnorm(model, 'torch'), revert_sync_batchnorm(model)):
-        assert not isinstance(converted[0], SyncBatchNorm)
         assert converted.state_dict().keys() == state.keys()
         torch.testing.assert_close(converted(images), expected)
 

@@ -14,7 +14,7 @@ from .kmax_parts import ConvNorm, resize
 from .kmax_pixel_decoder import Kind, KMaXPixelDecoder
 from .kmax_postprocess import KMaXPanopticReader, competing_log_odds
 from .kmax_semantic import SemanticDecoder
-from .networks import MaskNetwork, require_pyramid
+from .networks import MaskNetwork, require_images, require_pyramid
 from .remax import SemanticBranch, relax_masks
 
 _STRIDES = (4, 8, 16, 32)
@@ -95,12 +95,15 @@ class KMaXDeepLab(MaskNetwork):
         Those of layers have the size of the map that the layer reads; in train mode all have that of the final one.
 
         Raises:
-            ValueError: Images for a ``corner_aligned`` network are not of 32 k + 1 pixels on each side.
+            ValueError: Images for a ``corner_aligned`` network are not of 32 k + 1 pixels on each side; or a training
+                step with ``semantic`` has a single image, over which means of maps cannot be normalised.
         """
         if self.corner_aligned and any(side % 32 != 1 for side in images.shape[-2:]):
             raise ValueError(
                 f'corner_aligned=True takes images of 32 k + 1 pixels on each side, such as 1281, and not of '
                 f'{tuple(images.shape[-2:])}: pad them in the pipeline, or set head.corner_aligned=False')
+        if self.semantic_decoder is not None:
+            require_images(self.semantic_decoder.aspp.pool.norm, len(images), 'KMaXDeepLab')
         maps = self.backbone(images)[::-1]
         levels = self.pixel_decoder(maps)
         queries = self.centers.expand(len(images), -1, -1)

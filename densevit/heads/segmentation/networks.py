@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
+from ...layers import joined_processes
 from .mask_loss import MaskClassificationLoss
 from .mask_types import MaskPrediction
 from .pixel_loss import PixelClassificationLoss
@@ -91,6 +92,17 @@ def require_pyramid(backbone: Backbone, strides: Sequence[int], network: str) ->
             f'{network} reads maps of strides {tuple(strides)}, but {type(backbone).__name__} gives '
             f'{tuple(backbone.strides)}: choose its out_indices, or put a plain ViT into '
             'densevit.SimpleFeaturePyramid, densevit.ViTAdapter or densevit.ViTCoMer')
+
+
+def require_images(norm: nn.Module, num_images: int, network: str) -> None:
+    """See that a batch norm which gets one value of each image has several in a training step.
+
+    Raises:
+        ValueError: There is one image in all the processes whose values the norm joins.
+    """
+    if norm.training and num_images * joined_processes(norm) == 1:
+        raise ValueError(f'{network} normalises over the images of a training step and needs two or more: raise '
+                         "train_dataloader.batch_size, or train in several processes with sync_bn='torch'")
 
 
 def at_finest(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:

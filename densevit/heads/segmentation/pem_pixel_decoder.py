@@ -4,11 +4,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from ...layers import SyncBatchNorm
+from .networks import require_images
 from .pixel_decoder import PixelFeatures
 
 
@@ -97,7 +97,7 @@ class PEMPixelDecoder(nn.Module):
         Raises:
             ValueError: A training step has a single image, over which means of maps cannot be normalised.
         """
-        self._check_batch(len(maps[0]))
+        require_images(self.context[1], len(maps[0]), 'PEM')
         coming = self.context(maps[-1].mean((2, 3), keepdim=True))
         levels = []
         for index in range(len(maps) - 1, 0, -1):
@@ -108,9 +108,3 @@ class PEMPixelDecoder(nn.Module):
     def _join(self, index: int, x: Tensor, coming: Tensor) -> Tensor:
         """The map of a level and what comes from the coarser one, which may be a pixel larger."""
         return self.modulate[index](self.project[index](x)) + coming[..., :x.shape[-2], :x.shape[-1]]
-
-    def _check_batch(self, num_images: int) -> None:
-        processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-        if self.context[1].training and num_images * processes == 1:
-            raise ValueError('PEM normalises over the images of a training step and needs two or more: raise '
-                             'train_dataloader.batch_size')

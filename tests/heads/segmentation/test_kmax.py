@@ -1,6 +1,7 @@
 """k-means Mask Transformer computes what its official code does, at every stage, and reads masks as it does."""
 import pytest
 import torch
+import torch.distributed as dist
 from official import assert_close, assert_golden, fill, write_golden
 from official_kmax import OfficialKMaX, official_kmax
 from randomised import randomise
@@ -11,6 +12,7 @@ from densevit.heads.segmentation import KMaXDeepLab, KMaXLoss, MaskTarget
 from densevit.heads.segmentation.kmax_decoder import KMeansAttention, no_object_bias
 from densevit.heads.segmentation.kmax_parts import resize
 from densevit.heads.segmentation.kmax_pixel_decoder import AxialAttention
+from densevit.heads.segmentation.networks import require_images
 from densevit.weights.kmax_names import read_kmax
 
 CHANNELS = (8, 12, 16, 20)
@@ -158,6 +160,19 @@ def test_queries_move_to_the_sum_of_their_pixels():
     values, owner = attention.value(pixels), masks.argmax(1)[0]
     for query in range(4):
         torch.testing.assert_close(moved[0, :, query], values[0, :, owner == query].sum(1))
+
+
+def test_train__one_image_is_refused_where_it_is_normalised_alone(monkeypatch):
+    image = torch.randn(1, 3, 64, 96)
+    with pytest.raises(ValueError, match='KMaXDeepLab.*batch_size'):
+        tiny().train()(image)
+    tiny(semantic=False).train()(image)  # has no norm of one value per image
+    # Of two processes, synchronised norms get two images, and plain ones one.
+    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(dist, 'get_world_size', lambda group=None: 2)
+    require_images(nn.SyncBatchNorm(4), 1, 'KMaXDeepLab')
+    with pytest.raises(ValueError, match='sync_bn'):
+        tiny().train()(image)
 
 
 def test_mixed_precision_learns_and_answers():

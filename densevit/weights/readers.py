@@ -142,26 +142,6 @@ def _read_hiera(state: State, module: Hiera | HieraDet) -> Translated | None:
     return found and Translated(*found, unfilled=() if has_norms(found[1]) else ('norms.', ))
 
 
-def _read_mask2former(state: State, module: Mask2FormerNet) -> Translated | None:
-    found = read_mask2former(state)
-    return found and read_around(*found, module)
-
-
-def _read_maskformer(state: State, module: MaskFormerNet) -> Translated | None:
-    found = read_maskformer(state)
-    return found and read_around(*found, module)
-
-
-def _read_pem(state: State, module: PEM) -> Translated | None:
-    found = read_pem(state)
-    return found and read_around(*found, module)
-
-
-def _read_kmax(state: State, module: KMaXDeepLab) -> Translated | None:
-    found = read_kmax(state)
-    return found and read_around(*found, module)
-
-
 def _read_vit_p(state: State, module: ViTP) -> Translated | None:
     found = read_vit_p(state, module)
     return found and Translated(*found, unfilled=('proposer.', ))
@@ -179,19 +159,20 @@ def read_around(label: str, head: State, backbone: State, left: list[str], modul
     return Translated(f'{label} around {inner.naming}', state, [*left, *inner.left], unfilled)
 
 
-def _read_dpt(state: State, module: DPTNet) -> Translated | None:
-    found = read_hf_dpt(state)
-    return found and read_around('transformers DPT', *found, module)
+def _around_backbone(read: Callable[[State], tuple | None], label: str | None = None) -> Reader:
+    """Of a network whose checkpoints hold a backbone under names of its own.
 
+    Args:
+        read: Gives the label, unless it is given here, the head's tensors under our names, the backbone's, and the
+            names not needed; None for another model.
+    """
+    def reader(state: State, module: nn.Module) -> Translated | None:
+        found = read(state)
+        if found is None:
+            return None
+        return read_around(*found, module) if label is None else read_around(label, *found, module)
 
-def _read_segvit(state: State, module: SegViT) -> Translated | None:
-    found = read_segvit(state)
-    return found and read_around("the authors' SegViT", *found, module)
-
-
-def _read_segvit_shrunk(state: State, module: SegViTShrunk) -> Translated | None:
-    found = read_segvit_shrunk(state)
-    return found and read_around("the authors' Shrunk SegViT", *found, module)
+    return reader
 
 
 def _read_linear(state: State, module: LinearNet) -> Translated | None:
@@ -212,14 +193,14 @@ READERS: dict[type[nn.Module], Reader] = {
     TimmPyramid: _read_timm_pyramid,
     Hiera: _read_hiera,
     HieraDet: _read_hiera,
-    DPTNet: _read_dpt,
-    KMaXDeepLab: _read_kmax,
+    DPTNet: _around_backbone(read_hf_dpt, 'transformers DPT'),
+    KMaXDeepLab: _around_backbone(read_kmax),
     LinearNet: _read_linear,
-    Mask2FormerNet: _read_mask2former,
-    MaskFormerNet: _read_maskformer,
-    PEM: _read_pem,
-    SegViT: _read_segvit,
-    SegViTShrunk: _read_segvit_shrunk,
+    Mask2FormerNet: _around_backbone(read_mask2former),
+    MaskFormerNet: _around_backbone(read_maskformer),
+    PEM: _around_backbone(read_pem),
+    SegViT: _around_backbone(read_segvit, "the authors' SegViT"),
+    SegViTShrunk: _around_backbone(read_segvit_shrunk, "the authors' Shrunk SegViT"),
     ViTP: _read_vit_p,
 }
 

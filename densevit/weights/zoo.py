@@ -39,6 +39,11 @@ class ZooEntry:
     repo_id: str | None = None
     base_repo_id: str | None = None
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether its weights are in the package."""
+        return self.repo_id is None and not self.file.startswith('https://')
+
 
 def _authors(name: str, task: str, repo: str, dinov3: str | None = None) -> ZooEntry:
     """A model of EoMT's authors; those with DINOv3 are differences to Meta's weights, whose licence they are under."""
@@ -171,11 +176,9 @@ def find_weights(item: ZooEntry, weights: str | os.PathLike | None = None) -> Pa
         if not path.exists():
             raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
         return path
-    if item.file.startswith('https://'):
-        return local_file(item.file)
-    if item.repo_id is None:
+    if item.is_bundled:
         return _bundled(item)
-    return _from_hub(item.name, item.repo_id, item.file)
+    return local_file(item.file) if item.repo_id is None else _from_hub(item.name, item.repo_id, item.file)
 
 
 def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | None:

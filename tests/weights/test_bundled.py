@@ -11,7 +11,7 @@ from safetensors import safe_open
 import densevit
 from densevit.weights import zoo
 
-BUNDLED = [name for name in zoo.names() if zoo.entry(name).repo_id is None]
+BUNDLED = [name for name in zoo.names() if zoo.entry(name).is_bundled]
 
 
 @pytest.mark.parametrize('name', BUNDLED)

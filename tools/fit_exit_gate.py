@@ -32,13 +32,13 @@ def build_parser() -> cli.OneLineParser:
         prog='tools/fit_exit_gate.py',
         description="Predict the validation images of a config behind every exit of a trained ECOMask2FormerNet, and "
         'teach its gate the exit at which quality minus beta times layers is greatest. The authors take training '
-        'images: change val_dataloader and val_evaluator by --cfg-options.')
+        'images: change val_dataloader.dataset by --cfg-options.')
     parser.add_argument('config', help='a file of configs/')
     parser.add_argument('checkpoint', help='what tools/train.py has written')
     parser.add_argument('--beta', type=float, required=True, help='what a layer costs, in quality from 0 to 1')
     parser.add_argument('--quality', default='PQ', help='a measure of val_evaluator in percent (default: PQ)')
     parser.add_argument('--out', required=True, metavar='FILE', help='the checkpoint with the gate')
-    cli.add_shared_arguments(parser)
+    cli.add_run_arguments(parser, 'work_dirs/exit_gate/<config name>')
     return parser
 
 

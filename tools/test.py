@@ -29,7 +29,7 @@ def build_parser() -> cli.OneLineParser:
     parser.add_argument('checkpoint', help='a .pth of tools/train.py, or .safetensors')
     parser.add_argument('--tta', action='store_true', help='average over scales and mirror images')
     parser.add_argument('--out', metavar='FOLDER', help='write each prediction as a PNG of labels')
-    cli.add_shared_arguments(parser)
+    cli.add_shared_arguments(parser, 'work_dirs/test/<config name>')
     return parser
 
 

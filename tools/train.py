@@ -35,7 +35,7 @@ def build_parser() -> cli.OneLineParser:
     parser.add_argument(
         '--amp', nargs='?', const='auto', choices=('fp16', 'bf16', 'auto'),
         help='mixed precision (default of --amp: fp16 on a GPU, bf16 on a CPU)')
-    cli.add_shared_arguments(parser)
+    cli.add_shared_arguments(parser, 'work_dirs/<config name>')
     return parser
 
 

@@ -7,6 +7,8 @@
 # 1 GPU: python tools/train.py configs/maskformer/maskformer_r50_ade20k.py \
 #     --cfg-options train_dataloader.batch_size=16
 # not trained here.
+#
+# Batch norms keep the statistics of the pre-training. The authors freeze scales and shifts as well, which learn here.
 _base_ = ['maskformer_swin_t_ade20k.py']
 model = dict(
     backbone=dict(

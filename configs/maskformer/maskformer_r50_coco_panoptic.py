@@ -7,13 +7,12 @@
 # 1 GPU: python tools/train.py configs/maskformer/maskformer_r50_coco_panoptic.py \
 #     --cfg-options train_dataloader.batch_size=64
 # not trained here.
+#
+# Batch norms keep the statistics of the pre-training. The authors freeze scales and shifts as well, which learn here.
 _base_ = ['maskformer_swin_t_coco_panoptic.py']
 model = dict(
     backbone=dict(
         _delete_=True, type='densevit.TimmPyramid', name='resnet50.tv_in1k', pretrained=True, norm_eval=True),
     head=dict(encoder_layers=6))
 optim_wrapper = dict(optimizer=dict(lr=1e-4, weight_decay=1e-4), paramwise_cfg=dict(backbone_lr_mult=.1))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1., by_epoch=False, begin=0, end=10),
-    dict(type='MultiStepLR', by_epoch=False, milestones=[369600], gamma=.1)
-]
+param_scheduler = [dict(type='MultiStepLR', by_epoch=False, milestones=[369600], gamma=.1)]

@@ -7,5 +7,7 @@
 # 1 GPU: python tools/train.py configs/maskformer/maskformer_swin_l_coco_panoptic.py \
 #     --cfg-options train_dataloader.batch_size=64
 # not trained here.
+#
+# For memory, the longer sides of the authors' training images end at 1000 pixels with this backbone; here at 1333.
 _base_ = ['maskformer_swin_t_coco_panoptic.py']
 model = dict(backbone=dict(name='swin_large_patch4_window12_384.ms_in22k'))

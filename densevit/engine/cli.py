@@ -46,19 +46,27 @@ class OptionAction(DictAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of both tools."""
+def add_run_arguments(parser: argparse.ArgumentParser, work_dir: str) -> None:
+    """Arguments of all tools that run a config.
+
+    Args:
+        work_dir: What the help says of the default of ``--work-dir``.
+    """
+    parser.add_argument('--work-dir', metavar='FOLDER', help=f'for logs and checkpoints (default: {work_dir})')
     parser.add_argument(
-        '--work-dir', metavar='FOLDER', help='for logs and checkpoints (default: work_dirs/<config name>)')
+        '--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
+        help='change the config: train_cfg.max_iters=100 custom_hooks.0.power=1')
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser, work_dir: str) -> None:
+    """Arguments of training and testing, as :func:`add_run_arguments`."""
+    add_run_arguments(parser, work_dir)
     parser.add_argument(
         '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none',
         help='what started several processes (default: none)')
     parser.add_argument(
         '--base', metavar='CHECKPOINT',
         help='weights that a checkpoint of differences refers to: DINOv3 for EoMT-DINOv3')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=OptionAction, default={}, metavar='KEY=VALUE',
-        help='change the config: train_cfg.max_iters=100 custom_hooks.0.power=1')
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv: Sequence[str] | None = None) -> int:

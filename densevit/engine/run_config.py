@@ -17,6 +17,7 @@ from torch import nn
 
 from ..datasets.checks import EmptyDatasetError
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
+from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
 from .checkpoints import check_resumable, latest_checkpoint, set_aside
 from .distributed import WHOLE_MODEL, strategy_of
@@ -183,7 +184,10 @@ def add_hooks(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Any:
     """mmengine's ``Runner``, or the one that ``runner_type`` names."""
-    return Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    if cfg.get('sync_bn') and isinstance(runner.model, nn.Module):
+        synchronise_anywhere(runner.model)
+    return runner
 
 
 def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
@@ -219,6 +223,5 @@ def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any])
                           "then: give the backbone init_cfg=dict(type='Pretrained', checkpoint=...), or train without "
                           'this strategy')
     cfg.load_from = None
-    # A point classifier of ViT-P's authors comes without the proposer.
-    cfg.model = without_pretraining(cfg.model, keep=('proposer_weights', ))
+    cfg.model = without_pretraining(cfg.model)
     return [InitialWeightsHook(load_weights, path)]

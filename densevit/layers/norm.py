@@ -61,6 +61,13 @@ class SyncBatchNorm(_BatchNorm):
             running.lerp_(value.to(running.dtype), momentum)
 
 
+class _SyncBatchNormAct(SyncBatchNorm):
+    """With the activation that timm's batch norms may hold."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(input)))
+
+
 class _SumOverProcesses(torch.autograd.Function):
     """Sums a tensor over processes, and on the way back its gradients: every process has read the sum."""
 
@@ -85,8 +92,12 @@ def joined_processes(norm: nn.Module) -> int:
 
 
 def synchronise_anywhere(module: nn.Module) -> nn.Module:
-    """Put :class:`SyncBatchNorm` in the place of each ``nn.SyncBatchNorm``; the module itself is changed."""
+    """Put :class:`SyncBatchNorm` in the place of each ``nn.SyncBatchNorm``; the module itself is changed.
+
+    Where PyTorch has converted a batch norm of timm's, its activation works again: PyTorch keeps it as a part of the
+    norm that nothing calls.
+    """
     for child in module.modules():
         if type(child) is nn.SyncBatchNorm:  # the class alone differs, and parameters may be known to an optimizer
-            child.__class__ = SyncBatchNorm
+            child.__class__ = _SyncBatchNormAct if hasattr(child, 'act') else SyncBatchNorm
     return module

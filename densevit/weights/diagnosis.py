@@ -48,12 +48,13 @@ def explain(state: State, module: nn.Module, prefix: str, result: Fit) -> str:
     if theirs and ours and (theirs.embed_dim, theirs.depth, theirs.family) != (ours.embed_dim, ours.depth, ours.family):
         return (f'the checkpoint is a {theirs}, the model a {ours}; build the model with the checkpoint\'s backbone or '
                 "load a checkpoint of the model's")
+    in_number = {name: shapes for name, shapes in result.misfits.items() if shapes[0][1:] == shapes[1][1:]}
     if isinstance(module, SegmentationNetwork) and (
-            of_classes := [shapes for name, shapes in result.misfits.items() if module.is_of_classes(name)]):
-        return _classes(module.num_classes, *of_classes[0])
+            of_classes := next(filter(module.is_of_classes, in_number), None)):
+        return _classes(module.num_classes, *in_number[of_classes])
     for name, sentence in _HINTS.items():
-        if shapes := result.misfits.get(name):
-            return sentence(*shapes)
+        if name in in_number:
+            return sentence(*in_number[name])
     if any(name.endswith(('.q_bias', '.v_bias')) for name in result.unexpected):
         return ('the attention of the checkpoint has query and value biases; build the backbone with them '
                 "(timm's names that end in _qkvb)")

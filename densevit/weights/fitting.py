@@ -93,7 +93,7 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
             result.left.append(name)
         else:
             result.unexpected.append(name)
-    absent = [name for name in model_state if name not in state]
+    absent = [name for name in model_state if name not in state and not _is_count_of_frozen(name, state)]
     biases = [name for name in absent if trunk and _QKV_BIAS.fullmatch(name.removeprefix(trunk.prefix))]
     if biases and not any(_QKV_BIAS.fullmatch(name.removeprefix(trunk.prefix)) for name in state):
         result.zeroed = biases
@@ -102,6 +102,11 @@ def fit(state: State, model_state: State, trunk: TrunkSizes | None) -> Fit:
     result.tensors.update((name, torch.zeros_like(model_state[name])) for name in result.zeroed)
     result.missing = [name for name in absent if name not in set(result.zeroed)]
     return result
+
+
+def _is_count_of_frozen(name: str, state: State) -> bool:
+    """Whether it counts the batches of a norm that the checkpoint's code had frozen, and so did not count."""
+    return name.endswith('.num_batches_tracked') and name.replace('num_batches_tracked', 'running_mean') in state
 
 
 def _has_no_use(name: str, tensor: Tensor, model_state: State, trunk: TrunkSizes) -> bool:

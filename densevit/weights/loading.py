@@ -42,8 +42,7 @@ def load_weights(
     - for a ``Hiera`` or ``HieraDet``: SAM 2, Hiera's authors (masked autoencoders too), timm and transformers;
     - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
       OpenMMLab's Swin and ConvNeXt;
-    - for an ``EoMT``: its authors' code and transformers;
-    - for a ``Mask2FormerNet`` or ``MaskFormerNet``: its authors' code, transformers and mmdetection;
+    - for an ``EoMT``: its authors' code and transformers; for Mask2Former and MaskFormer also mmdetection;
     - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
       authors' point classifiers, which leave the proposer;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
@@ -92,6 +91,8 @@ def load_weights(
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
     _refuse(label, translated, module, sizes, result, strict, kept)
     module.load_state_dict(result.tensors, strict=False)
+    if hasattr(module, 'after_loading'):
+        module.after_loading(kept)
     return LoadReport(
         label, translated.naming,
         loaded=tuple(name for name in result.tensors if name not in result.zeroed),

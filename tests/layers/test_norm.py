@@ -3,6 +3,7 @@ import copy
 import os
 
 import pytest
+import timm
 import torch
 import torch.distributed as dist
 from joined_norms import SHARDED, step, work
@@ -13,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules import batchnorm
 from torch.nn.parallel import DistributedDataParallel
 
-from densevit.layers import SyncBatchNorm, joined_processes
+from densevit.layers import SyncBatchNorm, joined_processes, synchronise_anywhere
 
 
 @pytest.fixture
@@ -95,6 +96,16 @@ def test_gpu__is_torchs():
     ours, theirs = SyncBatchNorm(4).cuda(), nn.SyncBatchNorm(4).cuda()
     images = torch.randn(3, 4, 5, 6, device='cuda')
     torch.testing.assert_close(ours(images), theirs(images))
+
+
+@torch.no_grad()
+def test_conversions__activations_of_timm_survive():
+    trunk = timm.create_model('regnety_002', num_classes=0).eval()
+    images = torch.randn(1, 3, 64, 64)
+    expected = trunk(images)
+    converted = convert_sync_batchnorm(trunk, 'torch')
+    assert not torch.allclose(converted(images), expected)
+    torch.testing.assert_close(synchronise_anywhere(converted)(images), expected)
 
 
 def test_conversions__of_mmengine():

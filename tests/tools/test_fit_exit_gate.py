@@ -50,5 +50,3 @@ def test_another_model(camvid_like, tiny_config, tool, tmp_path, capsys):
     (tmp_path / 'x.pth').touch()
     assert fit(tool, tiny_config, tmp_path / 'x.pth', tmp_path / 'gate.pth') == 2
     assert 'no early exits' in capsys.readouterr().err
-
-

@@ -148,6 +148,21 @@ def test_authors__every_tensor():
     torch.testing.assert_close(dict(model.state_dict()), dict(source.state_dict()))
 
 
+def test_authors__frozen_batch_norms_count_no_batches():
+    source, model = randomise(network(), seed=1), network()
+    state = {name: x for name, x in official_state(source).items() if not (
+        name.startswith('backbone.') and name.endswith('num_batches_tracked'))}
+    report = load_weights(model, state)
+    assert not report.missing
+    torch.testing.assert_close(model.backbone.trunk.bn1.running_var, source.backbone.trunk.bn1.running_var)
+
+
+def test_authors__another_width_is_no_other_number_of_classes():
+    with pytest.raises(WeightsError, match='query.weight: 5x32') as error:
+        load_weights(PEM(TimmPyramid('resnet18'), 4, **{**SIZES, 'embed_dim': 64}), official_state(network()))
+    assert not re.search('set num_(classes|queries)', str(error.value))
+
+
 def test_authors__another_number_of_classes():
     source, model = randomise(network(), seed=1), PEM(TimmPyramid('resnet18'), 9, **SIZES)
     with pytest.raises(WeightsError, match='class_head'):

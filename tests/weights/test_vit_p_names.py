@@ -1,12 +1,15 @@
 """Checkpoints for ViT-P: classifiers of its authors, and any for its proposer; test_vit_p.py compares classes."""
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from official import fill
 
 from densevit import PlainViT, load_weights
 from densevit.heads.segmentation import EoMT, ViTP
+from densevit.models.pretraining import without_pretraining
 from densevit.registry import MODELS
 from densevit.weights import vit_p_proposer
 from densevit.weights.report import WeightsError
@@ -81,6 +84,23 @@ def test_config__proposer_begins_with_its_checkpoint(tmp_path):
     model.init_weights()
     torch.testing.assert_close(dict(model.network.proposer.state_dict()), dict(trained.state_dict()))
     torch.testing.assert_close(model.network.point_embed.weight, classifier)
+
+
+def test_config__whole_model_or_classifier_alone(tmp_path):
+    """The checkpoint of the proposer is read where what is loaded lacks it, and only there."""
+    trained, source = eomt(), network()
+    fill(trained, seed=1)
+    fill(source, seed=2)
+    torch.save(trained.state_dict(), tmp_path / 'eomt.pth')
+    head = dict(MODEL['head'], proposer_weights=str(tmp_path / 'eomt.pth'))
+    build = partial(MODELS.build, without_pretraining(dict(MODEL, backbone=dict(MODEL['backbone'], init_values=1.),
+                                                           head=head)))
+    whole, classifier = build(), build()
+    whole.init_weights()
+    load_weights(whole, source.state_dict())
+    torch.testing.assert_close(dict(whole.network.proposer.state_dict()), dict(source.proposer.state_dict()))
+    load_weights(classifier, authors_state())
+    torch.testing.assert_close(dict(classifier.network.proposer.state_dict()), dict(trained.state_dict()))
 
 
 def test_config__proposer_without_weights_is_told(monkeypatch):

@@ -36,7 +36,6 @@ class DPTNet(PixelNetwork):
     """
     class_parts = ('classify.4', 'auxiliary.4')
 
-
     def __init__(
         self,
         backbone: Backbone,

@@ -19,7 +19,6 @@ class LinearNet(PixelNetwork):
     """
     class_parts = ('classifier', )
 
-
     def __init__(self, backbone: Backbone, num_classes: int, norm: bool = True) -> None:
         super().__init__(backbone, num_classes)
         channels = sum(backbone.out_channels)

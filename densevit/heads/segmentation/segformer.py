@@ -20,7 +20,6 @@ class SegFormerNet(PixelNetwork):
     """
     class_parts = ('classifier', )
 
-
     def __init__(self, backbone: Backbone, num_classes: int, width: int = 256, dropout: float = .1) -> None:
         super().__init__(backbone, num_classes)
         self.project = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in backbone.out_channels)

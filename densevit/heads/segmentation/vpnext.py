@@ -48,7 +48,6 @@ class VPNeXt(PixelNetwork):
     """
     class_parts = ('classifier', 'classifiers')
 
-
     def __init__(
         self,
         backbone: Backbone,
@@ -90,8 +89,8 @@ class VisualContextReplay(nn.Module):
         self.offsets = nn.Conv2d(dim, 2 * 3 * 3, 3, padding=1)
         self.local = nn.ModuleList(DeformConv2d(dim, dim, 3, padding=1) for _ in in_channels)
         self.query, self.key = nn.Conv2d(dim, dim // 4, 1), nn.Conv2d(dim, dim // 4, 1)
-        self.classifiers = nn.ModuleList(nn.Sequential(LayerNorm2d(dim), nn.GELU(), nn.Conv2d(dim, num_classes, 1))
-                                         for _ in in_channels)
+        self.norms = nn.ModuleList(nn.Sequential(LayerNorm2d(dim), nn.GELU()) for _ in in_channels)
+        self.classifiers = nn.ModuleList(nn.Conv2d(dim, num_classes, 1) for _ in in_channels)
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)
 
@@ -103,7 +102,8 @@ class VisualContextReplay(nn.Module):
             local = [convolve(x.float(), offsets.float()) for convolve, x in zip(self.local, features, strict=True)]
         replayed = torch.cat(local, 1)
         replayed = replayed + self.gather(replayed, z)
-        return [classify(x) for classify, x in zip(self.classifiers, replayed.chunk(len(local), 1), strict=True)]
+        return [classify(norm(x)) for norm, classify, x in zip(
+            self.norms, self.classifiers, replayed.chunk(len(local), 1), strict=True)]
 
     def gather(self, x: Tensor, z: Tensor) -> Tensor:
         """Global replay: at each place, features (B, C, h, w) of all places by the affinity of z (B, D, h, w)."""

@@ -54,7 +54,8 @@ def test_replay__is_its_equations():
         for place in range(35):
             share = affinity[:, place]  # (2, 35)
             replayed[..., place // 7, place % 7] += (share[:, None] * local.flatten(2)).sum(2)
-        torch.testing.assert_close(logits, replay.classifiers[index](replayed), rtol=1e-4, atol=1e-4)
+        expected = replay.classifiers[index](replay.norms[index](replayed))
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_replay__starts_as_a_plain_convolution():

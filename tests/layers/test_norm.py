@@ -103,7 +103,7 @@ def test_conversions__activations_of_timm_survive():
     trunk = timm.create_model('regnety_002', num_classes=0).eval()
     images = torch.randn(1, 3, 64, 64)
     expected = trunk(images)
-    converted = convert_sync_batchnorm(trunk, 'torch')
+    converted = convert_sync_batchnorm(trunk, 'torch').eval()
     assert not torch.allclose(converted(images), expected)
     torch.testing.assert_close(synchronise_anywhere(converted)(images), expected)
 

@@ -10,7 +10,7 @@ from timm.layers import to_2tuple
 from torch import Tensor, nn
 
 from ...backbones import PlainViT, Tokens
-from ...layers import resize_pos_map
+from ...layers import resize_pos_map, sine_positions
 from .mask_types import MaskPrediction
 from .networks import MaskNetwork
 from .segvit import AttentionToMask, LevelProjection, initialise_linear, predictions_of
@@ -53,7 +53,8 @@ class SegViTShrunk(MaskNetwork):
         num_heads: Attention heads; the authors take as many as the ViT has.
         num_layers: Decoder layers that read each level, and of attention to mask.
         shrink_block: The block that shrinks; the authors' is 8 of ViT-L's 24, counted from 0.
-        query_grid: (h, w) or side in patches of the images for which the queries are learned; resized for others.
+        query_grid: (h, w) or side in patches of the images for which the queries are learned; resized for others. They
+            begin as sines of their places, which neighbours share, where the authors' are random.
         edge_share: Tokens that are kept for edges, as a share of all.
         dropout: In the decoder.
 
@@ -79,7 +80,7 @@ class SegViTShrunk(MaskNetwork):
         _check(backbone, shrink_block, edge_share)
         self.shrink_block, self.edge_share = shrink_block, edge_share
         self.query = nn.Embedding(num_classes, embed_dim)
-        self.patch_queries = nn.Parameter(torch.randn(1, embed_dim, *to_2tuple(query_grid)))
+        self.patch_queries = nn.Parameter(2 * sine_positions(to_2tuple(query_grid), embed_dim))
         self.projections = nn.ModuleList(LevelProjection(backbone.embed_dim, embed_dim) for _ in range(2))
         self.upsampling = nn.ModuleList(
             nn.ModuleList(nn.TransformerDecoderLayer(embed_dim, num_heads, 4 * embed_dim, dropout, batch_first=True)

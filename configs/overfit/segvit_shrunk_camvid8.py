@@ -1,6 +1,5 @@
 # Shrunk SegViT (arXiv:2210.05844) on eight images of CamVid, twice as large: a ViT of four blocks behind a ResNet-18,
-# from random weights. Its learned queries have to find their places among the ViT's tokens, so that the positions of
-# both begin as sines.
+# from random weights.
 #
 # command: python tools/train.py configs/overfit/segvit_shrunk_camvid8.py --amp
 _base_ = '../_base_/recipes/overfit_camvid8.py'
@@ -33,8 +32,7 @@ model = dict(
         depth=4,
         num_heads=6,
         class_token=False,
-        norm_out=False,
-        sine_init=True),
+        norm_out=False),
     head=dict(
         type='densevit.SegViTShrunk',
         embed_dim=128,

@@ -28,7 +28,6 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='densevit/weights/bundled/eomt_tiny_camvid.safetensors')),
     head=dict(
         type='densevit.ViTP',
-        alpha=1.,  # the classes are the points' alone
         proposer=dict(
             type='densevit.Mask2FormerNet',
             num_queries=24,

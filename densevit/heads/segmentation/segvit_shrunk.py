@@ -54,7 +54,7 @@ class SegViTShrunk(MaskNetwork):
         num_layers: Decoder layers that read each level, and of attention to mask.
         shrink_block: The block that shrinks; the authors' is 8 of ViT-L's 24, counted from 0.
         query_grid: (h, w) or side in patches of the images for which the queries are learned; resized for others. They
-            begin as sines of their places, which neighbours share, where the authors' are random.
+            begin as sines of their places, where the authors' are random.
         edge_share: Tokens that are kept for edges, as a share of all.
         dropout: In the decoder.
 

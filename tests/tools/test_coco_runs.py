@@ -81,8 +81,8 @@ def test_train_and_test(task, figures, data, config, tool, tmp_path):
 
 
 @pytest.mark.parametrize('task, changes, words', [
-    ('panoptic', dict(classes=4, stuff=[0, 2]), 'the train data has 5 classes (wall, ...), but the model has num_classes=4: set '
-                                  'model.num_classes=5'),
+    ('panoptic', dict(classes=4, stuff=[0, 2]), 'the train data has 5 classes (wall, ...), but the model has '
+                                                'num_classes=4: set model.num_classes=5'),
     ('panoptic', dict(stuff=[0, 1]), 'set model.stuff_classes=[0, 2, 4]'),
     ('instance', dict(classes=80), 'the train data has 2 classes (cell, ...)'),
     ('instance', dict(file='instance'), 'instance.json is missing, which train_dataloader.dataset names'),

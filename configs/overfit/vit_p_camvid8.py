@@ -2,6 +2,9 @@
 # mask2former_camvid8.py has learned, by a ViT of four blocks behind a ResNet-18, from random weights. A point is told by
 # its coordinates alone, so that the ViT has to find it: positions begin as sines. Images are seen whole.
 #
+# Trained here: 44.5 mIoU on the same images after 1500 iterations, by the classes of the points alone; 22.1 and 48.3
+# after 500 and 1000: not known by heart, points are found to about a patch. With head.alpha=.4, the paper's, 90.6, which
+# are the masks' own classes.
 # command: python tools/train.py configs/overfit/vit_p_camvid8.py --amp
 _base_ = '../_base_/recipes/overfit_camvid8.py'
 size = (368, 480)

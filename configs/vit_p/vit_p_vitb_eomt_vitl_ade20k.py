@@ -44,6 +44,7 @@ model = dict(
         pos_embed_offset=.1),
     head=dict(
         type='densevit.ViTP',
+        num_points=250,
         image_size=image_size,
         proposer=dict(
             type='densevit.EoMT',
@@ -53,6 +54,5 @@ model = dict(
                 type='densevit.PlainViT', name='vit_large_patch14_reg4_dinov2', patch_size=16, img_size=(512, 512))),
         proposer_weights='https://huggingface.co/tue-mps/ade20k_semantic_eomt_large_512/resolve/main/pytorch_model.bin'
     ),
-    criterion=dict(num_points=250),
     # Of the proposer: windows of the size that it was trained with.
     test_cfg=dict(mode='slide', crop_size=(512, 512)))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.quasirandom import SobolEngine
 
 from ...backbones import PlainViT, Tokens, pad_to_multiple
 from .mask_types import MaskPrediction
@@ -24,10 +25,12 @@ class PointProposals(NamedTuple):
         masks: (B, 0, H, W).
         classes: (B, 0, C + 1).
         classify: (B, P, 2) points of the images to class logits (B, P, C).
+        num_points: P that the network is to be trained with.
     """
     masks: Tensor
     classes: Tensor
     classify: Callable[[Tensor], Tensor]
+    num_points: int
 
 
 class ViTP(MaskNetwork):
@@ -40,9 +43,10 @@ class ViTP(MaskNetwork):
 
     A config gives it ``proposer_weights`` as well, see :class:`densevit.weights.vit_p_proposer.ViTPAroundWeights`.
 
-    The authors' code trains the class token's position alone and leaves the token itself out, so that their checkpoints
-    are read with a class token of 0. Where there are more masks than the classifier takes at once, they fill the last
-    pass up with random points; here that pass is shorter.
+    Since points attend to each other too, the network gets as many of them in inference as in training: a pass with
+    fewer masks is filled up with points all over the image, as in the authors' code, where these are random; here they
+    are the Sobol sequence's, always the same. The authors' code trains the class token's position alone and leaves the
+    token itself out, so that their checkpoints are read with a class token of 0.
 
     Args:
         backbone: The classifier, a plain ViT without windows.
@@ -52,11 +56,13 @@ class ViTP(MaskNetwork):
         alpha: Share of the points in the class scores.
         image_size: (H, W) to which images are resized for the classifier, whatever their shape, as in the authors'
             code; None leaves them as they are.
-        points_per_pass: Points that are classified at once.
+        num_points: Points that are classified at once, in training as in inference; more masks take several passes. The
+            paper's models use 100 to 250.
 
     Raises:
         TypeError: ``proposer`` is no mask network.
-        ValueError: The proposer has other classes; the backbone has windows; ``alpha`` is not in [0, 1].
+        ValueError: The proposer has other classes; the backbone has windows; ``alpha`` is not in [0, 1]; there is no
+            point.
     """
     loss_class = PointClassificationLoss
 
@@ -67,12 +73,13 @@ class ViTP(MaskNetwork):
         proposer: MaskNetwork,
         alpha: float = .4,
         image_size: tuple[int, int] | None = None,
-        points_per_pass: int = 250,
+        num_points: int = 250,
     ) -> None:
         super().__init__(backbone, num_classes)
-        _check(backbone, num_classes, proposer, alpha)
+        _check(backbone, num_classes, proposer, alpha, num_points)
         self.proposer = proposer.requires_grad_(False).eval()
-        self.alpha, self.image_size, self.points_per_pass = alpha, image_size, points_per_pass
+        self.alpha, self.image_size, self.num_points = alpha, image_size, num_points
+        self.register_buffer('fillers', 2. * SobolEngine(2).draw(num_points) - 1., persistent=False)
         self.point_embed = nn.Linear(2, backbone.embed_dim, bias=False)
         self.class_head = nn.Linear(backbone.embed_dim, num_classes)
         for layer in (self.point_embed, self.class_head):
@@ -109,12 +116,14 @@ class ViTP(MaskNetwork):
         images = pad_to_multiple(images, self.size_divisor)
         if self.training:
             nothing = images.new_zeros(len(images), 0, self.num_classes + 1)
-            return [PointProposals(images[:, :0], nothing, partial(self.classify, images))]
+            return [PointProposals(images[:, :0], nothing, partial(self.classify, images), self.num_points)]
         with torch.no_grad():
             proposals = self.proposer(images)[-1]
         points = peak_points(self.sigmoid_logits(proposals.masks))
         tokens = self._embed(images)
-        logits = torch.cat([self._classify(tokens, few) for few in points.split(self.points_per_pass, dim=1)], dim=1)
+        fillers = self.fillers[:-points.shape[1] % self.num_points].expand(len(points), -1, -1)
+        passes = torch.cat((points, fillers), dim=1).split(self.num_points, dim=1)
+        logits = torch.cat([self._classify(tokens, few) for few in passes], dim=1)[:, :points.shape[1]]
         return [MaskPrediction(proposals.masks, self._combine(proposals.classes, logits))]
 
     def classify(self, images: Tensor, points: Tensor) -> Tensor:
@@ -148,7 +157,7 @@ class ViTP(MaskNetwork):
         return torch.cat((mixed + is_something, nothing[..., -1:]), dim=-1)
 
 
-def _check(backbone: PlainViT, num_classes: int, proposer: MaskNetwork, alpha: float) -> None:
+def _check(backbone: PlainViT, num_classes: int, proposer: MaskNetwork, alpha: float, num_points: int) -> None:
     if not isinstance(proposer, MaskNetwork):
         raise TypeError('proposer is a network that predicts masks, or in a config its dict with type and backbone, '
                         f'not a {type(proposer).__name__}')
@@ -160,3 +169,5 @@ def _check(backbone: PlainViT, num_classes: int, proposer: MaskNetwork, alpha: f
                          'for a SAM trunk')
     if not 0. <= alpha <= 1.:
         raise ValueError(f'alpha={alpha}: the share of the points in the class scores is 0 to 1')
+    if num_points < 1:
+        raise ValueError(f'num_points={num_points}: masks are classified by one point at least')

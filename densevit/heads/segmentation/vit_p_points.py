@@ -89,28 +89,27 @@ class PointClassificationLoss(nn.Module):
 
     Args:
         num_classes: C.
-        num_points: P for each image; the paper's models use 100 to 250. Points attend to each other, so that about
-            as many should be classified at once in inference.
         annotation: See :func:`draw_points`.
 
     Raises:
         ValueError: An unknown ``annotation``.
     """
 
-    def __init__(self, num_classes: int, num_points: int = 250, annotation: Annotation = 'mask') -> None:
+    def __init__(self, num_classes: int, annotation: Annotation = 'mask') -> None:
         super().__init__()
         if annotation not in ('mask', 'box'):
             raise ValueError(f"criterion.annotation='{annotation}': choose 'mask' or 'box'")
-        self.num_classes, self.num_points, self.annotation = num_classes, num_points, annotation
+        self.num_classes, self.annotation = num_classes, annotation
 
     def forward(self, predictions: Sequence[PointProposals], targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
         """``loss_cls`` of what :class:`densevit.heads.segmentation.ViTP` gives in train mode.
 
         Args:
-            predictions: The last one classifies points.
+            predictions: The last one classifies points and tells how many to draw for each image.
             targets: One for each image.
         """
-        drawn = [draw_points(target, self.num_points, self.annotation) for target in targets]
+        num_points = predictions[-1].num_points
+        drawn = [draw_points(target, num_points, self.annotation) for target in targets]
         points, labels = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         logits = predictions[-1].classify(points)  # (B, P, C)
         with torch.autocast(logits.device.type, enabled=False):

@@ -11,6 +11,7 @@ from densevit.heads.segmentation.vit_p_points import PointClassificationLoss, dr
 
 NUM_CLASSES = 5
 NUM_POINTS = 6
+NUM_MASKS = 7
 # The official code makes positions for 518 pixels whatever img_size is.
 PATCH, SIDE = 74, 518
 SIZES = dict(embed_dim=32, depth=2, num_heads=2)
@@ -34,7 +35,7 @@ def classifier(**options):
     return PlainViT(**{**SIZES, 'patch_size': 16, 'img_size': (64, 96), **options})
 
 
-def proposer(num_masks=7):
+def proposer(num_masks=NUM_MASKS):
     generator = torch.Generator().manual_seed(1)
     return Proposer(torch.randn(1, num_masks, 16, 24, generator=generator),
                     torch.randn(1, num_masks, NUM_CLASSES + 1, generator=generator))
@@ -42,7 +43,7 @@ def proposer(num_masks=7):
 
 def build(backbone=None, **options):
     torch.manual_seed(0)
-    return ViTP(backbone or classifier(), NUM_CLASSES, **{'proposer': proposer(), **options})
+    return ViTP(backbone or classifier(), NUM_CLASSES, **{'proposer': proposer(), 'num_points': NUM_MASKS, **options})
 
 
 def build_like_official():
@@ -160,12 +161,26 @@ def test_predict__a_certain_proposer_gives_finite_logits():
 
 @torch.no_grad()
 def test_predict__many_masks_in_several_passes():
-    network = build(points_per_pass=3, alpha=1.).eval()
+    network = build(num_points=3, alpha=1.).eval()
     images = torch.randn(2, 3, 64, 96)
     masks, classes = network(images)[-1]
-    parts = [network.classify(images, few) for few in peak_points(masks).split(3, dim=1)]
-    assert [part.shape[1] for part in parts] == [3, 3, 1]
-    torch.testing.assert_close(classes[..., :-1].softmax(-1), torch.cat(parts, 1).softmax(-1))
+    points = torch.cat((peak_points(masks), network.fillers[:2].expand(2, -1, -1)), dim=1)
+    parts = [network.classify(images, few) for few in points.split(3, dim=1)]
+    torch.testing.assert_close(classes[..., :-1].softmax(-1), torch.cat(parts, 1)[:, :NUM_MASKS].softmax(-1))
+
+
+@pytest.mark.parametrize('num_masks', [1, 7, 10, 13])
+@torch.no_grad()
+def test_predict__as_many_points_at_once_as_in_training(num_masks):
+    network = build(num_points=10, proposer=proposer(num_masks)).train()
+    seen = []
+    network.backbone.trunk.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
+    everywhere = MaskTarget(torch.tensor([2]), torch.ones(1, 64, 96, dtype=torch.bool))
+    images = torch.randn(1, 3, 64, 96)
+    PointClassificationLoss(NUM_CLASSES)(network(images), [everywhere])
+    assert network.eval()(images)[-1].classes.shape[1] == num_masks
+    assert set(seen) == {10 + 4 * 6} and len(seen) == 1 + -(-num_masks // 10)
+    assert network.fillers.abs().max() <= 1 and network.fillers.std(0).min() > .4
 
 
 TRUNKS = {
@@ -232,7 +247,7 @@ def test_train__the_proposer_rests():
     masks = torch.zeros(2, 64, 96, dtype=torch.bool)
     masks[0, :, :40], masks[1, :, 40:] = True, True
     predictions = network(torch.randn(2, 3, 64, 96))
-    loss = PointClassificationLoss(NUM_CLASSES, num_points=9)(predictions, [MaskTarget(labels, masks)] * 2)['loss_cls']
+    loss = PointClassificationLoss(NUM_CLASSES)(predictions, [MaskTarget(labels, masks)] * 2)['loss_cls']
     loss.backward()
     assert not network.proposer.training and not any(m.training for m in network.proposer.modules())
     for name, parameter in network.named_parameters():
@@ -288,7 +303,7 @@ def test_points__boxes_are_filled_and_segments_alike():
 
 @pytest.mark.parametrize('masks', [torch.zeros(0, 64, 96), torch.zeros(2, 64, 96)])
 def test_loss__images_without_labels(masks):
-    network, loss = build().train(), PointClassificationLoss(NUM_CLASSES, num_points=4)
+    network, loss = build(num_points=4).train(), PointClassificationLoss(NUM_CLASSES)
     empty = MaskTarget(torch.zeros(len(masks), dtype=torch.long), masks.bool())
     images = torch.randn(2, 3, 64, 96)
     alone = loss(network(images), [empty] * 2)['loss_cls']
@@ -308,9 +323,9 @@ def test_loss__images_without_labels(masks):
 def test_loss__learns_what_lies_at_a_point():
     """Left and right of an image of noise: only the point tells them apart."""
     torch.manual_seed(0)
-    network = build(classifier(img_size=32, patch_size=16)).train()
+    network = build(classifier(img_size=32, patch_size=16), num_points=32).train()
     optimizer = torch.optim.AdamW((p for p in network.parameters() if p.requires_grad), 1e-2)
-    loss = PointClassificationLoss(NUM_CLASSES, num_points=32)
+    loss = PointClassificationLoss(NUM_CLASSES)
     left = torch.arange(32).expand(32, 32) < 16
     targets = [MaskTarget(torch.tensor([1, 3]), torch.stack((left, ~left)))] * 2
     for _ in range(30):
@@ -325,6 +340,7 @@ def test_errors__say_what_to_do():
     for options, error, message in (
         (dict(proposer=dict(type='densevit.EoMT')), TypeError, 'type and backbone'),
         (dict(alpha=1.5), ValueError, 'alpha=1.5'),
+        (dict(num_points=0), ValueError, 'num_points=0'),
         (dict(proposer=Proposer(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 9))), ValueError, 'same classes'),
         (dict(backbone=classifier(window_size=2)), ValueError, 'leave out window_size'),
     ):

@@ -37,9 +37,10 @@ class ViTP(MaskNetwork):
     """ViT-P: masks of another network, classified anew by a plain ViT at one point each.
 
     In the place of its class token, the ViT has a token for each point: the class token plus a linear map of the
-    point's coordinates. All tokens attend to each other as usual, and a linear layer classifies the points. In
-    inference the point of a mask is where its logit is largest; the probabilities p of the proposer and q of the
-    points, both without "no object", become p^(1 - alpha) q^alpha, normalised, and "no object" keeps the proposer's.
+    point's coordinates; where the trunk has none, a constant. All tokens attend to each other as usual, and a linear
+    layer classifies the points. In inference the point of a mask is where its logit is largest; the probabilities p of
+    the proposer and q of the points, both without "no object", become p^(1 - alpha) q^alpha, normalised, and "no
+    object" keeps the proposer's.
 
     A config gives it ``proposer_weights`` as well, see :class:`densevit.weights.vit_p_proposer.ViTPAroundWeights`.
 
@@ -80,10 +81,11 @@ class ViTP(MaskNetwork):
         self.proposer = proposer.requires_grad_(False).eval()
         self.alpha, self.image_size, self.num_points = alpha, image_size, num_points
         self.register_buffer('fillers', 2. * SobolEngine(2).draw(num_points) - 1., persistent=False)
-        self.point_embed = nn.Linear(2, backbone.embed_dim, bias=False)
+        # A constant in the place of a missing class token: norms would make points on a ray from the centre the same.
+        self.point_embed = nn.Linear(2, backbone.embed_dim, bias=getattr(backbone.trunk, 'cls_token', None) is None)
         self.class_head = nn.Linear(backbone.embed_dim, num_classes)
-        for layer in (self.point_embed, self.class_head):
-            nn.init.trunc_normal_(layer.weight, std=.02)
+        for weights in (*self.point_embed.parameters(), self.class_head.weight):
+            nn.init.trunc_normal_(weights, std=.02)
         nn.init.zeros_(self.class_head.bias)
 
     @property

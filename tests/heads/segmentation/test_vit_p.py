@@ -336,6 +336,15 @@ def test_loss__learns_what_lies_at_a_point():
     assert value < .25  # ln 2 for one who does not look
 
 
+def test_points__on_a_ray_from_the_centre_differ_without_class_token():
+    network = build(classifier(class_token=False), num_points=3).eval()
+    points = torch.tensor([[[.1, .2], [.3, .6], [.45, .9]]])
+    embedded = network.point_embed(points)
+    tokens = network.backbone.trunk.blocks[0].norm1(embedded)
+    assert (tokens[0, 0] - tokens[0, 2]).abs().mean() > .1
+    assert build().point_embed.bias is None  # the class token is the constant
+
+
 def test_errors__say_what_to_do():
     for options, error, message in (
         (dict(proposer=dict(type='densevit.EoMT')), TypeError, 'type and backbone'),

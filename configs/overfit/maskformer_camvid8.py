@@ -1,0 +1,8 @@
+# MaskFormer (arXiv:2107.06278) on eight images of CamVid, with its ResNet-18 from random weights.
+#
+# command: python tools/train.py configs/overfit/maskformer_camvid8.py --amp
+_base_ = '../_base_/recipes/overfit_camvid8.py'
+model = dict(
+    type='densevit.MaskSegmentor',
+    head=dict(
+        type='densevit.MaskFormerNet', num_queries=24, embed_dim=128, decoder_layers=3, ffn_dim=256, mask_dim=128))

@@ -9,7 +9,7 @@
 # not trained here.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/ade20k_512.py', '../_base_/schedules/vit_p.py']
 image_size = (518, 518)
-# The authors also leave out a crop without any label, and blur no pixel in rotating or cutting it.
+# The authors take the whole image where a crop has no label, and blur no pixel in rotating or cutting it.
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),

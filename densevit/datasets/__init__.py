@@ -5,9 +5,10 @@ from .coco_instance import CocoInstanceDataset
 from .panoptic import PanopticADE20KDataset, PanopticDataset
 from .panoptic_segments import LoadPanopticSegments
 from .seeding import PositionSampler, SeedAugmentation
-from .segment_transforms import PadInput, UntilSegments
+from .segment_transforms import PadInput, ResizeSegments, UntilSegments
 
 __all__ = [
     'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadPanopticSegments', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'SeedAugmentation', 'UntilSegments'
+    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeSegments', 'SeedAugmentation',
+    'UntilSegments'
 ]

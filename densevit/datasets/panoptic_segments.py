@@ -41,7 +41,7 @@ class LoadPanopticSegments(BaseTransform):
         masks, things = [], []
         ids = _read_of_size(results, shape)
         for segment, inside in segment_masks(ids, results['segments_info'], results['seg_map_path']):
-            if segment['category'] is None or segment['iscrowd']:
+            if segment['category'] is None or segment['iscrowd'] or not inside.any():
                 continue
             labels[inside] = segment['category']
             if segment['is_thing']:
@@ -97,17 +97,15 @@ def segment_masks(
 ) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
     """Each segment with its mask (H, W) bool.
 
+    A mask may be empty: the ADE20K annotations of Mask2Former's authors list stuff that instances hide altogether.
+
     Raises:
-        AnnotationError: A segment has no pixel, or (after the last) pixels belong to no segment of the list.
+        AnnotationError: After the last, pixels belong to no segment of the list.
     """
     covered = np.count_nonzero(ids == VOID)
     for segment in segments:
         inside = ids == segment['id']
-        area = np.count_nonzero(inside)
-        if not area:
-            raise AnnotationError(f'{path} has no pixel of segment {segment["id"]}, which its annotation lists: remove '
-                                  'it there, or write the PNG anew')
-        covered += area
+        covered += np.count_nonzero(inside)
         yield segment, inside
     if covered < ids.size:
         unlisted = set(np.unique(ids).tolist()) - {VOID, *(segment['id'] for segment in segments)}

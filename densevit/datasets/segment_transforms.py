@@ -35,7 +35,7 @@ class UntilSegments(BaseTransform):
             # Transforms change these in place; annotations of the whole file need no copies.
             drawn = self.compose({key: deepcopy(value) if key == 'img' or key.startswith('gt_') else value
                                   for key, value in results.items()})
-            if drawn is not None and _keep_seen(drawn):
+            if drawn is not None and keep_seen(drawn):
                 return drawn
         return None
 
@@ -43,7 +43,7 @@ class UntilSegments(BaseTransform):
         return f'{type(self).__name__}(transforms={self.transforms}, tries={self.tries})'
 
 
-def _keep_seen(results: dict[str, Any]) -> bool:
+def keep_seen(results: dict[str, Any]) -> bool:
     """Remove instances without a pixel; whether an instance that counts, or a labelled pixel, is left."""
     seen = np.zeros(0, bool)
     if 'gt_masks' in results:
@@ -54,6 +54,51 @@ def _keep_seen(results: dict[str, Any]) -> bool:
         seen = ~results['gt_ignore_flags']
     labels = results.get('gt_seg_map')
     return bool(seen.any() or (labels is not None and (labels != results.get('ignore_index', 255)).any()))
+
+
+@TRANSFORMS.register_module()
+class ResizeSegments(BaseTransform):
+    """mmdetection's resize by Pillow, masks included.
+
+    ``mmdet.Resize(backend='pillow')`` leaves masks to OpenCV, whose nearest pixel is half a pixel off Pillow's: masks
+    of things would not lie on the image and the label map any more.
+
+    Args:
+        scale: (width, height), or what it is to be multiplied by, as in ``mmdet.Resize``.
+        options: Of ``mmdet.Resize``.
+
+    Required and modified keys: those of ``mmdet.Resize``.
+    """
+
+    def __init__(self, scale: tuple[int, int] | int | None = None, **options: Any) -> None:
+        self.resize = TRANSFORMS.build(dict(type='mmdet.Resize', scale=scale, backend='pillow', **options))
+
+    @property
+    def scale(self) -> tuple[int, int] | int | None:
+        """What mmcv's random resizes set anew for each image."""
+        return self.resize.scale
+
+    @scale.setter
+    def scale(self, scale: tuple[int, int]) -> None:
+        self.resize.scale = scale
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        masks = results.pop('gt_masks', None)
+        results = self.resize(results)
+        if masks is not None:
+            results['gt_masks'] = _resized(masks, results['img_shape'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.resize})'
+
+
+def _resized(masks: Any, shape: tuple[int, int]) -> Any:
+    from mmdet.structures.mask import BitmapMasks  # seconds that other tasks need not wait for
+    if not isinstance(masks, BitmapMasks) or not len(masks):
+        return masks.resize(shape)  # polygons are exact
+    pixels = [mmcv.imresize(mask, shape[::-1], interpolation='nearest', backend='pillow') for mask in masks.masks]
+    return BitmapMasks(np.stack(pixels), *shape)
 
 
 @TRANSFORMS.register_module()

@@ -31,7 +31,8 @@ RECIPES = [
     ('maskformer/maskformer_swin_[bl]_ade20k', dict(crop=(640, 640), scales=(320, 1280), test=(2560, 640))),
     ('maskformer/maskformer_*_panoptic', dict(
         batch=64, steps=554400, drops=[369600], crop=(384, 600), scales=(480, 800), hue=None, test=(1333, 800),
-        score_threshold=.8, overlap_threshold=.8)),
+        longest=1333, score_threshold=.8, overlap_threshold=.8)),
+    ('maskformer/maskformer_swin_l_coco_panoptic', dict(longest=1000)),
     ('pem/pem_r50_*', dict(batch=32, backbone=.1, decay=.05, clip=.01, queries=100, hue=18)),
     ('pem/pem_r50_ade20k', dict(
         lr=4e-4, steps=160000, crop=(512, 512), scales=(256, 1024), pad=128, test=(2048, 512))),
@@ -61,11 +62,13 @@ READ = dict(
     drops=lambda cfg: next(part.milestones for part in _schedule(cfg) if 'milestones' in part),
     warmup=lambda cfg: next(part.end for part in _schedule(cfg) if part.type == 'LinearLR'),
     queries=lambda cfg: _option(cfg.model.head, 'num_queries'),
-    points=lambda cfg: cfg.model.criterion.num_points,
+    points=lambda cfg: cfg.model.head.num_points,
     drop_path=lambda cfg: cfg.model.backbone.drop_path_rate,
     head_drop_path=lambda cfg: cfg.model.head.drop_path,
     crop=lambda cfg: tuple(_crop(cfg).get('crop_size') or _crop(cfg)['size']),
     scales=lambda cfg: _scales(cfg),
+    longest=lambda cfg: max(max(scale) for scale in next(
+        step.scales for step in steps(cfg.train_pipeline) if step.type == 'RandomChoiceResize')),
     hue=lambda cfg: _hue(cfg),
     pad=lambda cfg: _pad(cfg),
     test=lambda cfg: tuple(next(step.scale for step in steps(cfg.test_pipeline) if 'Resize' in step.type)))

@@ -53,6 +53,40 @@ def test_fill_is_for_transforms_that_have_one():
     np.testing.assert_array_equal(transform(sample())['gt_seg_map'], sample()['gt_seg_map'][:, ::-1])
 
 
+def with_instances(names=('gt_masks', 'gt_seg_map')):
+    """Two squares, of which the first touches the left border, in the picture and in all annotations."""
+    masks = pytest.importorskip('mmdet.structures.mask', reason='needs mmdet')
+    image, squares = np.zeros((40, 60, 3), np.uint8), np.zeros((2, 40, 60), np.uint8)
+    squares[0, 5:15, :8] = squares[1, 20:36, 30:50] = 1
+    image[..., 2] = 100 * squares[0] + 200 * squares[1]
+    squares = masks.BitmapMasks(squares, 40, 60)
+    every = dict(gt_masks=squares, gt_seg_map=np.where(image[..., 2] > 0, image[..., 2] // 100, 255).astype(np.uint8))
+    return dict({name: every[name] for name in names}, img=image, img_shape=(40, 60),
+                gt_bboxes=squares.get_bboxes('hbox'), gt_bboxes_labels=np.array([1, 2]),
+                gt_ignore_flags=np.array([False, False]))
+
+
+@pytest.mark.parametrize('fill', [255, 1, 0])
+def test_instances_move_and_those_moved_out_are_removed(fill):
+    shift = dict(type='Affine', translate_px=dict(x=(-10, -10), y=(3, 3)), rotate=(4, 4), interpolation=0, p=1)
+    results = AlbumentationsTransform([shift], seg_fill=fill)(with_instances())
+    red = results['img'][..., 2]
+    assert results['gt_bboxes_labels'].tolist() == [2] and not (red == 100).any()
+    np.testing.assert_array_equal(results['gt_masks'].masks[0], red == 200)
+    np.testing.assert_array_equal(results['gt_seg_map'] == 2, red == 200)
+    y, x = np.nonzero(red)
+    assert results['gt_bboxes'].tensor.tolist() == [[x.min(), y.min(), x.max() + 1, y.max() + 1]]
+    assert len(results['gt_ignore_flags']) == 1
+
+
+def test_boxes_without_masks_are_not_left_behind():
+    with pytest.raises(ValueError, match='HorizontalFlip to mmdetection'):
+        AlbumentationsTransform([dict(type='HorizontalFlip', p=1)])(with_instances(()))
+    colours = dict(type='RandomBrightnessContrast', p=1)
+    before, after = with_instances(()), AlbumentationsTransform([colours])(with_instances(()))
+    assert after['gt_bboxes'].tensor.equal(before['gt_bboxes'].tensor)
+
+
 @pytest.mark.parametrize('name', ['HorizontalFlipp', 'Compose', 'cv2'])
 def test_unknown_transform(name):
     meant = ".*did you mean 'HorizontalFlip'" if 'Flip' in name else ''

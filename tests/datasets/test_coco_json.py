@@ -137,7 +137,7 @@ def test_an_instance_file_in_the_place_of_a_panoptic_one(folder):
 
 
 @pytest.mark.parametrize('damage, words', [
-    (lambda ids: ids.__setitem__(ids == 300, 70000), 'has no pixel of segment 300, which its annotation lists'),
+    (lambda ids: ids.__setitem__(ids == 300, 301), 'has pixels of segment 301, which its annotation does not list'),
     (lambda ids: ids.__setitem__(-1, 99), 'has pixels of segment 99, which its annotation'),
 ])
 def test_a_png_unlike_its_annotation(folder, damage, words):

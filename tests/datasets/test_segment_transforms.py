@@ -6,7 +6,14 @@ from mmcv.transforms import BaseTransform, Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
 
 import densevit.registry  # noqa: F401
-from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PadInput, PanopticDataset, UntilSegments
+from densevit.datasets import (
+    CocoInstanceDataset,
+    LoadPanopticSegments,
+    PadInput,
+    PanopticDataset,
+    ResizeSegments,
+    UntilSegments,
+)
 from densevit.datasets.coco_json import AnnotationError
 from densevit.datasets.panoptic_segments import read_segment_ids
 
@@ -14,8 +21,7 @@ PolygonMasks = pytest.importorskip('mmdet.structures.mask', reason='needs mmdet'
 CROP = (32, 40)
 RANDOM = [
     dict(type='mmdet.RandomFlip', prob=.5),
-    dict(type='RandomResize', scale=CROP, ratio_range=(.1, 2.), resize_type='mmdet.Resize', keep_ratio=True,
-         backend='pillow'),
+    dict(type='RandomResize', scale=CROP, ratio_range=(.1, 2.), resize_type='densevit.ResizeSegments', keep_ratio=True),
     dict(type='mmdet.Pad', size=CROP[::-1], pad_val=dict(img=0, masks=0, seg=255)),
     dict(type='mmdet.RandomCrop', crop_size=CROP[::-1], allow_negative_crop=True)]
 
@@ -58,9 +64,38 @@ def test_load__wrong_files(panoptic):
     segments = results['segments_info']
     with pytest.raises(AnnotationError, match='pixels of segment 300'):
         LoadPanopticSegments()(dict(results, segments_info=segments[:1] + segments[2:]))
-    with pytest.raises(AnnotationError, match='no pixel of segment 4'):
-        LoadPanopticSegments()(dict(results, segments_info=[dict(segments[0], id=4), *segments]))
     assert LoadPanopticSegments()(dict(img=0)) == dict(img=0)  # a picture without annotations
+
+
+def test_load__a_segment_that_others_hide_is_none(panoptic):
+    results = Compose([dict(type='LoadImageFromFile')])(panoptic.get_data_info(0))
+    seen = LoadPanopticSegments()(dict(results))
+    hidden = [dict(segment, id=4 + index) for index, segment in enumerate(results['segments_info'])]
+    both = LoadPanopticSegments()(dict(results, segments_info=[*hidden, *results['segments_info']]))
+    assert len(both['gt_masks']) == len(both['gt_bboxes']) == len(seen['gt_masks'])
+    np.testing.assert_array_equal(both['gt_seg_map'], seen['gt_seg_map'])
+
+
+@pytest.mark.parametrize('options', [dict(scale=(49, 37)), dict(scale=(31, 200)), dict(scale_factor=1.3)])
+@pytest.mark.parametrize('keep_ratio', [True, False])
+def test_resize__things_stay_on_the_label_map(panoptic, options, keep_ratio):
+    results = loaded(panoptic, 1)
+    resized = ResizeSegments(keep_ratio=keep_ratio, **options)(results)
+    assert resized['gt_masks'].masks.shape[1:] == resized['gt_seg_map'].shape == resized['img'].shape[:2]
+    for label in set(resized['gt_bboxes_labels'].tolist()):
+        things = resized['gt_masks'].masks[resized['gt_bboxes_labels'] == label].any(0)
+        np.testing.assert_array_equal(things, resized['gt_seg_map'] == label)
+
+
+def test_resize__polygons_and_no_instances(panoptic):
+    results = loaded(panoptic, 1)
+    square = PolygonMasks([[np.array([4., 4, 12, 4, 12, 12, 4, 12])]], *results['img_shape'])
+    results = dict(results, gt_masks=square, gt_bboxes=results['gt_bboxes'][:1])
+    half = ResizeSegments(scale_factor=.5)(results)
+    assert half['gt_masks'].masks[0][0].tolist() == [2, 2, 6, 2, 6, 6, 2, 6]
+    none = loaded(panoptic, 1)
+    none = dict(none, gt_masks=none['gt_masks'][[]], gt_bboxes=none['gt_bboxes'][[]])
+    assert ResizeSegments(scale=(20, 30))(none)['gt_masks'].masks.shape == (0, 30, 20)
 
 
 def test_until_segments__what_is_left_is_seen_and_fits(panoptic):

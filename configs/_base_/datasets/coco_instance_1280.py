@@ -13,9 +13,8 @@ train_pipeline = [
                 type='RandomResize',
                 scale=crop_size,
                 ratio_range=(.1, 2.),
-                resize_type='mmdet.Resize',
-                keep_ratio=True,
-                backend='pillow'),
+                resize_type='densevit.ResizeSegments',
+                keep_ratio=True),
             dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=0, masks=0, seg=255)),
             dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
         ]),

@@ -6,7 +6,7 @@ scales = [(480, 1333), (512, 1333), (544, 1333), (576, 1333), (608, 1333), (640,
           (736, 1333), (768, 1333), (800, 1333)]
 # Pillow's filter, unlike OpenCV's, widens to shrink an image.
 resize = dict(
-    type='RandomChoiceResize', scales=scales, resize_type='mmdet.Resize', keep_ratio=True, backend='pillow')
+    type='RandomChoiceResize', scales=scales, resize_type='densevit.ResizeSegments', keep_ratio=True)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),
@@ -22,7 +22,7 @@ train_pipeline = [
                     [
                         dict(
                             type='RandomChoiceResize', scales=[(400, 9999), (500, 9999), (600, 9999)],
-                            resize_type='mmdet.Resize', keep_ratio=True, backend='pillow'),
+                            resize_type='densevit.ResizeSegments', keep_ratio=True),
                         dict(
                             type='mmdet.RandomCrop', crop_type='absolute_range', crop_size=(384, 600),
                             allow_negative_crop=True),

@@ -19,9 +19,8 @@ train_pipeline = [
                 type='RandomResize',
                 scale=crop_size,
                 ratio_range=(.2, 2.),
-                resize_type='mmdet.Resize',
-                keep_ratio=True,
-                backend='pillow'),
+                resize_type='densevit.ResizeSegments',
+                keep_ratio=True),
             dict(type='mmseg.PhotoMetricDistortion'),
             dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True),
             dict(type='mmdet.RandomFlip', prob=.5)

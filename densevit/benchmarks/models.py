@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..backbones import PlainViT
+from ..heads.segmentation import EoMT
 from ..inference.pipeline import in_scope
 from ..models import Segmentor
 from ..models.pretraining import without_pretraining
@@ -105,8 +106,9 @@ class Subject:
             raise ValueError(f'the model of {config} has no backbone to be timed alone')
         self.trunk = _trunk(self.model.backbone)
         # As at the end of training: without attention masks EoMT is the plain ViT.
-        if hasattr(network := getattr(self.model, 'network', None), 'set_mask_probs'):
-            network.set_mask_probs([0.] * network.num_blocks)
+        for module in self.model.modules():
+            if isinstance(module, EoMT):
+                module.set_mask_probs([0.] * module.num_blocks)
         # OpenMMLab's heads need data samples even to run.
         self.measured = NETWORK if isinstance(self.model, Segmentor) and not setting.whole else PREDICT
         self._forward = self.model.network if self.measured == NETWORK else self._predict

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..heads.segmentation import ECOMask2FormerNet
 from ..models import MaskSegmentor
+
+_PATIENCE = 20  # images without the wanted measure before it is taken for mistyped
 
 
 class ExitSurvey(NamedTuple):
@@ -53,6 +55,7 @@ def survey_exits(model: MaskSegmentor, batches: Iterable[Any], evaluator: Evalua
         ValueError: There is no such measure; the message names those that there are.
     """
     network, inputs, quality = require_gate(model), [], []
+    known: dict[str, float] = {}
     chosen = network.exit
     handle = network.exit_gate.register_forward_pre_hook(lambda gate, args: inputs.append(args[0].float().cpu()))
     try:
@@ -64,21 +67,24 @@ def survey_exits(model: MaskSegmentor, batches: Iterable[Any], evaluator: Evalua
                 network.exit = stop
                 evaluator.process(model.val_step(batch), batch)
                 with _quiet():
-                    own.append(_value(evaluator.evaluate(1), measure))
+                    measures = {name.rpartition('/')[2]: value for name, value in evaluator.evaluate(1).items()}
+                known.update(measures)
+                own.append(float(measures.get(measure, torch.nan)))
             quality.append(own)
+            if len(quality) == _PATIENCE:
+                _require(measure, known)
     finally:
         handle.remove()
         network.exit = chosen
-    # A measure is not a number where an image shows nothing that counts: no exit is better than another.
+    _require(measure, known)
+    # A measure is not a number, or left out, where an image shows nothing that counts: no exit is better than another.
     return ExitSurvey(torch.cat(inputs), torch.tensor(quality).nan_to_num_(0.) / 100.)
 
 
-def _value(measures: dict[str, float], measure: str) -> float:
-    found = [value for name, value in measures.items() if name.rpartition('/')[2] == measure]
-    if not found:
-        raise ValueError(f"the config's val_evaluator has no '{measure}': choose of "
-                         f"{', '.join(name.rpartition('/')[2] for name in measures)}")
-    return float(found[0])
+def _require(measure: str, known: Collection[str]) -> None:
+    if measure not in known:
+        raise ValueError(f"the config's val_evaluator has no '{measure}'" + (
+            f": choose of {', '.join(known)}" if known else ' or any other for these images'))
 
 
 @contextmanager

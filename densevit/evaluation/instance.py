@@ -28,7 +28,8 @@ class InstanceMetric(BaseMetric):
     'ori_shape', 'annotations'))`` over a :class:`densevit.datasets.CocoInstanceDataset`.
 
     Args:
-        max_detections: Of an image; the figures other than ``AR_1`` and ``AR_10`` consider so many. COCO's are 100.
+        max_detections: Of an image, at least 1; the figures other than ``AR_1`` and ``AR_10`` consider so many. COCO's
+            are 100.
         classwise: Also the AP of each class, as ``AP_<class>``.
         collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
 
@@ -63,8 +64,8 @@ class InstanceMetric(BaseMetric):
         with redirect_stdout(io.StringIO()):  # pycocotools tells how long it took
             truth = _truth(results, category_ids)
             evaluation = COCOeval(truth, _detections(truth, results, category_ids), 'segm')
-            evaluation.params.catIds = list(category_ids)  # in the order of the labels
-            evaluation.params.maxDets = [1, 10, self.max_detections]
+            evaluation.params.catIds = list(category_ids)  # evaluate() sorts them
+            evaluation.params.maxDets = [1, min(10, self.max_detections), self.max_detections]
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -72,7 +73,9 @@ class InstanceMetric(BaseMetric):
         precision = evaluation.eval['precision'][:, :, :, 0, -1]  # (thresholds, recalls, classes)
         figures['AP'] = _mean(precision)  # summarize() knows it for 100 detections alone
         if self.classwise:
-            figures.update({f'AP_{name}': _mean(precision[:, :, index]) for index, name in enumerate(classes)})
+            order = list(evaluation.params.catIds)
+            figures.update({f'AP_{name}': _mean(precision[:, :, order.index(id_)])
+                            for name, id_ in zip(classes, category_ids, strict=True)})
         return {name: 100 * value for name, value in figures.items() if value >= 0}
 
 

@@ -125,6 +125,32 @@ def test_more_detections_than_cocos_hundred(synthetic):
     assert at_200['AP'] == pytest.approx((at_200['AP_cell'] + at_200['AP_rod']) / 2)
 
 
+@pytest.mark.parametrize('label', [0, 1])
+def test_the_ap_of_a_class_is_that_class_in_any_order_of_ids(synthetic, label):
+    """Only instances of one class are found."""
+    def predict(info):
+        found = [index for index, each in enumerate(truth_as_predicted(info, synthetic, False)[0]) if each == label]
+        labels, scores, masks = truth_as_predicted(info, synthetic, as_rle=False)
+        return [label] * len(found), [.5] * len(found), masks[found]
+
+    for ids in ((5, 2), (2, 5)):
+        renamed = dict(zip(synthetic.metainfo['category_ids'], ids, strict=True))
+        metric = metric_of(synthetic, predict, classwise=True)
+        metric.dataset_meta = dict(synthetic.metainfo, category_ids=ids)
+        for _, annotations, _ in metric.results:
+            for index, annotation in enumerate(annotations):
+                annotations[index] = dict(annotation, category_id=renamed[annotation['category_id']])
+        values = metric.evaluate(len(synthetic))
+        names = synthetic.metainfo['classes']
+        assert values[f'AP_{names[label]}'] == pytest.approx(100.) and values[f'AP_{names[1 - label]}'] == 0.
+
+
+def test_few_detections(synthetic):
+    values = metric_of(synthetic, lambda info: truth_as_predicted(info, synthetic, as_rle=False),
+                       max_detections=1).evaluate(len(synthetic))
+    assert values['AR_1'] == values['AR_10'] == values['AR'] < 100.
+
+
 def test_nothing_found(synthetic):
     values = metric_of(synthetic, lambda info: ([], [], torch.zeros(0, 48, 64))).evaluate(len(synthetic))
     assert values['AP'] == values['AR'] == 0.

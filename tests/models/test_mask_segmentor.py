@@ -171,6 +171,14 @@ def test_training_images_and_targets_are_padded_alike():
     assert all(loss.isfinite() for loss in losses.values())
 
 
+def test_masks_without_the_pads_of_their_images_are_refused():
+    model = build(data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[0.] * 3, std=[1.] * 3,
+                                         pad_seg=False)).train()
+    prepared = model.data_preprocessor(batch(image(64, 96), image(32, 64, seed=1)), training=True)
+    with pytest.raises(ValueError, match='pad_mask=True and pad_seg=True in model.data_preprocessor'):
+        model(**prepared, mode='loss')
+
+
 def test_a_training_step_lowers_the_loss():
     model = build()
     model.train()

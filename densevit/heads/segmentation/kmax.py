@@ -96,14 +96,15 @@ class KMaXDeepLab(MaskNetwork):
 
         Raises:
             ValueError: Images for a ``corner_aligned`` network are not of 32 k + 1 pixels on each side; or a training
-                step with ``semantic`` has a single image, over which means of maps cannot be normalised.
+                step with ``semantic`` or ``relax`` has a single image, over which means of maps cannot be normalised.
         """
         if self.corner_aligned and any(side % 32 != 1 for side in images.shape[-2:]):
             raise ValueError(
                 f'corner_aligned=True takes images of 32 k + 1 pixels on each side, such as 1281, and not of '
                 f'{tuple(images.shape[-2:])}: pad them in the pipeline, or set head.corner_aligned=False')
-        if self.semantic_decoder is not None:
-            require_images(self.semantic_decoder.aspp.pool.norm, len(images), 'KMaXDeepLab')
+        for branch in (self.semantic_decoder, *self.semantic_branches.values()):
+            if branch is not None:
+                require_images(branch.aspp.pool.norm, len(images), 'KMaXDeepLab')
         maps = self.backbone(images)[::-1]
         levels = self.pixel_decoder(maps)
         queries = self.centers.expand(len(images), -1, -1)

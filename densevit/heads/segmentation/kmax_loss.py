@@ -94,8 +94,7 @@ class KMaXLoss(nn.Module):
         answer = predictions[-1]
         losses = {}
         with torch.autocast(answer.masks.device.type, enabled=False):
-            targets = [MaskTarget(target.labels, _at_size(target.masks, answer.masks.shape[-2:]))
-                       for target in targets]
+            targets = [_seen_at(target, answer.masks.shape[-2:]) for target in targets]
             shared = self.wanted(_single(answer), targets) if self.share_match else None
             for index, prediction in enumerate(predictions):
                 prefix = '' if index == len(predictions) - 1 else f'd{index}.'
@@ -188,6 +187,13 @@ class KMaXLoss(nn.Module):
 def _single(prediction: KMaXPrediction) -> KMaXPrediction:
     """In single precision: rounding would decide matches."""
     return KMaXPrediction(*(None if part is None else part.float() for part in prediction))
+
+
+def _seen_at(target: MaskTarget, size: tuple[int, int]) -> MaskTarget:
+    """Segments of which a pixel is left on a smaller map (h, w): a query could only learn an empty mask of others."""
+    masks = _at_size(target.masks, size)
+    seen = masks.flatten(1).any(1)
+    return MaskTarget(target.labels[seen], masks[seen])
 
 
 def _at_size(masks: Tensor, size: tuple[int, int]) -> Tensor:

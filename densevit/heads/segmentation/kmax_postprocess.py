@@ -70,7 +70,8 @@ class KMaXPanopticReader:
         self._owners = torch.full((depth, *size), -1, dtype=torch.int16, device=classes.device)
         self._areas = torch.zeros_like(self._labels)
         # In double precision, so that a sum that grows row by row loses no digits.
-        self._sums = self._scores.new_zeros(len(self.queries), dtype=torch.float64)
+        self._sums = self._scores.new_zeros(
+            len(self.queries), dtype=torch.float32 if self._scores.is_mps else torch.float64)
 
     def add(self, rows: slice, masks: Tensor) -> None:
         """See rows of the wanted masks: log odds (n, rows, W)."""

@@ -63,8 +63,9 @@ def _in_masks(target: MaskTarget, num_points: int) -> DrawnPoints:
     classes, counts = labels.unique_consecutive(return_counts=True)
     drawn = torch.randint(len(classes), (num_points, ), device=labels.device)
     starts = counts.cumsum(0) - counts
-    share = torch.rand(num_points, device=labels.device, dtype=torch.float64)
-    pixel = pixels[order[starts[drawn] + (share * counts[drawn]).long()]]
+    share = torch.rand(num_points, device=labels.device, dtype=torch.float32 if labels.is_mps else torch.float64)
+    nth = (share * counts[drawn]).long().minimum(counts[drawn] - 1)
+    pixel = pixels[order[starts[drawn] + nth]]
     width = target.masks.shape[-1]
     return DrawnPoints(_place(torch.stack((pixel // width, pixel % width), -1) + .5, target.masks), classes[drawn])
 

@@ -4,6 +4,7 @@ import torch
 from hf_swin import tiny_swin
 from randomised import randomise
 
+from densevit import load_weights
 from densevit.heads.segmentation import ECOMask2FormerNet, Mask2FormerNet, MaskClassificationLoss, MaskTarget
 from densevit.heads.segmentation.early_exit import best_exits, fit_gate
 
@@ -68,6 +69,15 @@ def test_a_step_draws_exits_and_weights_their_losses():
     model = build().train()
     drawn = {model(torch.randn(1, 3, 64, 64))[-1].weight for _ in range(20)}
     assert drawn == {2., 3., 4.}
+
+
+def test_the_weights_of_a_mask2former_fit_but_for_the_gate():
+    eco = build()
+    state = {name: torch.randn_like(x) if x.is_floating_point() else x for name, x in eco.state_dict().items()}
+    plain = {f'network.{name}': x for name, x in state.items() if not name.startswith('exit_gate.')}
+    report = load_weights(eco, plain)
+    assert sorted(report.missing) == ['exit_gate.bias', 'exit_gate.weight']
+    assert all(eco.state_dict()[name].equal(x) for name, x in state.items() if not name.startswith('exit_gate.'))
 
 
 def test_every_parameter_but_the_gates_has_a_gradient_at_any_exit():

@@ -30,7 +30,9 @@ def targets(seed=0, count=4):
         owner = torch.randint(count + index + 1, (SIZE[0] // 4, SIZE[1] // 4), generator=generator)
         owner = owner.repeat_interleave(4, 0).repeat_interleave(4, 1)
         masks = torch.stack([owner == segment for segment in range(count + index)])
-        result.append(MaskTarget(torch.randint(NUM_CLASSES, (count + index, ), generator=generator), masks))
+        labels = torch.randint(NUM_CLASSES, (count + index, ), generator=generator)
+        seen = masks.flatten(1).any(1)  # the authors' data have no others
+        result.append(MaskTarget(labels[seen], masks[seen]))
     return result
 
 
@@ -75,6 +77,19 @@ def test_official__same_losses_and_gradients(share_match):
 def test_official__recorded_losses():
     losses = KMaXLoss(NUM_CLASSES, pixel_samples=EVERY, semantic_samples=EVERY)(stages(), targets())
     assert_golden('kmax_losses', [torch.stack([losses[name] for name in sorted(losses)])])
+
+
+def test_segments_too_small_for_the_map_teach_nothing():
+    masks = torch.stack([target.masks[0] for target in targets()]).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    tiny = torch.zeros(3, *masks.shape[1:], dtype=torch.bool)
+    tiny[:, 0, 0] = True  # between the pixels of the map
+    seen = [MaskTarget(torch.tensor([1]), mask[None]) for mask in masks]
+    more = [MaskTarget(torch.tensor([1, 0, 2, 3]), torch.cat((mask[None], tiny))) for mask in masks]
+    losses = []
+    for wanted in (seen, more):
+        torch.manual_seed(0)
+        losses.append(KMaXLoss(NUM_CLASSES)(stages(), wanted))
+    torch.testing.assert_close(*losses)
 
 
 def perfect(target, num_queries=6):
@@ -128,8 +143,9 @@ def test_an_image_without_segments_and_one_with_too_many():
 def test_a_prediction_that_is_not_a_number_does_not_stop_the_match():
     stage = prediction(0)
     stage.masks[0, 0] = float('nan')
-    wanted = KMaXLoss(NUM_CLASSES).wanted(stage, [target._replace(masks=target.masks.float()) for target in targets()])
-    assert (wanted.labels < NUM_CLASSES).sum(1).tolist() == [4, 5]
+    segments = [target._replace(masks=target.masks.float()) for target in targets()]
+    wanted = KMaXLoss(NUM_CLASSES).wanted(stage, segments)
+    assert (wanted.labels < NUM_CLASSES).sum(1).tolist() == [len(target.labels) for target in segments]
 
 
 def test_rare_pixels_are_drawn_more_often_and_unlabelled_ones_last():

@@ -6,9 +6,12 @@ imported at the first look-up of a name.
 """
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from mmengine import registry as root
+from mmengine.config import Config
 from mmengine.config import config as config_module
 from mmengine.config import utils as config_utils
 
@@ -60,3 +63,25 @@ def _find_config(package_path: str, name: str) -> str:
 
 
 config_module._get_external_cfg_path = _find_config
+
+
+def config_file(name: str | os.PathLike) -> Path:
+    """The file of a config that is named as in ``_base_``: ``'densevit::tiny/eomt_tiny_camvid.py'``, or by its path.
+
+    A path is given back as it is, whether or not there is a file.
+
+    Raises:
+        FileNotFoundError: the package has no such config or is not known or installed; the message names what is near.
+    """
+    text = os.fspath(name)
+    package, separator, path = text.partition('::')
+    if not separator:
+        return Path(text)
+    try:
+        return Path(Config._get_cfg_path(text, '')[0])
+    except (OSError, ImportError, ValueError, AssertionError) as error:
+        configs = Path(__file__).parent / '.mim' / 'configs'
+        ours = [file.relative_to(configs).as_posix() for file in configs.glob('**/*.py')] if package == 'densevit' else []
+        near = get_close_matches(path, ours, 1)
+        hint = f'did you mean densevit::{near[0]}?' if near else 'check the name'
+        raise FileNotFoundError(f'{text}: no such config ({" ".join(str(error).split())}); {hint}') from error

@@ -9,6 +9,11 @@
 # `pip install -e '.[test]'`. PYTHON chooses the interpreter.
 set -euo pipefail
 
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"
+    exit
+fi
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python}
 # pkg_resources, which mmengine 0.10.7 imports, left setuptools with version 81.

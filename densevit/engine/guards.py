@@ -63,6 +63,14 @@ def classes_of(model: nn.Module) -> tuple[int | None, str]:
     return getattr(model, 'num_classes', None), 'model.num_classes'
 
 
+def ignore_index_of(model: nn.Module) -> int:
+    """Of a model, or of the head of a stock one."""
+    head = getattr(model, 'decode_head', None)
+    if isinstance(head, nn.ModuleList):  # the stages of a cascade, the last of which is the answer
+        head = head[-1]
+    return getattr(model, 'ignore_index', getattr(head, 'ignore_index', 255))
+
+
 @HOOKS.register_module()
 class DataCheckHook(Hook):
     """Looks, before a run, for missing files, missing samples and labels that the model does not have.
@@ -95,4 +103,4 @@ class DataCheckHook(Hook):
             check_panoptic_files(loader.dataset, name)
             if name == 'train':
                 for index in range(min(self.samples, len(loader.dataset))):
-                    check_sample(loader.dataset[index], num_classes, getattr(model, 'ignore_index', 255))
+                    check_sample(loader.dataset[index], num_classes, ignore_index_of(model))

@@ -7,8 +7,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .signatures import OpenNames, child_node, find_type, known_names
+from .signatures import BUILDER_KEYS, OpenNames, child_node, find_type, known_names
 
+_COUNTS = ('train_cfg.max_iters', 'train_cfg.max_epochs', 'train_cfg.val_interval', 'train_dataloader.batch_size',
+           'val_dataloader.batch_size', 'test_dataloader.batch_size')
 # Dicts with a type that is not built with all of their keys: mmcv's builders take some out.
 _LAYER_CFGS = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'padding_cfg', 'plugins', 'dcn')
 _CHECKED = ('model', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'train_dataloader',
@@ -93,8 +95,14 @@ def check_config(cfg: Config) -> None:
     so are models of other packages, some of which take keys out of their configs before they call a constructor.
 
     Raises:
-        OptionError: A key is not; the message has the nearest argument.
+        OptionError: A key is not; the message has the nearest argument. Or a length or a batch size is no number of
+            iterations or images.
     """
+    for key in _COUNTS:
+        holder, name = key.split('.')
+        value = (cfg.get(holder) or {}).get(name)
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise OptionError(f'{key}={value!r}: give a whole number from 1 on')
     scope = cfg.get('default_scope') or 'mmengine'
     for name in _CHECKED:
         _check_node(cfg.to_dict().get(name), (name, ), scope)
@@ -118,6 +126,8 @@ def _check_typed(node: dict, path: tuple[str, ...], scope: str) -> None:
     target = node['type']
     if target.startswith('densevit.') and find_type(target, scope) is None:
         raise OptionError(f"{_dotted(path)}: there is no type '{target}'{_nearest_type(target)}")
+    if f'densevit.{target}' in _own_types() and find_type(target, scope) is None:
+        raise OptionError(f"{_dotted(path)}: there is no type '{target}': did you mean 'densevit.{target}'?")
     names = known_names(node, path, scope)
     if names is None or isinstance(names, OpenNames) or (path[0] == 'model' and not target.startswith('densevit.')):
         return
@@ -125,15 +135,18 @@ def _check_typed(node: dict, path: tuple[str, ...], scope: str) -> None:
         if key not in names:
             near = get_close_matches(key, sorted(names - {'type'}), 1, .5)
             hint = (f"did you mean '{near[0]}'?" if near else
-                    'it takes ' + ', '.join(sorted(names - {'type', '_scope_'})))
+                    'it takes ' + ', '.join(sorted(names - BUILDER_KEYS)))
             raise OptionError(f"{_dotted((*path, key))}: {target} does not take '{key}'; {hint}")
 
 
-def _nearest_type(target: str) -> str:
+def _own_types() -> list[str]:
     from .. import registry
-    ours = [f'densevit.{name}' for child in vars(registry).values() if hasattr(child, 'module_dict')
+    return [f'densevit.{name}' for child in vars(registry).values() if hasattr(child, 'module_dict')
             for name in child.module_dict]
-    near = get_close_matches(target, ours, 1)
+
+
+def _nearest_type(target: str) -> str:
+    near = get_close_matches(target, _own_types(), 1)
     return f": did you mean '{near[0]}'?" if near else ''
 
 

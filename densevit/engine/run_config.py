@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from ..datasets.checks import EmptyDatasetError
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
+from ..registry import config_file
 from .checkpoints import check_resumable, latest_checkpoint, set_aside
 from .distributed import WHOLE_MODEL, strategy_of
 from .initial_weights import InitialWeightsHook
@@ -40,7 +42,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
     """Read a config, change it by ``--cfg-options`` and point it to the data.
 
     Args:
-        path: Of the file.
+        path: Of the file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
         options: Values by dotted keys.
         checkout: Where else to look for ``data``; see :func:`densevit.datasets.locate.data_folders`.
 
@@ -48,11 +50,15 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
         ConfigError: There is no such config, or it is broken.
         OptionError: A key of the options or of the config itself is unknown.
     """
-    if not Path(path).is_file():
+    try:
+        file = config_file(path)
+    except FileNotFoundError as error:
+        raise ConfigError(str(error)) from error
+    if not file.is_file():
         near = get_close_matches(path, map(str, Path().glob('configs/**/*.py')), 1)
         raise ConfigError(f"the config {path} does not exist{f': did you mean {near[0]}?' if near else ''}")
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(file)
     except Exception as error:
         raise ConfigError(f'{path} is not a valid config: {type(error).__name__}: {error}') from error
     check_options(cfg, options)
@@ -146,7 +152,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     path = latest_checkpoint(work_dir) if resume == 'auto' else Path(resume or cfg.load_from)
     cfg.resume = path is not None
     if path is None:
-        print(f'nothing to resume in {work_dir}: the run begins')
+        print(f'nothing to resume in {work_dir}: the run begins', file=sys.stderr)
         return
     check_resumable(path)
     cfg.load_from = str(path)

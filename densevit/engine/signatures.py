@@ -42,7 +42,7 @@ from ..registry import MODELS
 
 ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}
 # Keys that builders take out of a dict before they call its type.
-_BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', 'convert_to_iter_based', 'constructor', 'paramwise_cfg'}
+BUILDER_KEYS = {'type', '_scope_', 'priority', 'init_cfg', 'convert_to_iter_based', 'constructor', 'paramwise_cfg'}
 # Read from the config by the runner or a tool, though no constructor takes them.
 _RUNNER_KEYS = {
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'find_unused_parameters',
@@ -171,7 +171,7 @@ def known_names(node: dict[str, Any], path: tuple[str, ...], scope: str) -> froz
     if not callable(target):
         return None
     names = argument_names(target, _timm_name(node))
-    return type(names)(names | _BUILDER_KEYS)
+    return type(names)(names | BUILDER_KEYS)
 
 
 def _timm_name(node: dict[str, Any]) -> str | None:
@@ -221,7 +221,7 @@ def _names_by_place(node: dict[str, Any], path: tuple[str, ...]) -> frozenset[st
     if path == ('model', 'test_cfg') and 'mode' in node:
         return frozenset({*OPTION_NAMES, *reader_options(InstanceReader), *_panoptic_options()})
     implied = None if 'type' in node else _IMPLIED_TYPES.get(path)
-    return None if implied is None else argument_names(implied) | _BUILDER_KEYS
+    return None if implied is None else argument_names(implied) | BUILDER_KEYS
 
 
 def _panoptic_options() -> set[str]:

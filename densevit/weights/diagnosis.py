@@ -96,7 +96,7 @@ def _family(shapes: dict[str, Shape]) -> str:
 def _classes(num_classes: int, theirs: Shape, ours: Shape) -> str:
     found = num_classes + theirs[0] - ours[0]
     return (f'the checkpoint has {found} classes, the model {num_classes}; set num_classes={found}, or pass '
-            "load_class_head=False to keep the model's own class head")
+            "load_class_head=False (tools/train.py: --new-classes) to keep the model's own class head")
 
 
 def _queries(theirs: Shape, ours: Shape) -> str:

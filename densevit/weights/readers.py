@@ -12,6 +12,7 @@ from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..heads.segmentation import (
     PEM,
     DPTNet,
+    ECOMask2FormerNet,
     EoMT,
     KMaXDeepLab,
     LinearNet,
@@ -83,8 +84,9 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
         return whole
     if translated := reader(state, module) or whole:
         return translated
-    raise WeightsError(f'its names are of no model known here ({", ".join(list(state)[:3])} ...); rename them to those '
-                       f"of timm, or to the model's own, such as {next(iter(own))}")
+    raise WeightsError(f'its names ({", ".join(list(state)[:3])} ...) fit no {type(module).__name__} known here; if it '
+                       'is of another network, give it with its own config, or else rename them to those of timm or to '
+                       f"the model's own, such as {next(iter(own))}")
 
 
 def _shapes(state: State) -> dict[str, Shape]:
@@ -175,6 +177,16 @@ def _around_backbone(read: Callable[[State], tuple | None], label: str | None = 
     return reader
 
 
+def _read_eco(state: State, module: ECOMask2FormerNet) -> Translated | None:
+    """Of a Mask2Former, which it is but for the gate, too."""
+    gate = ('exit_gate.', )
+    prefix = common_prefix(state, [name for name in module.state_dict() if not name.startswith(gate)])
+    if prefix is not None:
+        return Translated(OWN, *split_prefix(state, prefix), unfilled=gate)
+    found = _around_backbone(read_mask2former)(state, module)
+    return found and replace(found, unfilled=(*found.unfilled, *gate))
+
+
 def _read_linear(state: State, module: LinearNet) -> Translated | None:
     found = read_linear(state)
     if found is None:
@@ -196,6 +208,7 @@ READERS: dict[type[nn.Module], Reader] = {
     DPTNet: _around_backbone(read_hf_dpt, 'transformers DPT'),
     KMaXDeepLab: _around_backbone(read_kmax),
     LinearNet: _read_linear,
+    ECOMask2FormerNet: _read_eco,  # before the class that it derives from
     Mask2FormerNet: _around_backbone(read_mask2former),
     MaskFormerNet: _around_backbone(read_maskformer),
     PEM: _around_backbone(read_pem),

@@ -184,4 +184,5 @@ def _in_folder(folder: Path) -> Path:
 def _what_it_is(start: bytes) -> str:
     if start.startswith(b'version https://'):
         return 'the pointer that git-lfs leaves in place of a large file'
-    return 'a text file' if start.decode('latin-1').isprintable() or b'\n' in start else 'a file of another kind'
+    text = start.decode('latin-1')
+    return 'a text file' if all(c.isprintable() or c.isspace() for c in text) else 'a file of another kind'

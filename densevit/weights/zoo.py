@@ -5,6 +5,7 @@ import difflib
 import hashlib
 import json
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ def _from_hub(name: str, repo_id: str, file: str, argument: str = 'weights') -> 
     try:
         return Path(hf_hub_download(repo_id, file))
     except OSError as error:  # offline, not there, or not permitted: all errors of the hub are OSErrors
-        reason = ' '.join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=' ...')
         raise WeightsNotFoundError(
             f'{name}: {file} of {repo_id} is not in the cache {constants.HF_HUB_CACHE} and could not be downloaded '
             f'({type(error).__name__}: {reason}); download {constants.ENDPOINT}/{repo_id}/resolve/main/{file} '

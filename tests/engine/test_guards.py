@@ -6,7 +6,7 @@ from mmseg.models.decode_heads import FCNHead
 from torch import nn
 
 from densevit.datasets.checks import ClassesError, check_classes
-from densevit.engine.guards import classes_of
+from densevit.engine.guards import classes_of, ignore_index_of
 
 LEAVES = SimpleNamespace(metainfo=dict(classes=('ground', 'leaf')))
 
@@ -43,3 +43,13 @@ class RPNHead(nn.Module):
 @pytest.mark.parametrize('built', [head(2), model(bbox_head=head(2)), model(bbox_head=RPNHead()), nn.Module()])
 def test_same_number_or_none__is_right(built):
     check_classes(LEAVES, *classes_of(built), 'train')
+
+
+@pytest.mark.parametrize(('built', 'ignored'), [
+    (model(), 255),
+    (model(decode_head=FCNHead(in_channels=8, channels=8, num_classes=11, ignore_index=11)), 11),
+    (model(decode_head=nn.ModuleList([head(11), FCNHead(in_channels=8, channels=8, num_classes=11, ignore_index=11)])),
+     11),
+])
+def test_the_ignored_label_of_a_stock_head_is_no_wrong_label(built, ignored):
+    assert ignore_index_of(built) == ignored

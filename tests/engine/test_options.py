@@ -107,3 +107,18 @@ def test_keys_of_a_models_test_cfg():
         check_options(cfg, {f'model.test_cfg.{name}': 1})
     with pytest.raises(OptionError, match=r"did you mean 'model\.test_cfg\.overlap_threshold'"):
         check_options(cfg, {'model.test_cfg.overlap_treshold': .5})
+
+
+def test_a_type_of_ours_without_its_prefix():
+    said = r"model\.backbone: there is no type 'ViTCoMer': did you mean 'densevit.ViTCoMer'"
+    with pytest.raises(OptionError, match=said):
+        check_config(around(dict(type='ViTCoMer')))
+
+
+@pytest.mark.parametrize('key', ['train_cfg.max_iters', 'train_dataloader.batch_size'])
+@pytest.mark.parametrize('value', ['abc', 0, 2.5])
+def test_lengths_are_whole_numbers(key, value):
+    cfg = config()
+    cfg.merge_from_dict({key: value})
+    with pytest.raises(OptionError, match=f'{key}={value!r}: give a whole number from 1 on'):
+        check_config(cfg)

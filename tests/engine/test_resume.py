@@ -115,7 +115,7 @@ def test_new_run_moves_earlier_checkpoints_aside(camvid_like, tiny_config, tool,
 
 def test_resume_without_a_checkpoint_begins(camvid_like, tiny_config, tool, tmp_path, capsys):
     train(tool, tiny_config, tmp_path / 'run', '--resume', workers=0)
-    assert 'nothing to resume' in capsys.readouterr().out
+    assert 'nothing to resume' in capsys.readouterr().err
 
 
 def test_amp_without_cuda_is_bf16(tiny_config):

@@ -18,7 +18,6 @@ from .trunks import (
     PositionPolicy,
     Tokens,
     WindowRequest,
-    begin_with_sines,
     build_trunk,
     drive,
     drop_prefix,
@@ -62,7 +61,6 @@ class PlainViT(Backbone):
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
-        sine_init: Learned positions begin as sines and cosines, for a ViT that learns from random weights.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
             ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and
             others that timm runs at one size, of our backbone; its last map is cut into patches.
@@ -100,7 +98,6 @@ class PlainViT(Backbone):
         global_pos_grid: int | tuple[int, int] | None = None,
         pos_embed_antialias: bool = True,
         pos_embed_offset: float = 0.,
-        sine_init: bool = False,
         stem: dict[str, Any] | None = None,
         frozen_stages: int = -1,
         grad_checkpointing: bool = False,
@@ -123,8 +120,6 @@ class PlainViT(Backbone):
         if not keep_prefix:
             drop_prefix(self.trunk)
         self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
-        if sine_init:
-            begin_with_sines(self.trunk)
         if stored_grid is not None:
             store_positions(self.trunk, stored_grid, positions)
         windows = window_policy(self.trunk, request)

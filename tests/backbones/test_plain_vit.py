@@ -7,7 +7,6 @@ from randomised import randomise
 from trunk_families import KINDS, TINY, TRUNKS, build, timms_trunk
 
 from densevit.backbones import PlainViT
-from densevit.layers import sine_positions
 from densevit.weights import WeightsError, load_weights
 
 
@@ -215,20 +214,3 @@ def test_wrong_arguments_are_explained():
         PlainViT(img_size=64, out_indices=(3, ), **TINY)
     with pytest.raises(TypeError, match='not a plain ViT'):
         PlainViT('swin_tiny_patch4_window7_224', img_size=64)
-
-
-@pytest.mark.parametrize('options', [dict(), dict(class_token=False), dict(family='sam')])
-def test_sine_init__positions_are_those_of_the_grid(options):
-    sizes = dict(img_size=(32, 64), patch_size=16, embed_dim=32, depth=1, num_heads=2)
-    torch.manual_seed(0)
-    plain = PlainViT(**sizes, **options)
-    torch.manual_seed(0)
-    sines = PlainViT(**sizes, **options, sine_init=True)
-    before, after = (vit.trunk.pos_embed.flatten(1, -2) for vit in (plain, sines))
-    torch.testing.assert_close(after[0, -8:].T.unflatten(1, (2, 4)), sine_positions((2, 4), 32)[0])
-    assert torch.equal(after[:, :-8], before[:, :-8])  # of the class token
-
-
-def test_sine_init__needs_learned_positions():
-    with pytest.raises(ValueError, match='no learned positions'):
-        PlainViT('vit_small_patch16_dinov3', embed_dim=32, depth=1, num_heads=2, sine_init=True)

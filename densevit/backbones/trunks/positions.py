@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...layers import absolute_window_pos_embed, resize_pos_embed, sine_positions
+from ...layers import absolute_window_pos_embed, resize_pos_embed
 from ..options import Grid
 from .policies import PositionPolicy
 
@@ -50,20 +50,6 @@ def store_positions(trunk: nn.Module, grid: Grid, policy: PositionPolicy) -> Non
         resized = resized.unflatten(1, grid)
     trunk.pos_embed = nn.Parameter(resized.clone(), requires_grad=trunk.pos_embed.requires_grad)
     trunk.patch_embed.grid_size = grid
-
-
-def begin_with_sines(trunk: nn.Module) -> None:
-    """Sines and cosines of the place in the place of random numbers; prefix tokens keep theirs.
-
-    Raises:
-        ValueError: The trunk has no learned positions.
-    """
-    if trunk.pos_embed is None:
-        raise ValueError('sine_init: the trunk has no learned positions; leave it out')
-    grid, num_prefix = stored_positions(trunk)
-    with torch.no_grad():
-        places = trunk.pos_embed.view(1, -1, trunk.pos_embed.shape[-1])[:, num_prefix:]
-        places.copy_(sine_positions(grid, places.shape[-1]).flatten(2).transpose(1, 2))
 
 
 def prepare_window_positions(trunk: nn.Module, policy: PositionPolicy, window_size: int | None,

@@ -81,7 +81,7 @@ def config_file(name: str | os.PathLike) -> Path:
         return Path(Config._get_cfg_path(text, '')[0])
     except (OSError, ImportError, ValueError, AssertionError) as error:
         configs = Path(__file__).parent / '.mim' / 'configs'
-        ours = [file.relative_to(configs).as_posix() for file in configs.glob('**/*.py')] if package == 'densevit' else []
-        near = get_close_matches(path, ours, 1)
+        known = configs.glob('**/*.py') if package == 'densevit' else ()
+        near = get_close_matches(path, [file.relative_to(configs).as_posix() for file in known], 1)
         hint = f'did you mean densevit::{near[0]}?' if near else 'check the name'
         raise FileNotFoundError(f'{text}: no such config ({" ".join(str(error).split())}); {hint}') from error

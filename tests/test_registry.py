@@ -11,6 +11,7 @@ from mmengine.config import utils as config_utils
 from mmengine.registry import Registry
 
 import densevit.registry
+from densevit.registry import config_file
 
 ROOT = Path(__file__).parents[1]
 REGISTRIES = {name: value for name, value in vars(densevit.registry).items() if isinstance(value, Registry)}
@@ -112,3 +113,22 @@ def test_base_that_is_not_there__is_said_by_its_path(tmp_path):
     (tmp_path / 'config.py').write_text("_base_ = 'mmseg::upernet/no_such_config.py'\n")
     with pytest.raises(FileNotFoundError, match='no_such_config'):
         Config.fromfile(tmp_path / 'config.py')
+
+
+def test_config_file__as_in_base_or_a_path():
+    assert config_file('densevit::tiny/eomt_tiny_camvid.py').samefile(ROOT / 'configs' / 'tiny' / 'eomt_tiny_camvid.py')
+    assert config_file('densevit::eomt_vits_ade20k.py').samefile(ROOT / 'configs' / 'eomt_vits_ade20k.py')
+    assert Config.fromfile(config_file('mmseg::_base_/models/upernet_r50.py')).model.type == 'EncoderDecoder'
+    for path in ('some/where.py', Path('where.py')):
+        assert config_file(path) == Path(path)
+
+
+@pytest.mark.parametrize(('name', 'message'), [
+    ('densevit::tiny/eomt_tiny_camvit.py', 'did you mean densevit::tiny/eomt_tiny_camvid.py?'),
+    ('densevit::tiny/eomt_tiny_camvid', 'did you mean densevit::tiny/eomt_tiny_camvid.py?'),
+    ('mmseg::no/such.py', 'no such config'), ('unheard_of::tiny/a.py', 'check the name'), ('::a.py', 'check the name'),
+])
+def test_config_file__refused_in_a_line(name, message):
+    with pytest.raises(FileNotFoundError, match=message) as caught:
+        config_file(name)
+    assert str(caught.value).startswith(f'{name}: ') and '\n' not in str(caught.value)

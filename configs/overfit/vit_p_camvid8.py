@@ -6,7 +6,7 @@
 _base_ = '../_base_/recipes/overfit_camvid8.py'
 size = (384, 480)
 image_size = (256, 320)
-max_iters = 5000
+max_iters = 4000
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -21,18 +22,31 @@ from densevit.errors import one_line
 from densevit.visualization.legend import percent_text
 from densevit.visualization.palette import text_color
 
+from .notices import DoubtfulResultWarning
 from .result import SegmentationResult
-from .saving import OutputError, check_output_folder, json_file, refuse_foreign_file
+from .saving import OutputError, check_output_folder, json_file, masks_folder_of, refuse_foreign_file
 from .sources import find_images, plan_outputs, sample_image
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
-_EXAMPLES = """examples:
+_BUNDLED = Path(__file__).parents[1] / 'weights' / 'bundled'
+
+_EPILOG = """beside the overlay outputs/street.jpg:
+  outputs/street.jpg.json    (--json) "segments", each with label (class id), name, score, pixels and
+                             box = [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; "areas", each with name,
+                             pixels, fraction and, if the task has them, instances
+  outputs/street.jpg.masks/  (--masks) 000_car.png, 001_car.png, ...: a mask for each segment; the number is its
+                             place in the "segments" of the JSON, from 0, not a class id. Class ids are the values of
+                             labels.png, which semantic and panoptic results have; 255 is none (of more than
+                             255 classes: 16 bits, and 65535)
+
+examples:
   python demo/infer.py                                   a photograph that is installed with scikit-image
   python demo/infer.py street.jpg                        outputs/street.jpg: the picture, its overlay and a legend
-  python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; outputs/NAME.json beside each overlay
-  python demo/infer.py street.jpg --config configs/eomt_vitl_ade20k.py --weights eomt.pth --device cuda
+  python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; JSON beside each overlay
+  python demo/infer.py cells.png --model eomt_tiny_nuclei --masks    each instance in a shade of its own
+  python demo/infer.py street.jpg --config densevit::eomt_vitl_ade20k.py --weights eomt.pth --device cuda
 """
 
 
@@ -46,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     console, errors = Console(), Console(stderr=True, soft_wrap=True)
     try:
-        failures = _run(args, console)
+        with _doubts_as_lines(errors):
+            failures = _run(args, console)
     except KeyboardInterrupt:
         errors.print('interrupted')
         return 130
@@ -63,18 +78,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='*', metavar='IMAGE', help='file, folder, glob or file:// URL')
-    parser.add_argument('--model', default='eomt_tiny_camvid', metavar='NAME', help='of the zoo (default: %(default)s)')
-    parser.add_argument('--config', metavar='FILE', help='config of a model, in place of --model')
+    parser.add_argument('--model', default='eomt_tiny_camvid', metavar='NAME',
+                        help=f'in the package: {", ".join(_bundled_models())}; or a published model, whose weights are '
+                             'downloaded: a wrong name lists all (default: %(default)s)')
+    parser.add_argument('--config', metavar='FILE',
+                        help='config of a model, in place of --model: a path, or densevit::NAME as in _base_')
     parser.add_argument('--weights', metavar='FILE', help='checkpoint for --config, or another one for --model')
     parser.add_argument('--base', metavar='FILE', help='what weights of differences refer to: DINOv3 for EoMT-DINOv3')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
     parser.add_argument('--opacity', type=_fraction, default=0.5, help='of the colours, 0 to 1 (default: %(default)s)')
     parser.add_argument('--no-legend', action='store_true', help='leave out the legend')
-    parser.add_argument('--json', action='store_true', help='write classes, scores, boxes and areas to NAME.json')
-    parser.add_argument('--masks', action='store_true', help='write masks as PNG to the folder NAME.masks')
+    parser.add_argument('--json', action='store_true', help='write classes, scores, boxes and areas; see below')
+    parser.add_argument('--masks', action='store_true', help='write a PNG for each segment; see below')
     parser.add_argument('--allow-random', action='store_true', help='go on without weights; the masks mean nothing')
     parser.add_argument('--debug', action='store_true', help='show where an error comes from')
     return parser
@@ -88,6 +106,28 @@ def _fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
     return value
+
+
+def _bundled_models() -> list[str]:
+    """Those whose weights are in the package, from its files: the zoo is imported with PyTorch."""
+    return sorted(path.stem for path in _BUNDLED.glob('*.safetensors'))
+
+
+@contextmanager
+def _doubts_as_lines(errors: Console) -> Iterator[None]:
+    """Warnings that a result may mean nothing as lines for the user; others as they are."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours_as_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+            if issubclass(category, DoubtfulResultWarning):
+                errors.print(f'[bold yellow]warning:[/] {escape(str(message))}', highlight=False)
+            else:
+                show(message, category, *where, **options)
+
+        warnings.showwarning = show_ours_as_line
+        warnings.simplefilter('always', DoubtfulResultWarning)
+        yield
 
 
 def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
@@ -114,7 +154,7 @@ def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
                 if isinstance(error, OutputError):
                     break  # the next picture would find the same disk
                 continue
-            _report(result, written, console)
+            _report(result, predictor.thresholds(result.task), _names(written), console)
             done += 1
     if len(images) > 1:
         console.print(f'{done} of {len(images)} pictures segmented', highlight=False)
@@ -126,6 +166,7 @@ def _load(args: argparse.Namespace) -> Predictor:
     quiet = nullcontext() if args.debug else redirect_stdout(io.StringIO())
     with quiet, warnings.catch_warnings():
         warnings.simplefilter('ignore')
+        warnings.simplefilter('always', DoubtfulResultWarning)
         from . import load  # PyTorch and OpenMMLab take seconds; --help and mistyped paths need not wait for them
 
         return load(args.config or args.model, weights=args.weights, base=args.base, device=args.device,
@@ -142,26 +183,43 @@ def _progress_bar(console: Console, hidden: bool) -> Progress:
                     console=console, disable=hidden, transient=True)
 
 
-def _report(result: SegmentationResult, written: Sequence[Path], console: Console) -> None:
+def _names(written: Sequence[Path]) -> str:
+    """The overlay, the JSON, and the folder of masks with the number of files in it."""
+    folder = masks_folder_of(written[0])
+    masks = [path for path in written if path.parent == folder]
+    names = [str(path) for path in written if path.parent != folder]
+    return ', '.join(names + [f'{folder}{os.sep} ({len(masks)} files)'] * bool(masks))
+
+
+def _report(result: SegmentationResult, thresholds: dict[str, float], written: str, console: Console) -> None:
     height, width = result.image_size
     # Paths stay on one line of their own, to be copied or opened.
     console.print(escape(f'{result.source}, {width}x{height}'), soft_wrap=True, highlight=False)
-    console.print(_area_table(result))
-    console.print(escape(f'written: {written[0]}'), soft_wrap=True, highlight=False)
+    if result.areas():
+        console.print(_area_table(result))
+    else:
+        options = ', '.join(f'{name}={value:g}' for name, value in thresholds.items())
+        console.print(f'nothing found{options and f": no segment passes {options}"}', soft_wrap=True, highlight=False)
+    console.print(escape(f'written: {written}'), soft_wrap=True, highlight=False)
 
 
 def _area_table(result: SegmentationResult) -> Table:
     table = Table()
     table.add_column('class')
+    areas = result.areas()
+    has_instances = any(area.instances is not None for area in areas)
+    if has_instances:
+        table.add_column('instances', justify='right')
     table.add_column('pixels', justify='right')
     table.add_column('share', justify='right')
     table.add_column('score', justify='right')
-    for (label, _), (name, pixels, fraction) in zip(result.pixels_by_label(), result.areas(), strict=True):
+    for (label, _), (name, pixels, fraction, instances) in zip(result.pixels_by_label(), areas, strict=True):
         color, ink = result.palette[label], text_color(result.palette[label])
         style = f'rgb({ink[0]},{ink[1]},{ink[2]}) on rgb({color[0]},{color[1]},{color[2]})'
         scores = result.scores[result.labels == label]
         score = '-' if np.isnan(scores).any() else f'{scores.mean():.2f}'
-        table.add_row(f'[{style}] {escape(name)} [/]', f'{pixels:,}', percent_text(fraction), score)
+        counted = ['-' if instances is None else f'{instances:,}'] * has_instances
+        table.add_row(f'[{style}] {escape(name)} [/]', *counted, f'{pixels:,}', percent_text(fraction), score)
     return table
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,18 @@ from PIL import Image, ImageFile, ImageOps
 
 from densevit.errors import one_line
 
+from .notices import DoubtfulResultWarning
+
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
 # Single-channel modes of Pillow that hold 16 bits; 'I' (32 bits) is how older versions open a 16-bit PNG.
 _SIXTEEN_BIT_MODES = ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I')
+
+# What Pillow's decoders call files of 16 bits per colour, which it opens as 8 bits.
+_SIXTEEN_BIT_COLORS = re.compile(r'(RGB\w?|LA);16[BLN]')
+
+# Cameras and microscopes write 8, 10 or 12 bits into files of 16: bits to the factor that spreads them over the range.
+_SPREAD = {8: 257, 10: 64, 12: 16}
 
 
 class ImageError(ValueError):
@@ -26,7 +35,8 @@ class ImageError(ValueError):
 def read_image(source: ImageSource) -> np.ndarray:
     """Read a picture as a person sees it: turned as EXIF says, transparent parts on white, the first frame only.
 
-    Sixteen-bit values are scaled to eight (65535 -> 255), not clipped. CMYK is converted without a colour profile.
+    Sixteen-bit values are scaled to eight (65535 -> 255), not clipped; if the largest is below 4096, a
+    ``DoubtfulResultWarning`` tells that the picture is nearly black. CMYK is converted without a colour profile.
 
     Args:
         source: a path, a ``file://`` URL, a PIL image, or an array (H, W) or (H, W, 1 | 3 | 4) in RGB(A) order of
@@ -69,9 +79,11 @@ def local_path(source: str | os.PathLike) -> Path:
 def _from_path(path: Path) -> np.ndarray:
     _check_file(path)
     try:
-        with _strict_pillow(), Image.open(path) as image:
+        with _strict_pillow():  # not beyond: warnings of ours are to be heard
+            image = Image.open(path)
+        with image:
             return _from_pil(image, str(path))
-    except ImageError:
+    except (ImageError, DoubtfulResultWarning):  # a warning that the user has made an error
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f'{path}: {one_line(error)}; shrink the picture or cut it into tiles first') from error
@@ -114,14 +126,18 @@ def _strict_pillow() -> Iterator[None]:
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
     if 0 in image.size:
         raise ImageError(f'{name}: has no pixels ({image.width}x{image.height}); give another picture')
+    is_deep = any(_SIXTEEN_BIT_COLORS.search(str(tile)) for tile in getattr(image, 'tile', ()))
     try:
         with _strict_pillow():
             image.load()  # Pillow decodes lazily: only now does a truncated file show
     except Exception as error:
         raise ImageError(f'{name}: truncated or damaged ({one_line(error)}); copy or download it again') from error
     try:
+        if is_deep:
+            # Pillow has kept the upper of two bytes, so that a black picture looks like one of 8 bits.
+            _warn_of_unused_range(256 * int(np.asarray(image.convert('RGB')).max()) + 255, name)
         return _to_rgb(_upright(image), name)
-    except ImageError:
+    except (ImageError, DoubtfulResultWarning):
         raise
     except Exception as error:
         raise ImageError(f'{name}: cannot be converted from {image.mode} to RGB; save it as an RGB PNG') from error
@@ -129,7 +145,8 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        with _strict_pillow():
+            return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF says nothing of the orientation; the pixels are whole
         return image
 
@@ -151,7 +168,17 @@ def _sixteen_to_eight_bits(values: np.ndarray, name: str) -> np.ndarray:
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(f'{name}: holds integers beyond 16 bits ({values.min()} to {values.max()}); '
                          'scale them to 0..65535')
+    colors = values[..., :3] if values.ndim == 3 else values  # not the alpha
+    _warn_of_unused_range(int(colors.max()), name)
     return ((values + 128) // 257).astype(np.uint8)
+
+
+def _warn_of_unused_range(largest: int, name: str) -> None:
+    """A dark picture and one that leaves the upper bits empty look the same here, so nothing is scaled unasked."""
+    factors = [f'by {factor} if they have {bits} bits' for bits, factor in _SPREAD.items() if largest < 2**bits]
+    if largest and factors:
+        warnings.warn(f'{name}: 16-bit values of at most {largest} come out nearly black; scale them to 16 bits first: '
+                      f'multiply {", ".join(factors)}', DoubtfulResultWarning, stacklevel=2)
 
 
 def _from_array(array: np.ndarray, name: str = 'the array') -> np.ndarray:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from torch import nn
 
 from densevit import weights as weights_module
 from densevit.models.pretraining import without_pretraining
+from densevit.registry import config_file
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
 from .metadata import DatasetMeta, checkpoint_meta, config_meta
+from .notices import DoubtfulResultWarning
 from .pipeline import in_scope
 from .predictor import Predictor
 
@@ -47,12 +50,13 @@ def load(
     Class names and colours come from the arguments, else from the checkpoint, else from the config's dataset.
 
     Args:
-        name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, or a config.
+        name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
+            (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config.
         weights: a checkpoint file; for a name of the zoo, in place of the known one.
         device: of PyTorch, or ``'auto'``: the GPU if there is one.
         base: the weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
             looked for on the hub otherwise.
-        allow_random: build the model even if there are no weights for it.
+        allow_random: build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
         max_pixels: see `Predictor`.
         min_score: see `Predictor`.
 
@@ -69,6 +73,9 @@ def load(
     if checkpoint is not None:
         weights_module.load_weights(model, checkpoint, base=base)
         meta = checkpoint_meta(checkpoint)
+    else:
+        warnings.warn(f'{_name(name_or_config)}: the weights are random, so the masks mean nothing; give a checkpoint '
+                      'with weights= (--weights)', DoubtfulResultWarning, stacklevel=2)
     meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
     if meta.classes is None:
         raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
@@ -116,7 +123,10 @@ def _resolve(
     if isinstance(name_or_config, Config):
         return name_or_config, _given_weights(weights, allow_random), base
     if _is_config_file(name_or_config):
-        path = Path(name_or_config).expanduser()
+        try:
+            path = config_file(name_or_config).expanduser()
+        except FileNotFoundError as error:
+            raise UnknownModelError(str(error)) from error
         if not path.is_file():
             raise UnknownModelError(f'{path}: no such config file; check the path')
         return Config.fromfile(path), _given_weights(weights, allow_random), base
@@ -124,7 +134,14 @@ def _resolve(
 
 
 def _is_config_file(name: str | os.PathLike) -> bool:
-    return isinstance(name, os.PathLike) or '/' in name or os.sep in name or name.endswith(_CONFIG_SUFFIXES)
+    return (isinstance(name, os.PathLike) or '/' in name or os.sep in name or '::' in name
+            or name.endswith(_CONFIG_SUFFIXES))
+
+
+def _name(name_or_config: str | os.PathLike | Config) -> str:
+    if isinstance(name_or_config, Config):
+        return str(name_or_config.filename or 'the config')
+    return os.fspath(name_or_config)
 
 
 def _given_weights(weights: str | os.PathLike | None, allow_random: bool) -> Path | None:
@@ -157,5 +174,5 @@ def _resolve_zoo(
     except FileNotFoundError as error:
         if allow_random:
             return cfg, None, None
-        raise RandomWeightsError(f'{error}; give a checkpoint with weights= (--weights), or allow_random=True '
-                                 '(--allow-random)') from error
+        # The error says what to do; what is left is to do without.
+        raise RandomWeightsError(f'{error}; or go on without weights: allow_random=True (--allow-random)') from error

@@ -19,7 +19,7 @@ from .result import SegmentationResult
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
 
-_INSTANCE_OFFSET = 1000  # mmdet: panoptic id = label + 1000 * instance
+_INSTANCE_OFFSET = 1000  # mmdet: panoptic id = label + 1000 * instance, and no instance, 0, for stuff
 _ROWS_AT_ONCE = 128
 
 
@@ -96,8 +96,8 @@ class PredictionReader:
         index = np.full(present[-1] + 1, -1, np.int32)
         index[present[is_segment]] = np.arange(len(labels))
         return SegmentationResult.from_panoptic(
-            image, index[ids], labels, np.full(len(labels), np.nan), self.classes,
-            self.palette, source)
+            image, index[ids], labels, np.full(len(labels), np.nan), self.classes, self.palette, source,
+            is_instance=present[is_segment] >= _INSTANCE_OFFSET)
 
 
 def class_confidence(scores: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from inspect import signature
 from os import PathLike
 from typing import overload
 
@@ -17,7 +18,7 @@ from .canvas import Canvas
 from .images import ImageSource, local_path, read_image
 from .pipeline import InferencePipeline, in_scope
 from .predictions import PredictionError, PredictionReader
-from .result import SegmentationResult
+from .result import SegmentationResult, Task
 
 # Our own models make few class scores at a time. What grows with a picture are the maps that are shown and, unless the
 # pipeline resizes, the network's features.
@@ -98,6 +99,17 @@ class Predictor:
             if progress is not None:
                 progress(done, total)
 
+    def thresholds(self, task: Task) -> dict[str, float]:
+        """Which options leave out segments of a task, with their values; those of other libraries are not known."""
+        if task == 'instance':
+            own = _reading(self.model).get('score_threshold', 0)  # the model's first, then the reader's
+            return dict(min_score=self._min_score) if own <= self._min_score else {'test_cfg.score_threshold': own}
+        if task != 'panoptic' or not isinstance(self.model, MaskSegmentor):
+            return {}
+        options = signature(self.model.network.panoptic_reader).parameters.values()
+        return {f'test_cfg.{option.name}': self.model.reading.get(option.name, option.default)
+                for option in options if option.name.endswith('threshold')}
+
     @torch.no_grad()
     def _predict_one(self, source: ImageSource) -> SegmentationResult:
         path = local_path(source) if isinstance(source, (str, PathLike)) else None
@@ -112,6 +124,10 @@ class Predictor:
             height, width = canvas.image.shape[:2]
             raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
                                   'device="cpu"') from error
+
+
+def _reading(model: nn.Module) -> dict[str, float]:
+    return model.reading if isinstance(model, MaskSegmentor) else {}
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class ClassArea(NamedTuple):
     name: str
     pixels: int
     fraction: float  # of all pixels of the picture, in [0, 1]
+    instances: int | None = None  # how many segments; None for a class that has no instances
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,8 @@ class SegmentationResult:
         scores: (N,) float32 in [0, 1]; for a semantic result the mean confidence over the class's pixels; NaN where
             the model gives none.
         segment_map: (H, W) int32, index of the segment that is seen at a pixel, -1 where there is none.
+        is_instance: (N,) bool, whether a segment is one of several that its class may have: all of an instance result,
+            things of a panoptic one.
         semantic: (H, W) int64 label ids, -1 where there is none; None for instances.
         source: the file that was read, if it was a file.
     """
@@ -54,6 +57,7 @@ class SegmentationResult:
     labels: np.ndarray
     scores: np.ndarray
     segment_map: np.ndarray
+    is_instance: np.ndarray
     semantic: np.ndarray | None = None
     source: Path | None = None
     _instance_masks: np.ndarray | None = None
@@ -86,7 +90,7 @@ class SegmentationResult:
             _check_map(confidence, image, 'confidence map')
             scores = _mean_by_segment(segment_map, confidence, len(labels))
         return cls(image, 'semantic', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
-                   semantic, source)
+                   np.zeros(len(labels), bool), semantic, source)
 
     @classmethod
     def from_instances(
@@ -113,7 +117,7 @@ class SegmentationResult:
         for index in np.argsort(scores, kind='stable'):
             segment_map[masks[index]] = index
         return cls(image, 'instance', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
-                   None, source, masks)
+                   np.ones(len(labels), bool), None, source, masks)
 
     @classmethod
     def from_panoptic(
@@ -125,22 +129,28 @@ class SegmentationResult:
         classes: Sequence[str],
         palette: Sequence[Color] | None = None,
         source: Path | None = None,
+        is_instance: np.ndarray | None = None,
     ) -> SegmentationResult:
         """From the index of the segment at each pixel (H, W), -1 where there is none.
+
+        Args:
+            is_instance: (N,) bool, True for things and False for stuff; None if every segment is a thing.
 
         Raises:
             ValueError: lengths or sizes differ, an index has no label, or a label is no class.
         """
         segment_map, labels = np.asarray(segment_map, np.int32), np.asarray(labels, np.int64)
         scores = np.asarray(scores, np.float32)
+        is_instance = np.ones(len(labels), bool) if is_instance is None else np.asarray(is_instance, bool)
         _check_map(segment_map, image, 'segment map')
         _check_labels(labels, classes)
-        if len(scores) != len(labels) or segment_map.max() >= len(labels) or segment_map.min() < -1:
+        lengths_fit = len(scores) == len(is_instance) == len(labels)
+        if not lengths_fit or segment_map.max() >= len(labels) or segment_map.min() < -1:
             raise ValueError(f'segment indices {segment_map.min()} to {segment_map.max()} do not fit {len(labels)} '
-                             f'labels and {len(scores)} scores')
+                             f'labels, {len(scores)} scores and {len(is_instance)} values of is_instance')
         semantic = np.append(labels, -1)[segment_map]  # index -1 is the appended -1
         return cls(image, 'panoptic', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
-                   semantic, source)
+                   is_instance, semantic, source)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -171,9 +181,18 @@ class SegmentationResult:
         return boxes
 
     def areas(self) -> list[ClassArea]:
-        """Name, pixels and share of each class present, the largest first; overlapping masks of a class count once."""
-        total = self.segment_map.size
-        return [ClassArea(self.classes[label], pixels, pixels / total) for label, pixels in self.pixels_by_label()]
+        """Name, pixels, share and number of instances of each class present, the largest first.
+
+        Pixels in several masks of a class count once.
+        """
+        total, instances = self.segment_map.size, self.instances_by_label()
+        return [ClassArea(self.classes[label], pixels, pixels / total, instances.get(label))
+                for label, pixels in self.pixels_by_label()]
+
+    def instances_by_label(self) -> dict[int, int]:
+        """Label ids to numbers of instances that have pixels, of the classes that have instances."""
+        counted = self.labels[self.is_instance & (self._pixels_by_segment() > 0)]
+        return {int(label): int(count) for label, count in zip(*np.unique(counted, return_counts=True), strict=True)}
 
     def pixels_by_label(self) -> list[tuple[int, int]]:
         """(label id, pixels) of each class present, the largest first: what `areas` names."""
@@ -186,7 +205,11 @@ class SegmentationResult:
         return sorted((count for count in counts if count[1]), key=lambda count: -count[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pixels, in types that JSON knows; a missing score is None."""
+        """Everything but the pixels, in types that JSON knows.
+
+        ``segments`` are in the order of `labels`; a box is ``[x0, y0, x1, y1]`` in pixels, x1 and y1 exclusive, and a
+        missing score is None. ``areas`` have ``instances`` only for classes that have instances.
+        """
         pixels = self._pixels_by_segment()
         segments = [
             dict(label=int(label), name=self.classes[label], score=None if np.isnan(score) else round(float(score), 4),
@@ -197,7 +220,8 @@ class SegmentationResult:
         return dict(
             generator='densevit', source=None if self.source is None else str(self.source), task=self.task,
             image_size=dict(height=height, width=width), segments=segments,
-            areas=[area._asdict() for area in self.areas()])
+            areas=[{key: value for key, value in area._asdict().items() if value is not None}
+                   for area in self.areas()])
 
     def to_json(self, indent: int | None = 2) -> str:
         """`to_dict` as text."""

@@ -48,12 +48,13 @@ def save_result(
         path: the overlay's file, or an existing folder, where it takes the source's name. A suffix that cannot be
             written (``.gif``, none) gets ``.png`` added.
         opacity: of the tint, in [0, 1].
-        legend: add the classes present with their shares.
+        legend: add the classes present with their shares and numbers of instances.
         side_by_side: put the untouched picture beside the overlay.
-        masks: write ``<name>.masks/``: one black-and-white PNG per segment, numbered as in the JSON, and for semantic
-            and panoptic results ``labels.png``, whose values are label ids (8 bits with 255 for none, or 16 bits with
-            65535 when there are more than 255 classes).
-        json: write ``<name>.json``: classes, scores, boxes and areas.
+        masks: write ``<name>.masks/``: one black-and-white PNG per segment, ``000_<class name>.png``, whose number is
+            the segment's place in the JSON, not its class; and for semantic and panoptic results ``labels.png``, whose
+            values are label ids (8 bits with 255 for none, or 16 bits with 65535 when there are more than 255 classes).
+        json: write ``<name>.json``: classes, scores, boxes ``[x0, y0, x1, y1]`` and areas; see
+            `SegmentationResult.to_dict`. ``<name>`` is the picture's with its suffix: ``a.jpg.json``.
         overwrite: also replace files that were not written by this function. The source is never replaced.
 
     Returns:
@@ -64,7 +65,7 @@ def save_result(
     """
     picture_path = output_file(path, result.source)
     json_path = json_file(picture_path)
-    masks_folder = picture_path.with_name(picture_path.name + '.masks')
+    masks_folder = masks_folder_of(picture_path)
     for target in (picture_path, json_path) if json else (picture_path,):
         refuse_foreign_file(target, result.source, overwrite)
     picture = (draw_comparison if side_by_side else draw_overlay)(result.image, result, opacity, legend)
@@ -94,6 +95,11 @@ def output_file(path: str | os.PathLike, source: Path | None) -> Path:
 def json_file(picture: Path) -> Path:
     """Named with the picture's suffix, so that ``a.jpg`` and ``a.png`` have one each."""
     return picture.with_name(picture.name + '.json')
+
+
+def masks_folder_of(picture: Path) -> Path:
+    """Named as `json_file` is."""
+    return picture.with_name(picture.name + '.masks')
 
 
 def check_output_folder(folder: Path, needed_bytes: int = 0) -> None:

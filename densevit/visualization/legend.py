@@ -20,6 +20,12 @@ class LegendEntry(NamedTuple):
     name: str
     color: Color
     fraction: float  # of the picture's pixels, in [0, 1]
+    instances: int | None = None  # shown behind the name
+
+    @property
+    def text(self) -> str:
+        """The name, not longer than there is room for, and the number of instances."""
+        return _shorten(self.name) + ('' if self.instances is None else f' ({self.instances:,})')
 
 
 def legend_below(entries: list[LegendEntry], font_size: int, width: int) -> np.ndarray:
@@ -58,13 +64,13 @@ def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, x: int, y: int, w
     swatch = (x + half, middle - half, x + half + round(1.6 * font_size), middle + half)
     draw.rectangle(swatch, fill=tuple(entry.color), outline=_SWATCH_EDGE, width=max(1, font_size // 16))
     font = _font(font_size)
-    draw.text((swatch[2] + half, middle), _shorten(entry.name), fill=_TEXT, font=font, anchor='lm')
+    draw.text((swatch[2] + half, middle), entry.text, fill=_TEXT, font=font, anchor='lm')
     draw.text((x + width - font_size, middle), percent_text(entry.fraction), fill=_TEXT, font=font, anchor='rm')
 
 
 def _column_width(entries: list[LegendEntry], font_size: int) -> int:
     font = _font(font_size)
-    widest_name = max(font.getlength(_shorten(entry.name)) for entry in entries)
+    widest_name = max(font.getlength(entry.text) for entry in entries)
     return ceil(widest_name + font.getlength('100.0%') + 4.6 * font_size)
 
 

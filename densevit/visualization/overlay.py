@@ -8,6 +8,7 @@ import numpy as np
 
 from .legend import BACKGROUND, LegendEntry, legend_below, legend_beside
 from .palette import Color
+from .segment_colors import segment_colors
 
 # Beside a legend of readable letters, a smaller picture would be lost.
 _MIN_DISPLAY_SIDE = 256
@@ -22,11 +23,14 @@ class Segments(Protocol):
     labels: np.ndarray
     classes: tuple[str, ...]
     palette: tuple[Color, ...]
+    is_instance: np.ndarray
 
     @property
     def image_size(self) -> tuple[int, int]: ...
 
     def pixels_by_label(self) -> list[tuple[int, int]]: ...
+
+    def instances_by_label(self) -> dict[int, int]: ...
 
 
 def draw_overlay(
@@ -35,13 +39,13 @@ def draw_overlay(
     opacity: float = 0.5,
     legend: bool = True,
 ) -> np.ndarray:
-    """The picture with each segment tinted in its class's colour and outlined.
+    """The picture with each segment tinted and outlined, in its class's colour or, of several instances, a shade of it.
 
     Args:
         image: (H, W, 3) uint8, RGB, of the result's size.
         opacity: of the tint, in [0, 1].
-        legend: add a panel with colour, name and share of the classes present, largest first. A picture with a legend
-            and less than 256 pixels long is enlarged by a whole factor.
+        legend: add a panel with colour, name, number of instances and share of the classes present, largest first. A
+            picture with a legend and less than 256 pixels long is enlarged by a whole factor.
 
     Returns:
         (H, W, 3) uint8 without a legend, (H', W', 3) with it.
@@ -99,8 +103,8 @@ def _check(image: np.ndarray, result: Segments, opacity: float) -> None:
 
 
 def _segment_colors(result: Segments) -> np.ndarray:
-    """(N, 3) uint8: a segment has its class's colour, so that the legend holds for every segment."""
-    return np.array(result.palette, np.uint8).reshape(-1, 3)[result.labels]
+    """(N, 3) uint8."""
+    return segment_colors(result.segment_map, result.labels, result.palette, result.is_instance)
 
 
 def _tint(image: np.ndarray, segment_map: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndarray:
@@ -110,7 +114,7 @@ def _tint(image: np.ndarray, segment_map: np.ndarray, colors: np.ndarray, opacit
     weight = np.where(segment_map >= 0, np.float32(opacity), np.float32(0))[..., None]
     if opacity > 0 and min(segment_map.shape) >= _MIN_OUTLINED_SIDE:
         outlines = segment_outlines(segment_map, thickness=max(1, round(sqrt(segment_map.size) / 700)))
-        # Half-bright class colour, opaque: visible on light and dark ground, and it still says which class.
+        # Half-bright colour of the segment, opaque: visible on light and dark ground, and it still says which class.
         tint = np.where(outlines[..., None], tint // 2, tint)
         weight = np.where(outlines[..., None], np.float32(0.85), weight)
     return np.rint(image * (1 - weight) + tint * weight).astype(np.uint8)
@@ -128,9 +132,9 @@ def _font_size(image: np.ndarray) -> int:
 
 
 def _add_legend(picture: np.ndarray, result: Segments, font_size: int) -> np.ndarray:
-    total = result.segment_map.size
+    total, instances = result.segment_map.size, result.instances_by_label()
     entries = [
-        LegendEntry(result.classes[label], result.palette[label], pixels / total)
+        LegendEntry(result.classes[label], result.palette[label], pixels / total, instances.get(label))
         for label, pixels in result.pixels_by_label()
     ]
     if not entries:

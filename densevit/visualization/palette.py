@@ -32,6 +32,8 @@ _MIN_CHROMA = 0.06
 # Under a tint the photograph's own light and shade remain, so lightness tells two tints apart less well than hue. Who
 # sees fewer hues depends on lightness: there it counts in full.
 _LIGHTNESS_WEIGHTS = (0.5, 1.0, 1.0)  # normal vision, protanopia, deuteranopia
+# Of about a thousand candidates, how many nearest ones pass for a colour.
+_VICINITY = 100
 
 
 @lru_cache(maxsize=32)
@@ -49,16 +51,17 @@ def default_palette(num_classes: int) -> tuple[Color, ...]:
         raise ValueError(f'num_classes must lie in 0..10000, got {num_classes}')
     if num_classes <= len(_OKABE_ITO):
         return _OKABE_ITO[:num_classes]
-    candidates = _candidates(num_classes)
-    colors = np.concatenate([np.array(_OKABE_ITO), candidates])
-    seen = _as_seen(colors)  # (3 visions, colours, 3)
-    chosen = list(range(len(_OKABE_ITO)))
-    nearest = np.min([_distances(seen, i) for i in chosen], axis=0)
-    while len(chosen) < num_classes:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, _distances(seen, chosen[-1]))
-        nearest[chosen[-1]] = -1  # never twice, even where simulated colours coincide
-    return tuple(tuple(int(v) for v in colors[i]) for i in chosen)
+    return _farthest_first(np.array(_OKABE_ITO), _candidates(num_classes), num_classes)
+
+
+@lru_cache(maxsize=512)
+def shades(color: Color, count: int) -> tuple[Color, ...]:
+    """Colours that pass for one and can be told apart, the colour itself first: its vicinity, farthest first."""
+    candidates = _candidates(count)
+    first = np.array([color])
+    distances = np.linalg.norm(oklab(candidates) - oklab(first), axis=-1)
+    vicinity = candidates[np.argsort(distances, kind='stable')[:_VICINITY]]
+    return _farthest_first(first, vicinity[(vicinity != first).any(-1)], count)
 
 
 def simulate_dichromacy(colors: np.ndarray, kind: str) -> np.ndarray:
@@ -90,6 +93,19 @@ def text_color(background: Color) -> Color:
     """Black or white, whichever has the higher WCAG contrast on the background."""
     luminance = relative_luminance(background)
     return (0, 0, 0) if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else (255, 255, 255)
+
+
+def _farthest_first(first: np.ndarray, candidates: np.ndarray, count: int) -> tuple[Color, ...]:
+    """The first colours (F, 3), and ``count`` in all by adding the candidate farthest from those that are chosen."""
+    colors = np.concatenate([first, candidates])
+    seen = _as_seen(colors)  # (3 visions, colours, 3)
+    chosen = list(range(len(first)))
+    nearest = np.min([_distances(seen, i) for i in chosen], axis=0)
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, _distances(seen, chosen[-1]))
+        nearest[chosen[-1]] = -1  # never twice, even where simulated colours coincide
+    return tuple(tuple(int(v) for v in colors[i]) for i in chosen)
 
 
 def _candidates(count: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,16 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
 from densevit import inference
 from densevit.inference import cli, saving
 from densevit.inference.images import read_image
+from densevit.inference.notices import DoubtfulResultWarning
 from densevit.inference.predictor import Predictor
 from densevit.inference.sources import sample_image
+from densevit.weights import zoo
 
 SCRIPT = Path(__file__).parents[2] / 'demo' / 'infer.py'
 
@@ -33,6 +36,21 @@ class BrightnessModel(BaseModel):
         return data_samples
 
 
+class InstanceModel(BaseModel):
+    """Every second column of 20 pixels that is bright is an instance."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        for image, sample in zip(inputs, data_samples, strict=True):
+            bright = image.float().mean(0) > 127
+            masks = torch.zeros(bright.shape[1] // 40, *bright.shape, dtype=torch.bool)
+            for index, mask in enumerate(masks):
+                mask[:, 40 * index:40 * index + 20] = bright[:, 40 * index:40 * index + 20]
+            masks = masks[masks.any(2).any(1)]
+            sample.pred_instances = InstanceData(
+                masks=masks, labels=torch.ones(len(masks), dtype=torch.long), scores=torch.full((len(masks),), .75))
+        return data_samples
+
+
 @pytest.fixture
 def infer(monkeypatch, tmp_path, capsys):
     """Runs the command in an empty folder; returns exit code, stdout and stderr."""
@@ -41,7 +59,8 @@ def infer(monkeypatch, tmp_path, capsys):
 
     def load(name, **options):
         loaded.append((name, options))
-        return Predictor(BrightnessModel(), cfg, classes=['dark', 'bright'])
+        model = InstanceModel() if name == 'instances' else BrightnessModel()
+        return Predictor(model, cfg, classes=['dark', 'bright'])
 
     monkeypatch.setattr(inference, 'load', load, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -80,6 +99,46 @@ def test_no_picture_takes_a_photograph_of_scikit_image(infer):
     photograph = read_image(sample_image())
     overlay = read_image('outputs/rocket.jpg').astype(int)[:427, :640]
     assert abs(overlay - photograph).mean() < 3  # JPEG
+
+
+def test_instances_are_counted(infer, tmp_path):
+    code, out, err = infer(photo(tmp_path / 'in' / 'cells.png', size=(400, 100)), '--model', 'instances')
+    assert code == 0 and err == ''
+    head, row = ([cell.strip() for cell in line.replace('┃', '│').split('│')[1:-1]] for line in out.splitlines()
+                 if 'share' in line or 'bright' in line)
+    assert head == ['class', 'instances', 'pixels', 'share', 'score']
+    assert row == ['bright', '7', '14,000', '35.0%', '0.75']  # of ten, the first quarter is dark
+    assert 'instances' not in infer('in/cells.png')[1]
+
+
+@pytest.mark.parametrize('arguments', [(), ('--masks', '--json')])
+def test_nothing_found_is_said(infer, tmp_path, arguments):
+    Image.new('RGB', (80, 60)).save(tmp_path / 'black.png')
+    code, out, err = infer('black.png', '--model', 'instances', *arguments)
+    assert code == 0 and err == ''
+    assert out.splitlines()[1] == 'nothing found: no segment passes min_score=0.5' and 'share' not in out
+
+
+def test_written_names_every_file(infer, tmp_path):
+    photo(tmp_path / 'a.png')
+    written = [infer('a.png', *flags)[1].splitlines()[-1] for flags in ((), ('--json',), ('--json', '--masks'))]
+    assert written == ['written: outputs/a.png', 'written: outputs/a.png, outputs/a.png.json',
+                       'written: outputs/a.png, outputs/a.png.json, outputs/a.png.masks/ (3 files)']
+
+
+def test_doubts_are_a_line_each(infer, tmp_path, monkeypatch):
+    def load(name, **options):
+        warnings.warn('a library lacks a part', stacklevel=2)
+        warnings.warn('the weights are [random]', DoubtfulResultWarning, stacklevel=2)
+        return fake(name, **options)
+
+    fake = inference.load
+    monkeypatch.setattr(inference, 'load', load)
+    Image.fromarray(np.full((60, 80), 255, np.uint16)).save(tmp_path / 'deep.png')
+    code, out, err = infer('deep.png', photo(tmp_path / 'a.png'))
+    weights, image = err.splitlines()
+    assert code == 0 and weights == 'warning: the weights are [random]'
+    assert image.startswith('warning: deep.png: 16-bit values of at most 255') and 'warning' not in out
 
 
 def test_flags(infer, tmp_path):
@@ -185,6 +244,24 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess:
 def test_script_help_shows_examples():
     done = run_script('--help')
     assert done.returncode == 0 and 'python demo/infer.py street.jpg' in done.stdout
+
+
+def test_help_is_true(infer, tmp_path, capsys):
+    """The models in the package, the names of the files, and what the numbers in them mean."""
+    with pytest.raises(SystemExit):
+        infer('--help')
+    text = ' '.join(capsys.readouterr().out.split())
+    bundled = sorted(name for name in zoo.names() if zoo.entry(name).is_bundled)
+    assert f'in the package: {", ".join(bundled)};' in text
+    photo(tmp_path / 'street.jpg')
+    assert infer('street.jpg', '--json', '--masks')[0] == 0
+    for path in ('outputs/street.jpg', 'outputs/street.jpg.json', 'outputs/street.jpg.masks'):
+        assert path in text and Path(path).exists()
+    segment = json.loads(Path('outputs/street.jpg.json').read_text())['segments'][1]
+    assert all(key in text for key in segment)
+    assert 'box = [x0, y0, x1, y1]' in text and segment['box'] == [20, 0, 80, 60]
+    assert '000_car.png' in text and 'not a class id' in text
+    assert Path('outputs/street.jpg.masks/001_bright.png').is_file()
 
 
 def test_script_error_has_no_traceback(tmp_path):

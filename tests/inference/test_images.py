@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from densevit.inference.images import ImageError, read_image
+from densevit.inference.notices import DoubtfulResultWarning
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -82,6 +84,46 @@ def test_sixteen_bit_colour_is_scaled(tmp_path, suffix):
     path = tmp_path / f'a.{suffix}'
     cv2.imwrite(str(path), colour[..., ::-1].copy())
     assert abs(read_image(path).astype(int) - np.rint(colour / 257)).max() <= 1  # Pillow drops the lower byte
+
+
+def twelve_bits() -> np.ndarray:
+    return (ramp16() // 16).astype(np.uint16)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('channels', [1, 3, 4])
+def test_sixteen_bit_file_with_unused_range__is_kept_and_warned_of(tmp_path, suffix, channels):
+    pixels = twelve_bits() if channels == 1 else np.stack([twelve_bits()] * channels, -1)
+    if channels == 4:
+        pixels[..., 3] = 65535
+    path = tmp_path / f'a.{suffix}'
+    cv2.imwrite(str(path), pixels)
+    with pytest.warns(DoubtfulResultWarning) as caught:
+        image = read_image(path)
+    assert image.max() in (15, 16)  # 4095 / 257; the range is not guessed
+    (message,) = [str(warning.message) for warning in caught]
+    assert message.startswith(f'{path}: ') and '4095' in message and 'multiply by 16 ' in message
+    cv2.imwrite(str(path), pixels // 16)
+    with pytest.warns(DoubtfulResultWarning, match='by 257 if they have 8 bits'):
+        read_image(path)
+
+
+def test_sixteen_bit_array_with_unused_range__is_warned_of():
+    with pytest.warns(DoubtfulResultWarning, match='^the array: .*at most 255 .*by 257'):
+        assert read_image(twelve_bits() // 16).max() == 1
+    rgba = np.stack([twelve_bits()] * 3 + [np.full_like(twelve_bits(), 65535)], -1)
+    with pytest.warns(DoubtfulResultWarning, match='at most 4095'):
+        read_image(rgba)
+
+
+@pytest.mark.parametrize('pixels', [ramp16(), np.full((4, 4), 4096, np.uint16), np.zeros((4, 4), np.uint16)])
+def test_sixteen_bits__no_needless_warning(tmp_path, pixels):
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    cv2.imwrite(str(tmp_path / 'b.png'), np.stack([pixels.clip(4096)] * 3, -1))  # Pillow hides the lower byte
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for source in (pixels, tmp_path / 'a.png', tmp_path / 'b.png', quadrants() // 100):
+            read_image(source)
 
 
 def test_palette(tmp_path):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
+from densevit.inference.notices import DoubtfulResultWarning
 from densevit.weights import zoo
 
 CONFIG = '''
@@ -86,14 +88,30 @@ def test_load__unknown(known_models, name, message):
 def test_load__random_weights_only_on_request(config):
     with pytest.raises(RandomWeightsError, match='--allow-random'):
         load(config)
-    assert len(load(config, allow_random=True).classes) == 19  # from CityscapesDataset
+    with pytest.warns(DoubtfulResultWarning, match='tiny.py: the weights are random, so the masks mean nothing; give'):
+        assert len(load(config, allow_random=True).classes) == 19  # from CityscapesDataset
+
+
+def test_load__no_warning_with_weights(config, checkpoint):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', DoubtfulResultWarning)
+        load(config, checkpoint, allow_random=True)
+
+
+def test_load__config_named_as_in_base(tmp_path):
+    with pytest.warns(DoubtfulResultWarning, match='densevit::tiny'):
+        assert load('densevit::tiny/eomt_tiny_camvid.py', allow_random=True).classes[0] == 'sky'
+    with pytest.raises(UnknownModelError, match='did you mean densevit::tiny/eomt_tiny_camvid.py?'):
+        load('densevit::tiny/eomt_tiny_camvit', allow_random=True)
 
 
 def test_load__known_model_whose_weights_are_missing(known_models, checkpoint):
     checkpoint.unlink()
-    with pytest.raises(RandomWeightsError, match='tiny.pth is missing.*--allow-random'):
+    with pytest.raises(RandomWeightsError, match='tiny.pth is missing.*--allow-random') as caught:
         load('tiny_road')
-    assert load('tiny_road', allow_random=True).model is not None
+    assert '--weights' not in str(caught.value)  # the error of the zoo has its own remedies
+    with pytest.warns(DoubtfulResultWarning, match='^tiny_road: '):
+        assert load('tiny_road', allow_random=True).model is not None
 
 
 def test_load__config_without_model(tmp_path, checkpoint):

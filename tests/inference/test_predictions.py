@@ -82,6 +82,8 @@ def test_panoptic__mmdet_ids(image):
     assert result.task == 'panoptic' and result.labels.tolist() == [1, 2, 2]
     assert result.masks.sum((1, 2)).tolist() == [8, 4, 3]
     assert result.semantic[3].tolist() == [1, 1, 2, -1, -1, -1]
+    assert result.is_instance.tolist() == [False, True, True]
+    assert [(area.name, area.instances) for area in result.areas()] == [('b', None), ('c', 2)]
 
 
 def test_nothing(image):

@@ -97,6 +97,23 @@ def test_own_models__masks_of_doubtful_instances_are_not_made(make_predictor, te
     with pytest.raises(ZeroDivisionError):
         predictor.predict(np.zeros((32, 32, 3), np.uint8))
     assert seen == [dict(score_threshold=threshold)] and model.reading == before
+    assert predictor.thresholds('instance') == dict(min_score=.3)  # the higher of the two decides
+
+
+def test_thresholds__of_the_option_that_decides(make_predictor):
+    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
+
+    def thresholds(task, **test_cfg):
+        model = DENSEVIT_MODELS.build(dict(
+            type='densevit.MaskSegmentor', task=task, num_classes=2, backbone=backbone, test_cfg=test_cfg,
+            head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
+        return Predictor(model, make_predictor().cfg, classes=['a', 'b']).thresholds(task)
+
+    assert thresholds('instance') == dict(min_score=.5)
+    assert thresholds('instance', score_threshold=.9) == {'test_cfg.score_threshold': .9}
+    assert thresholds('panoptic', overlap_threshold=.6) == {
+        'test_cfg.score_threshold': .8, 'test_cfg.overlap_threshold': .6}
+    assert thresholds('semantic') == {} and make_predictor().thresholds('instance') == dict(min_score=.5)
 
 
 def test_predict__bad_picture(make_predictor, tmp_path):

@@ -51,7 +51,8 @@ def test_instances__overlap(instance_result):
     assert result.segment_map[15, 7] == 1  # the higher score is seen
     assert result.segment_map[5, 5] == 0 and result.segment_map[39, 59] == -1
     assert result.masks[0, 15, 7] and result.masks[1, 15, 7]
-    assert result.areas() == [ClassArea('blue', 200 + 400 - 50, 550 / 2400)]  # together, counted once; empty left out
+    # Pixels of both count once, and what is empty is left out.
+    assert result.areas() == [ClassArea('blue', 200 + 400 - 50, 550 / 2400, 2)]
     assert result.boxes.tolist() == [[0, 0, 10, 20], [5, 10, 25, 30], [0, 0, 0, 0]]
 
 
@@ -60,9 +61,21 @@ def test_panoptic(picture):
     segment_map[:, :20], segment_map[:, 20:30], segment_map[:10, 50:] = 0, 1, 2
     result = SegmentationResult.from_panoptic(picture, segment_map, [1, 1, 0], [0.9, 0.8, np.nan], ['sky', 'car'])
     assert result.masks.sum((1, 2)).tolist() == [800, 400, 100]
-    assert result.areas() == [ClassArea('car', 1200, 0.5), ClassArea('sky', 100, 100 / 2400)]
+    assert result.areas() == [ClassArea('car', 1200, 0.5, 2), ClassArea('sky', 100, 100 / 2400, 1)]
     assert result.semantic[0].tolist() == [1] * 30 + [-1] * 20 + [0] * 10
     assert [segment['score'] for segment in json.loads(result.to_json())['segments']] == [0.9, 0.8, None]
+
+
+def test_panoptic__stuff_has_no_instances(picture):
+    segment_map = np.arange(3)[np.arange(60) // 20][None].repeat(40, 0)
+    result = SegmentationResult.from_panoptic(
+        picture, segment_map, [1, 1, 0], [0.9, 0.8, 0.7], ['sky', 'car'], is_instance=[True, True, False])
+    assert [(area.name, area.instances) for area in result.areas()] == [('car', 2), ('sky', None)]
+    assert result.instances_by_label() == {1: 2}
+    cars, sky = result.to_dict()['areas']
+    assert cars['instances'] == 2 and 'instances' not in sky
+    with pytest.raises(ValueError, match='1 values of is_instance'):
+        SegmentationResult.from_panoptic(picture, segment_map, [1, 1, 0], [1, 1, 1], ['a', 'b'], is_instance=[True])
 
 
 def test_json(semantic_result):

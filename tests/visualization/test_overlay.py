@@ -9,6 +9,7 @@ from densevit.inference.result import SegmentationResult
 from densevit.visualization import draw_comparison, draw_overlay
 from densevit.visualization.legend import LegendEntry, legend_below, legend_beside, percent_text
 from densevit.visualization.overlay import segment_outlines
+from densevit.visualization.palette import shades
 
 PALETTE = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
 
@@ -101,14 +102,35 @@ def test_draw_comparison__wide_pictures_one_above_the_other():
     np.testing.assert_array_equal(picture[203:], draw_overlay(result.image, result, legend=False))
 
 
-def test_instances_of_a_class_share_its_colour_and_are_outlined():
+def two_halves(labels: list[int]) -> SegmentationResult:
     image = np.full((100, 100, 3), 100, np.uint8)
     masks = np.zeros((2, 100, 100), bool)
     masks[0, :, :50] = masks[1, :, 50:] = True
-    result = SegmentationResult.from_instances(image, masks, [1, 1], [0.9, 0.8], ['a', 'b'], PALETTE)
-    overlay = draw_overlay(image, result, legend=False)
-    assert overlay[50, 20].tolist() == overlay[50, 80].tolist() == [50, 150, 50]
-    assert overlay[50, 50].tolist() == [15, 100, 15]
+    return SegmentationResult.from_instances(image, masks, labels, [0.9, 0.8], ['a', 'b'], PALETTE)
+
+
+def test_instances_that_touch_differ_and_are_outlined():
+    result = two_halves([1, 1])
+    overlay = draw_overlay(result.image, result, legend=False)
+    left, outline, right = (overlay[50, x].tolist() for x in (20, 50, 80))
+    assert left == [50, 150, 50]  # the first one has the class's colour
+    (second,) = (shade for shade in shades((0, 200, 0), 6) if np.allclose(right, np.add(shade, 100) / 2, atol=0.5))
+    np.testing.assert_allclose(outline, 0.15 * 100 + 0.85 * (np.array(second) // 2), atol=0.5)
+    assert max(abs(a - b) for a, b in zip(left, right, strict=True)) > 20
+
+
+def test_instances__one_of_each_class_has_its_colour():
+    result = two_halves([1, 0])
+    overlay = draw_overlay(result.image, result, legend=False)
+    assert overlay[50, 20].tolist() == [50, 150, 50] and overlay[50, 80].tolist() == [150, 50, 50]
+
+
+def test_legend__has_the_class_once_with_the_number_of_instances():
+    result = two_halves([1, 1])
+    panel = draw_overlay(result.image, result)[:300, 300:]  # enlarged three times
+    expected = legend_beside([LegendEntry('b', (0, 200, 0), 1.0, 2)], 13, 300)
+    np.testing.assert_array_equal(panel[:expected.shape[0]], expected)
+    assert LegendEntry('b', (0, 200, 0), 1.0, 1234).text == 'b (1,234)' and LegendEntry('b', (0, 0, 0), 1.0).text == 'b'
 
 
 def test_refused():

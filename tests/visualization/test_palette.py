@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from densevit.visualization.palette import default_palette, oklab, relative_luminance, simulate_dichromacy, text_color
+from densevit.visualization.palette import (
+    default_palette,
+    oklab,
+    relative_luminance,
+    shades,
+    simulate_dichromacy,
+    text_color,
+)
 
 
 def smallest_distance(colors: np.ndarray) -> float:
@@ -32,6 +39,18 @@ def test_default_palette__apart_for_every_eye(count, apart):
     assert smallest_distance(colors) > apart
     for kind in ('protanopia', 'deuteranopia'):
         assert smallest_distance(simulate_dichromacy(colors, kind)) > apart
+
+
+@pytest.mark.parametrize('color', [(220, 20, 60), (0, 114, 178), (230, 159, 0), (240, 228, 66), (0, 0, 142), (0, 0, 0)])
+def test_shades__near_the_colour_and_apart_for_every_eye(color):
+    found = shades(color, 6)
+    assert found[0] == color and len(set(found)) == 6 and found[:3] == shades(color, 3)
+    colors = np.array(found)
+    assert smallest_distance(colors) > 0.04
+    for kind in ('protanopia', 'deuteranopia'):
+        assert smallest_distance(simulate_dichromacy(colors, kind)) > 0.04
+    if color != (0, 0, 0):  # nothing near black is bright enough
+        assert np.linalg.norm(oklab(colors) - oklab(np.array(color)), axis=-1).max() < 0.3
 
 
 def test_default_palette__neither_black_nor_white():

@@ -169,5 +169,5 @@ def test_what_does_not_fit_is_refused():
         load_weights(hiera(img_size=(64, 64)), state)
     with pytest.raises(WeightsError, match='does not fit'):
         load_weights(hiera(embed_dim=32), state)
-    with pytest.raises(WeightsError, match='its names are of no model known here'):
+    with pytest.raises(WeightsError, match='fit no HieraDet known here'):
         load_weights(hiera_det(), {'stages.0.weight': torch.ones(1)})

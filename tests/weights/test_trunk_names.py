@@ -207,5 +207,5 @@ def test_names_below_a_prefix(prefix):
 
 
 def test_unknown_names():
-    with pytest.raises(WeightsError, match='no model known here'):
+    with pytest.raises(WeightsError, match='known here; if it is of another network'):
         load_weights(random_trunk('vit_small_patch16_224'), {'conv.weight': torch.zeros(3)})

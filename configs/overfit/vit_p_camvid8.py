@@ -2,7 +2,12 @@
 # mask2former_camvid8.py has learned. The ViT begins with the weights of eomt_tiny_camvid, as the authors' begins with
 # DINOv2's. Images are seen whole, of one size in training and in prediction.
 #
+# Trained here: 80.1 mIoU on the same images, by the classes of the points alone, in two runs: 77.0 after the 4000
+# iterations below (53.2, 62.0, 75.0 after 1000, 2000, 3000), then 800 more from these weights.
 # command: python tools/train.py configs/overfit/vit_p_camvid8.py --amp
+#   and:   python tools/train.py configs/overfit/vit_p_camvid8.py --amp --work-dir work_dirs/vit_p_camvid8_2 \
+#              --load-from work_dirs/vit_p_camvid8/iter_4000.pth --cfg-options optim_wrapper.optimizer.lr=1.5e-3 \
+#              train_cfg.max_iters=800 train_cfg.val_interval=400 param_scheduler.1.end=800
 _base_ = '../_base_/recipes/overfit_camvid8.py'
 size = (384, 480)
 image_size = (256, 320)

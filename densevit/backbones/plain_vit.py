@@ -18,6 +18,7 @@ from .trunks import (
     PositionPolicy,
     Tokens,
     WindowRequest,
+    begin_with_sines,
     build_trunk,
     drive,
     drop_prefix,
@@ -61,6 +62,8 @@ class PlainViT(Backbone):
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+        sine_init: Learned positions begin as the sines and cosines of MAE (arXiv 2111.06377) instead of near zero, so
+            that tokens of a ViT that learns from random weights tell where they are from the beginning.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
             ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and
             others that timm runs at one size, of our backbone; its last map is cut into patches.
@@ -98,6 +101,7 @@ class PlainViT(Backbone):
         global_pos_grid: int | tuple[int, int] | None = None,
         pos_embed_antialias: bool = True,
         pos_embed_offset: float = 0.,
+        sine_init: bool = False,
         stem: dict[str, Any] | None = None,
         frozen_stages: int = -1,
         grad_checkpointing: bool = False,
@@ -105,6 +109,8 @@ class PlainViT(Backbone):
         **trunk_kwargs: Any,
     ) -> None:
         super().__init__()
+        if sine_init and pretrained:
+            raise ValueError('sine_init would replace the positions of the pretrained weights: leave one of them out')
         request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode)
         positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
         stored_grid = as_grid(pos_embed_grid, 'pos_embed_grid')
@@ -120,6 +126,8 @@ class PlainViT(Backbone):
         if not keep_prefix:
             drop_prefix(self.trunk)
         self.num_prefix_tokens: int = getattr(self.trunk, 'num_prefix_tokens', 0)
+        if sine_init:
+            begin_with_sines(self.trunk)
         if stored_grid is not None:
             store_positions(self.trunk, stored_grid, positions)
         windows = window_policy(self.trunk, request)

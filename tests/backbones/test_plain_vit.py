@@ -214,3 +214,29 @@ def test_wrong_arguments_are_explained():
         PlainViT(img_size=64, out_indices=(3, ), **TINY)
     with pytest.raises(TypeError, match='not a plain ViT'):
         PlainViT('swin_tiny_patch4_window7_224', img_size=64)
+
+
+@pytest.mark.parametrize('options', [dict(), dict(class_token=False), dict(family='sam')])
+def test_sine_init__positions_are_those_of_mae(options):
+    sizes = dict(img_size=(32, 64), patch_size=16, embed_dim=32, depth=1, num_heads=2)
+    torch.manual_seed(0)
+    plain = PlainViT(**sizes, **options)
+    torch.manual_seed(0)
+    sines = PlainViT(**sizes, **options, sine_init=True)
+    before, after = (vit.trunk.pos_embed.flatten(1, -2) for vit in (plain, sines))
+    rows, columns = after[0, -8:].unflatten(0, (2, 4)).unflatten(2, (2, 2, 8)).unbind(3)
+    waves = 10000**(torch.arange(8) / 8)
+    for found, angles in ((rows[:, 3], torch.arange(2.).unsqueeze(1) / waves),
+                          (columns[1], torch.arange(4.).unsqueeze(1) / waves)):
+        torch.testing.assert_close(found, torch.stack((angles.sin(), angles.cos()), dim=1))
+    assert torch.equal(after[:, :-8], before[:, :-8])  # of the class token
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(name='vit_small_patch16_dinov3', embed_dim=32, num_heads=2), 'no learned positions'),
+    (dict(img_size=32, patch_size=16, embed_dim=30, num_heads=3), 'divisible by 4'),
+    (dict(name='vit_small_patch16_224', pretrained=True), 'leave one of them out'),
+])
+def test_sine_init__refuses_what_has_no_use_for_it(options, message):
+    with pytest.raises(ValueError, match=message):
+        PlainViT(**options, depth=1, sine_init=True)

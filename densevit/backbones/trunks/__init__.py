@@ -12,7 +12,7 @@ from torch import nn
 from .beit import BeitTrunk
 from .building import PLAIN_VITS, build_trunk, stem_maps
 from .policies import PadMode, PositionPolicy, WindowPolicy, WindowRequest, window_policy
-from .positions import drop_prefix, prepare_window_positions, store_positions
+from .positions import begin_with_sines, drop_prefix, prepare_window_positions, store_positions
 from .sam import GridTrunk
 from .sequence import SequenceTrunk
 from .tokens import Tokens
@@ -20,7 +20,7 @@ from .tokens import Tokens
 Driver = SequenceTrunk | GridTrunk
 
 __all__ = [
-    'PLAIN_VITS', 'Driver', 'PadMode', 'PositionPolicy', 'Tokens', 'WindowPolicy', 'WindowRequest',
+    'PLAIN_VITS', 'Driver', 'PadMode', 'PositionPolicy', 'Tokens', 'WindowPolicy', 'WindowRequest', 'begin_with_sines',
     'build_trunk', 'drive', 'drop_prefix', 'prepare_window_positions', 'stem_maps', 'store_positions', 'window_policy'
 ]
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import torch
+from timm.layers import build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from ...layers import absolute_window_pos_embed, resize_pos_embed
@@ -50,6 +51,22 @@ def store_positions(trunk: nn.Module, grid: Grid, policy: PositionPolicy) -> Non
         resized = resized.unflatten(1, grid)
     trunk.pos_embed = nn.Parameter(resized.clone(), requires_grad=trunk.pos_embed.requires_grad)
     trunk.patch_embed.grid_size = grid
+
+
+def begin_with_sines(trunk: nn.Module) -> None:
+    """Sines and cosines of rows and columns in the place of random numbers; prefix tokens keep theirs.
+
+    Raises:
+        ValueError: The trunk has no learned positions, or is not a multiple of 4 wide.
+    """
+    if trunk.pos_embed is None:
+        raise ValueError('sine_init: the trunk has no learned positions; leave it out')
+    grid, num_prefix = stored_positions(trunk)
+    width = trunk.pos_embed.shape[-1]
+    if width % 4:
+        raise ValueError(f'sine_init: sines and cosines of rows and columns need a width divisible by 4, not {width}')
+    with torch.no_grad():
+        trunk.pos_embed.view(1, -1, width)[:, num_prefix:] = build_sincos2d_pos_embed(grid, width)
 
 
 def prepare_window_positions(trunk: nn.Module, policy: PositionPolicy, window_size: int | None,

@@ -11,6 +11,7 @@ from torch import Tensor
 from .mask_loss import Match
 from .mask_types import MaskPrediction, MaskTarget
 from .maskformer_loss import MaskFormerLoss
+from .pixel_loss import PixelClassificationLoss
 
 
 class SegViTLoss(MaskFormerLoss):
@@ -31,28 +32,35 @@ class SegViTLoss(MaskFormerLoss):
         return target.labels, torch.arange(len(target.labels), device=target.labels.device)
 
 
-class EdgeSegViTLoss(SegViTLoss):
-    """SegViT's loss, and for predictions with ``edges`` the binary cross-entropy of each patch: ``loss_edge``.
+class SegViTShrunkLoss(SegViTLoss):
+    """SegViT's loss, and what the Shrunk forms add to it.
 
-    A patch is on an edge if a segment covers some of its pixels but not all.
+    ``loss_edge`` for predictions with ``edges``: the binary cross-entropy of each patch, which is on an edge if a
+    segment covers some of its pixels but not all. ``loss_aux`` for predictions with ``patches``: the cross-entropy of
+    their classes at every labelled pixel.
 
     Args:
         num_classes: C.
-        edge_weight: Of the cross-entropy; not from a paper.
+        edge_weight: Of ``loss_edge``; not from a paper.
+        aux_weight: Of ``loss_aux``.
         kwargs: Arguments of :class:`SegViTLoss`.
     """
 
-    def __init__(self, num_classes: int, edge_weight: float = 1., **kwargs: Any) -> None:
+    def __init__(self, num_classes: int, edge_weight: float = 1., aux_weight: float = .4, **kwargs: Any) -> None:
         super().__init__(num_classes, **kwargs)
-        self.edge_weight = edge_weight
+        self.edge_weight, self.aux_weight = edge_weight, aux_weight
+        self.pixel_loss = PixelClassificationLoss(num_classes)
 
     def forward(self, predictions: Sequence[MaskPrediction], targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
         losses = super().forward(predictions, targets)
-        edges = predictions[-1].edges  # the same in all predictions
+        edges, patches = predictions[-1].edges, predictions[-1].patches  # the same in all predictions
         if edges is not None:
             wanted = torch.stack([edge_patches(target.masks, edges.shape[-2:]) for target in targets])
             edge_loss = F.binary_cross_entropy_with_logits(edges.float(), wanted.float())
             losses['loss_edge'] = self.edge_weight * edge_loss
+        if patches is not None:
+            labels = torch.stack([label_map(target, self.pixel_loss.ignore_index) for target in targets])
+            losses['loss_aux'] = self.aux_weight * self.pixel_loss([patches], labels)['loss_seg']
         return losses
 
 
@@ -62,3 +70,11 @@ def edge_patches(masks: Tensor, grid: tuple[int, int]) -> Tensor:
         return torch.zeros(grid, dtype=torch.bool, device=masks.device)
     share = F.adaptive_avg_pool2d(masks.float(), grid)
     return ((share > 0) & (share < 1)).any(0)
+
+
+def label_map(target: MaskTarget, ignore_index: int) -> Tensor:
+    """The class at each pixel (H, W), ``ignore_index`` where there is no segment."""
+    labels = target.labels.new_full(target.masks.shape[-2:], ignore_index)
+    for label, mask in zip(target.labels, target.masks, strict=True):
+        labels[mask.bool()] = label
+    return labels

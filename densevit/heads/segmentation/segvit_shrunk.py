@@ -14,19 +14,21 @@ from ...layers import resize_pos_map, sine_positions
 from .mask_types import MaskPrediction
 from .networks import MaskNetwork
 from .segvit import AttentionToMask, LevelProjection, initialise_linear, predictions_of
-from .segvit_loss import EdgeSegViTLoss
+from .segvit_loss import SegViTShrunkLoss
 
 
-class EdgeMaskPrediction(NamedTuple):
+class ShrunkPrediction(NamedTuple):
     """Mask proposals of a Shrunk SegViT.
 
     Attributes:
         masks, classes: As in :class:`MaskPrediction`.
         edges: Logits, (B, h, w), of patches that a border of segments crosses; None without edge tokens.
+        patches: Class logits (B, C, h, w) of the restored patches; None without the auxiliary head and in evaluation.
     """
     masks: Tensor
     classes: Tensor
     edges: Tensor | None = None
+    patches: Tensor | None = None
 
 
 class SegViTShrunk(MaskNetwork):
@@ -41,9 +43,13 @@ class SegViTShrunk(MaskNetwork):
     prediction for each of their layers in train mode, and the last alone in evaluation.
 
     With ``edge_share``, down-sampling is aware of edges: beside the regular ones, that share of all tokens is kept
-    where a small head sees borders of segments, which :class:`EdgeSegViTLoss` teaches it. The authors have published
+    where a small head sees borders of segments, which :class:`SegViTShrunkLoss` teaches it. The authors have published
     no code of this part. The head (two linear layers), its loss, and a fixed share, with which the images of a batch
     keep equally many tokens, are choices made here.
+
+    With ``aux_head``, a linear layer also classifies the restored patches in training. This makes the up-sampling
+    queries find their places early: before they have, class queries read the same everywhere and teach them nothing.
+    (The authors' code has such an auxiliary classifier, commented out.)
 
     Args:
         backbone: A plain ViT; all of its blocks run. The authors use no prefix tokens (``keep_prefix=False``) and no
@@ -56,13 +62,14 @@ class SegViTShrunk(MaskNetwork):
         query_grid: (h, w) or side in patches of the images for which the queries are learned; resized for others. They
             begin as sines of their places, where the authors' are random.
         edge_share: Tokens that are kept for edges, as a share of all.
+        aux_head: Whether restored patches are classified in training.
         dropout: In the decoder.
 
     Raises:
         ValueError: The backbone has no such block, or cannot run the others on fewer tokens.
     """
-    loss_class = EdgeSegViTLoss
-    class_parts = ('class_head', 'query')
+    loss_class = SegViTShrunkLoss
+    class_parts = ('class_head', 'query', 'aux_head')
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class SegViTShrunk(MaskNetwork):
         shrink_block: int = 8,
         query_grid: int | tuple[int, int] = 40,
         edge_share: float = 0.,
+        aux_head: bool = False,
         dropout: float = .1,
     ) -> None:
         super().__init__(backbone, num_classes)
@@ -88,6 +96,7 @@ class SegViTShrunk(MaskNetwork):
             for _ in range(2))
         self.decoder = nn.ModuleList(AttentionToMask(embed_dim, num_heads, dropout) for _ in range(num_layers))
         self.class_head = initialise_linear(nn.Linear(embed_dim, num_classes + 1))
+        self.aux_head = nn.Linear(embed_dim, num_classes) if aux_head else None
         width = backbone.embed_dim
         self.edge_head = nn.Sequential(
             nn.Linear(width, width // 4), nn.GELU(), nn.Linear(width // 4, 1)) if edge_share else None
@@ -95,7 +104,7 @@ class SegViTShrunk(MaskNetwork):
             if isinstance(module, nn.Linear):
                 initialise_linear(module)
 
-    def forward(self, images: Tensor) -> list[EdgeMaskPrediction]:
+    def forward(self, images: Tensor) -> list[ShrunkPrediction]:
         tokens = self.backbone.run(self.backbone.embed(images), 0, self.shrink_block)
         grid, whole = tokens.grid, self.backbone.norm(tokens).patches
         edges = None if self.edge_head is None else self.edge_head(whole).squeeze(-1).unflatten(1, grid)
@@ -103,7 +112,10 @@ class SegViTShrunk(MaskNetwork):
         tokens = keep_tokens(tokens, edges, self.edge_share)
         shrunk = self.backbone.norm(self.backbone.run(tokens, self.shrink_block + 1))
         patches = self._upsample(whole, shrunk.x[:, self.backbone.num_prefix_tokens:], grid)
-        return [EdgeMaskPrediction(*prediction, edges) for prediction in self._decode(patches, grid)]
+        classes = None
+        if self.aux_head is not None and self.training:
+            classes = self.aux_head(patches).transpose(1, 2).unflatten(2, grid)
+        return [ShrunkPrediction(*prediction, edges, classes) for prediction in self._decode(patches, grid)]
 
     def _upsample(self, whole: Tensor, shrunk: Tensor, grid: tuple[int, int]) -> Tensor:
         """Features before the shrinking (B, h * w, C) and after it (B, n, C) to (B, h * w, D)."""

@@ -10,7 +10,7 @@ from randomised import randomise
 
 from densevit.backbones import PlainViT, TimmPyramid
 from densevit.heads.segmentation import MaskTarget, SegViTShrunk
-from densevit.heads.segmentation.segvit_loss import EdgeSegViTLoss, edge_patches
+from densevit.heads.segmentation.segvit_loss import SegViTShrunkLoss, edge_patches
 from densevit.heads.segmentation.segvit_shrunk import keep_tokens
 
 NUM_CLASSES, DIM, HEADS, WIDTH = 5, 24, 4, 32
@@ -138,7 +138,7 @@ def test_edges__are_learned_and_kept():
     labels = torch.zeros(2, 64, 64, dtype=torch.long)
     labels[:, 24:, 40:] = 3
     targets = [MaskTarget(torch.tensor([0, 3]), torch.stack([own == 0, own == 3])) for own in labels]
-    loss = EdgeSegViTLoss(NUM_CLASSES, edge_weight=2.)
+    loss = SegViTShrunkLoss(NUM_CLASSES, edge_weight=2.)
     predictions = network(images())
     losses = loss(predictions, targets)
     wanted = torch.zeros(4, 4)
@@ -149,6 +149,20 @@ def test_edges__are_learned_and_kept():
     sum(losses.values()).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert 'loss_edge' not in loss(build()(images()), targets)
+
+
+def test_aux_head__classifies_labelled_pixels_in_training():
+    network = build(aux_head=True)
+    labels = torch.zeros(2, 64, 64, dtype=torch.long)
+    labels[:, 24:, 40:], labels[1, :8] = 3, 255
+    targets = [MaskTarget(torch.tensor([0, 3]), torch.stack([own == 0, own == 3])) for own in labels]
+    predictions = network(images())
+    losses = SegViTShrunkLoss(NUM_CLASSES, aux_weight=2.)(predictions, targets)
+    logits = F.interpolate(predictions[-1].patches, (64, 64), mode='bilinear')
+    torch.testing.assert_close(losses['loss_aux'], 2 * F.cross_entropy(logits, labels, ignore_index=255))
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert network.eval()(images())[0].patches is None
 
 
 def test_most_blocks_run_on_a_quarter_of_the_tokens():

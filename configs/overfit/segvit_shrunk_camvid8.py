@@ -1,31 +1,55 @@
-# The Shrunk form of SegViT (arXiv:2210.05844) on eight images of CamVid. Its ViT begins with the weights of
-# eomt_tiny_camvid, as the authors' begins with those of ImageNet. Predicted in windows of the training crops' size, as
-# theirs.
+# The Shrunk form of SegViT (arXiv:2210.05844) on eight images of CamVid, with its ViT of five blocks behind a ResNet-18
+# from random weights. Images are seen whole, of one size in training and in prediction.
 #
-# Trained here: 65.8 mIoU on the same images after 2000 of the 4000 iterations, where it was stopped; 35.6, 55.7 and 61.4
-# after 500, 1000 and 1500: not known by heart.
+# Trained here: 85.3 mIoU on the same images after 2800 iterations; 48.7, 76.9, 80.3, 83.7 and 84.4 after 400, 800, 1200,
+# 1600 and 2000. Without head.aux_head 23.7 after 400. Without backbone.sine_init the auxiliary loss of iterations 341 to
+# 360 is .78 instead of .78.
 # command: python tools/train.py configs/overfit/segvit_shrunk_camvid8.py --amp
 _base_ = '../_base_/recipes/overfit_camvid8.py'
-max_iters = 4000
+size = (384, 512)
+scale = size[::-1]
+max_iters = 2800
+train_pipeline = [
+    dict(type='densevit.SeedAugmentation'),
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmseg.Resize', scale=scale, keep_ratio=True),
+    dict(type='mmseg.PackSegInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmseg.Resize', scale=scale, keep_ratio=True),
+    dict(type='mmseg.LoadAnnotations'),
+    dict(type='mmseg.PackSegInputs')
+]
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 model = dict(
     type='densevit.MaskSegmentor',
+    data_preprocessor=dict(size=size),
     backbone=dict(
         _delete_=True,
         type='densevit.PlainViT',
         stem=dict(model_name='resnet18d', out_indices=(1, 2, 3)),
-        img_size=(256, 320),
+        img_size=size,
         embed_dim=192,
         depth=5,
         num_heads=6,
         class_token=False,
-        no_embed_class=True,
         norm_out=False,
-        init_cfg=dict(type='Pretrained', checkpoint='densevit/weights/bundled/eomt_tiny_camvid.safetensors')),
+        sine_init=True),
     head=dict(
-        type='densevit.SegViTShrunk', embed_dim=128, num_heads=4, shrink_block=2, query_grid=(16, 20), dropout=0.),
-    test_cfg=dict(mode='slide', crop_size=(256, 320), stride=(104, 160)))
-optim_wrapper = dict(paramwise_cfg=dict(backbone_lr_mult=.2))
-train_cfg = dict(max_iters=max_iters, val_interval=500)
+        type='densevit.SegViTShrunk',
+        embed_dim=128,
+        num_heads=4,
+        shrink_block=2,
+        query_grid=(24, 32),
+        aux_head=True,
+        dropout=0.),
+    criterion=dict(aux_weight=2.))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+train_cfg = dict(max_iters=max_iters, val_interval=400)
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=50),
     dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=50, end=max_iters)

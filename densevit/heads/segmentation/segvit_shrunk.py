@@ -47,9 +47,9 @@ class SegViTShrunk(MaskNetwork):
     no code of this part. The head (two linear layers), its loss, and a fixed share, with which the images of a batch
     keep equally many tokens, are choices made here.
 
-    With ``aux_head``, a linear layer also classifies the restored patches in training. This makes the up-sampling
-    queries find their places early: before they have, class queries read the same everywhere and teach them nothing.
-    (The authors' code has such an auxiliary classifier, commented out.)
+    With ``aux_head``, a linear layer also classifies the restored patches in training, so that the up-sampling queries
+    do not learn through the class queries alone. From random weights it learns faster at first
+    (``configs/overfit/segvit_shrunk_camvid8.py``). The authors' code has an auxiliary classifier, commented out.
 
     Args:
         backbone: A plain ViT; all of its blocks run. The authors use no prefix tokens (``keep_prefix=False``) and no

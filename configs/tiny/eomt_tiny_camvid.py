@@ -10,22 +10,24 @@
 # Test:     python tools/test.py configs/tiny/eomt_tiny_camvid.py densevit/weights/bundled/eomt_tiny_camvid.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 3800  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 1800  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,
     data_preprocessor=dict(
         type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(256, 320)),
+        size=(256, 352)),
     backbone=dict(
         type='densevit.PlainViT',
-        stem=dict(model_name='resnet18d', out_indices=(1, 2, 3)),
-        img_size=(256, 320),
+        pretrained=True,
+        # The last stage is dilated, so that its map has stride 16, too.
+        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(1, 2, 4), output_stride=16),
+        img_size=(256, 352),
         embed_dim=192,
         depth=5,
         num_heads=6,
@@ -39,16 +41,17 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),
     constructor='densevit.LayerDecayConstructor',
+    paramwise_cfg=dict(stem_lr_mult=.25),  # it has ImageNet's weights, the blocks have none
     clip_grad=dict(max_norm=5.))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=200),
-    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=200, end=max_iters)
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
+    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=100, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=750)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=450)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='densevit.MaskAnnealingHook'),
-    dict(type='mmengine.EMAHook', momentum=.002, priority='NORMAL')
+    dict(type='mmengine.EMAHook', momentum=.004, priority='NORMAL')
 ]
-default_hooks = dict(checkpoint=dict(interval=250))
+default_hooks = dict(checkpoint=dict(interval=100))

@@ -157,6 +157,10 @@ class PlainViT(Backbone):
         """Strides in pixels of the stem's maps, finest first."""
         return stem_maps(self._stem())[1]
 
+    def is_of_stem(self, name: str) -> bool:
+        """Whether a parameter of this name belongs to the stem."""
+        return self._stem() is not None and name.startswith('trunk.patch_embed.backbone.')
+
     def _stem(self) -> nn.Module | None:
         patch_embed = self.trunk.patch_embed
         return patch_embed.backbone if isinstance(patch_embed, HybridEmbed) else None

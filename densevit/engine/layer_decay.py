@@ -10,12 +10,13 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from ..backbones import PlainViT
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .sharding import WRAPPED, whole_shapes
 
 Rule = Literal['eomt', 'beit']
 _KINDS = ('vectors', 'norms', 'embeddings')
-_OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay')
+_OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'stem_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -31,6 +32,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             learning rate and the embedding as much as layer 0; ``'beit'`` gives d ** (L - i) and d ** (L + 1), as in
             BEiT, ViTDet (arXiv:2203.16527), ViT-Adapter and ViT-CoMer. A final norm learns at the full rate in both.
         backbone_lr_mult: Factor for all backbone parameters.
+        stem_lr_mult: Another factor for the stem of a ``PlainViT``, which may have weights where the blocks have none
+            yet.
         full_lr_blocks: The last layers, which are not decayed.
         as_embedding: Beginnings of names outside the backbone that learn as slowly as its embedding.
         no_decay: What has no weight decay: ``'vectors'`` (all of one dimension: biases, norms, layer scales),
@@ -50,6 +53,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         options = _check(dict(self.paramwise_cfg or {}))
         as_embedding = tuple(options.pop('as_embedding', ()))
         no_decay = tuple(options.pop('no_decay', ('vectors', 'pos_embed', 'token')))
+        stem_lr_mult = options.pop('stem_lr_mult', 1.)
         shapes = whole_shapes(model)
         if is_model_wrapper(model):
             shapes = {name.removeprefix('module.'): shape for name, shape in shapes.items()}
@@ -65,6 +69,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             backbone, inner = owner(model, name)
             if backbone is not None:
                 lr = self.base_lr * lr_scale(backbone.layer_index(inner), backbone.depth, **options)
+                if _is_of_stem(backbone, inner):
+                    lr *= stem_lr_mult
             else:
                 lr = self.base_lr * (slowest if name.startswith(as_embedding) else 1.)
             decays = id(parameter) not in spared_kinds and not _is_spared_name(inner, len(shapes[name]), no_decay)
@@ -74,6 +80,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 group['weight_decay'] = self.base_wd if decays else 0.
             group['params'].append(parameter)
         return list(groups.values())
+
+
+def _is_of_stem(backbone: nn.Module, name: str) -> bool:
+    return isinstance(backbone, PlainViT) and backbone.is_of_stem(name)
 
 
 def owner(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:

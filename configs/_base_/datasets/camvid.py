@@ -5,9 +5,9 @@ train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='LoadImageFromFile'),
     dict(type='mmseg.LoadAnnotations'),
-    dict(type='RandomResize', scale=(480, 360), ratio_range=(.6, 2.), keep_ratio=True),
-    dict(type='Pad', size=(320, 256), pad_val=dict(img=0, seg=255)),
-    dict(type='mmseg.RandomCrop', crop_size=(256, 320), cat_max_ratio=.75),
+    dict(type='RandomResize', scale=(480, 360), ratio_range=(.7, 2.2), keep_ratio=True),
+    dict(type='Pad', size=(352, 256), pad_val=dict(img=0, seg=255)),
+    dict(type='mmseg.RandomCrop', crop_size=(256, 352), cat_max_ratio=.75),
     dict(type='mmseg.RandomFlip', prob=.5),
     dict(
         type='densevit.AlbumentationsTransform',

@@ -10,7 +10,7 @@
 # Test:     python tools/test.py configs/tiny/eomt_tiny_camvid.py densevit/weights/bundled/eomt_tiny_camvid.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/camvid.py']
 num_classes = 11
-max_iters = 1800  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 1550  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=num_classes,
@@ -47,10 +47,11 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=100, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=450)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=400)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
+    dict(type='densevit.ChannelsLastHook'),
     dict(type='densevit.MaskAnnealingHook'),
     dict(type='mmengine.EMAHook', momentum=.004, priority='NORMAL')
 ]

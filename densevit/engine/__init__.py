@@ -3,15 +3,17 @@ from .annealing import MaskAnnealingHook
 from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
+from .curves import CurveHook
 from .guards import DataCheckHook, NonFiniteLossHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
+from .memory_format import ChannelsLastHook
 from .progress import ProgressHook
 from .schedule import TwoStageWarmupPolyLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
-    'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook',
-    'SeededIterLoop', 'TwoStageWarmupPolyLR'
+    'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook',
+    'NonFiniteLossHook', 'ProgressHook', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
 ]

@@ -26,7 +26,7 @@ from .distributed import WHOLE_MODEL, strategy_of
 from .initial_weights import InitialWeightsHook
 from .options import check_config, check_options
 
-_ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook')
+_ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook', 'densevit.CurveHook')
 _MMENGINE_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
 

@@ -41,7 +41,7 @@ class CurveHook(Hook):
         """Take the loss in; a point is the mean since the last one."""
         if outputs is None or 'loss' not in outputs:
             return
-        self._sum, self._count = self._sum + float(outputs['loss']), self._count + 1
+        self._sum, self._count = self._sum + float(outputs['loss'].detach()), self._count + 1
         if (runner.iter + 1) % self.interval == 0:
             self._add(runner, dict(loss=self._sum / self._count))
             self._sum, self._count = 0., 0

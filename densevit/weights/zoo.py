@@ -62,8 +62,6 @@ def _detectron2(config: str, task: str, file: str) -> ZooEntry:
 _ENTRIES = {item.name: item for item in (
     ZooEntry('eomt_tiny_camvid', 'tiny/eomt_tiny_camvid.py', 'eomt_tiny_camvid.safetensors', 'semantic', 'Apache-2.0'),
     ZooEntry('eomt_tiny_nuclei', 'tiny/eomt_tiny_nuclei.py', 'eomt_tiny_nuclei.safetensors', 'instance', 'Apache-2.0'),
-    ZooEntry('mask2former_tiny_nuclei', 'tiny/mask2former_tiny_nuclei.py', 'mask2former_tiny_nuclei.safetensors',
-             'instance', 'Apache-2.0'),
     # github.com/tue-mps/eomt, model_zoo/dinov2.md and dinov3.md
     _authors('eomt_vitl_ade20k', 'semantic', 'ade20k_semantic_eomt_large_512'),
     _authors('eomt_vitl_cityscapes', 'semantic', 'cityscapes_semantic_eomt_large_1024'),

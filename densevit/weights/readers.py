@@ -1,6 +1,8 @@
 """Who reads a checkpoint for which network: names of any known code base to those of the model."""
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -74,19 +76,27 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
         return _from_eomt(eomt, module, base)
     if base is not None:
         raise WeightsError('this checkpoint is complete and refers to no base weights; leave out base=')
+    own = module.state_dict()
+    prefix = common_prefix(state, list(own)) if own else None
+    whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
     reader = next((reader for cls, reader in READERS.items() if isinstance(module, cls)), None)
+    if whole and (reader is None or _shapes(whole.state) == _shapes(own)):
+        return whole
+    if translated := (reader and reader(state, module)) or whole or _mostly_own(state, own):
+        return translated
     if reader is None:
         return Translated(OWN, state)
-    own = module.state_dict()
-    prefix = common_prefix(state, list(own))
-    whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
-    if whole and _shapes(whole.state) == _shapes(own):
-        return whole
-    if translated := reader(state, module) or whole:
-        return translated
     raise WeightsError(f'its names ({", ".join(list(state)[:3])} ...) fit no {type(module).__name__} known here; if it '
                        'is of another network, give it with its own config, or else rename them to those of timm or to '
                        f"the model's own, such as {next(iter(own))}")
+
+
+def _mostly_own(state: State, own: State) -> Translated | None:
+    """Of a model with other options (blocks, layers), so that what differs can be told; None for other names."""
+    places = Counter(name[:start] for name in state for start in (0, *(dot.end() for dot in re.finditer(r'\.', name)))
+                     if name[start:] in own)
+    prefix, count = max(places.items(), key=lambda place: place[1], default=('', 0))
+    return Translated(OWN, *split_prefix(state, prefix)) if 2 * count > len(own) else None
 
 
 def _shapes(state: State) -> dict[str, Shape]:

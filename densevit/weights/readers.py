@@ -20,6 +20,7 @@ from ..heads.segmentation import (
     LinearNet,
     Mask2FormerNet,
     MaskFormerNet,
+    SegFormerNet,
     SegViT,
     SegViTShrunk,
     ViTP,
@@ -37,6 +38,7 @@ from .pyramid_names import has_norms, read_pyramid
 from .reading import State
 from .renaming import common_prefix, split_prefix
 from .report import Shape, WeightsError
+from .segformer_names import read_segformer
 from .segvit_names import read_segvit, read_segvit_shrunk
 from .trunk_names import read_trunk
 from .vit_p_names import read_vit_p
@@ -207,6 +209,16 @@ def _read_linear(state: State, module: LinearNet) -> Translated | None:
     return Translated('OpenMMLab linear head', head, left, unfilled=('backbone.', ))
 
 
+def _read_segformer(state: State, module: SegFormerNet) -> Translated | None:
+    found = read_segformer(state)
+    if found is None:
+        return None
+    if ('map_norms.0.weight' in found[1]) != bool(module.map_norms):
+        raise WeightsError(f'its head {"has no" if module.map_norms else "has"} norms of the projected maps: build the '
+                           f'model with norm_maps={not module.map_norms} (model.head.norm_maps)')
+    return read_around(*found, module)
+
+
 READERS: dict[type[nn.Module], Reader] = {
     PlainViT: _read_plain_vit,
     EoMT: _read_eomt_backbone,
@@ -222,6 +234,7 @@ READERS: dict[type[nn.Module], Reader] = {
     Mask2FormerNet: _around_backbone(read_mask2former),
     MaskFormerNet: _around_backbone(read_maskformer),
     PEM: _around_backbone(read_pem),
+    SegFormerNet: _read_segformer,
     SegViT: _around_backbone(read_segvit, "the authors' SegViT"),
     SegViTShrunk: _around_backbone(read_segvit_shrunk, "the authors' Shrunk SegViT"),
     ViTP: _read_vit_p,

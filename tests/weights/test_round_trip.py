@@ -1,6 +1,7 @@
 """What tools/train.py writes of any registered network, every other tool reads; and with other classes, too."""
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import densevit
 from densevit.backbones import Backbone
 from densevit.heads.segmentation.networks import PixelNetwork, SegmentationNetwork
+from densevit.inference.loading import build_model
 from densevit.models.segmentor import Segmentor
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, load_weights, publish
@@ -150,6 +152,34 @@ def test_other_classes__only_what_depends_on_them_is_new(name):
     old = weights(source)
     for key, tensor in weights(model).items():
         assert torch.equal(tensor, own[key] if key in of_classes else old[key]), key
+
+
+STOCK = dict(
+    default_scope='mmseg',
+    model=dict(type='EncoderDecoder', backbone=LEVELS, test_cfg=dict(mode='whole'), decode_head=dict(
+        type='UPerHead', in_channels=[32] * 4, in_index=[0, 1, 2, 3], pool_scales=(1, ), channels=16, num_classes=3,
+        norm_cfg=dict(type='BN'), align_corners=False)))
+
+
+def stock(seed: int, **head) -> nn.Module:
+    """OpenMMLab's segmentor around a backbone of ours."""
+    cfg = Config(copy.deepcopy(STOCK))
+    cfg.model.decode_head.update(head)
+    return randomise(build_model(cfg), seed)
+
+
+def test_other_classes_in_a_model_of_openmmlab__its_class_head_is_new(tmp_path):
+    source, model = stock(1), stock(2, num_classes=5)
+    written(stock(3), source, tmp_path / 'iter_2.pth')
+    with pytest.raises(WeightsError, match=r'the number of classes differs; .* \(tools/train.py: --new-classes\)'):
+        load_weights(model, tmp_path / 'iter_2.pth')
+    own = weights(model)
+    report = load_weights(model, tmp_path / 'iter_2.pth', load_class_head=False)
+    assert set(report.kept) == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'}
+    for name, tensor in weights(model).items():
+        assert torch.equal(tensor, (own if name in report.kept else source.state_dict())[name])
+    with pytest.raises(WeightsError, match='build the model with the sizes and options of the checkpoint'):
+        load_weights(stock(4, channels=24), tmp_path / 'iter_2.pth', load_class_head=False)
 
 
 def test_other_options__what_differs_is_told():

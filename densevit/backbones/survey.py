@@ -12,6 +12,7 @@ from .contract import Backbone
 from .hiera import Hiera
 from .hiera_det import HieraDet
 from .plain_vit import PlainViT
+from .timm_models import timm_name
 from .timm_pyramid import TimmPyramid
 
 # The smallest variant of each family, by the class that should take it.
@@ -55,7 +56,8 @@ PYRAMID_FAMILIES = {
     'CSATv2': 'csatv2', 'CPUBone': 'cpubone_nano', 'MambaOut': 'mambaout_femto',
     'BotNet': 'botnet26t_256', 'HaloNet': 'halonet26t', 'LambdaNet': 'lambda_resnet26t', 'BAT': 'bat_resnext26ts',
     'Swin': 'swin_tiny_patch4_window7_224', 'Swin S3': 'swin_s3_tiny_224', 'SwinV2': 'swinv2_tiny_window8_256',
-    'SwinV2-CR': 'swinv2_cr_tiny_ns_224', 'PVTv2': 'pvt_v2_b0', 'Twins-PCPVT': 'twins_pcpvt_small',
+    'SwinV2-CR': 'swinv2_cr_tiny_ns_224', 'PVTv2': 'pvt_v2_b0', 'MiT (SegFormer)': 'mit_b0',
+    'Twins-PCPVT': 'twins_pcpvt_small',
     'Twins-SVT': 'twins_svt_small', 'MaxViT': 'maxvit_nano_rw_256', 'MaxViT (RelPosMLP)': 'maxvit_rmlp_pico_rw_256',
     'MaxxViT': 'maxxvit_rmlp_nano_rw_256', 'MaxxViTV2': 'maxxvitv2_nano_rw_256', 'CoAtNet': 'coatnet_pico_rw_224',
     'CoAtNeXt': 'coatnext_nano_rw_224', 'DaViT': 'davit_tiny', 'GCViT': 'gcvit_xxtiny', 'CoaT': 'coat_tiny',
@@ -123,7 +125,7 @@ def examine(family: str) -> Row:
         return Row(family, name, '', str(error))
     rule = getattr(backbone, 'sizes', None)
     limit = rule.limit if rule else None
-    own = timm.get_pretrained_cfg(name).input_size[-1]
+    own = timm.get_pretrained_cfg(timm_name(name)).input_size[-1]
     sizes = (_ODD, (min(own, 224), ) * 2) if limit is None else ((limit[0] - 63, limit[1] - 30), limit)
     try:
         for size in sizes:

@@ -11,16 +11,24 @@ from typing import Any
 import timm
 from torch import nn
 
+# SegFormer's encoders (arXiv:2105.15203), which timm builds and does not name: PVT v2 (arXiv:2106.13797) of the same
+# number, whose first stages have twice as wide an MLP.
+_MIX_TRANSFORMER = re.compile(r'mit_b([0-5])')
 _UNKNOWN_OPTION = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
-    """``timm.create_model`` whose errors say what to do.
+    """``timm.create_model`` whose errors say what to do, and which knows SegFormer's ``mit_b0`` to ``mit_b5``.
 
     Raises:
         ValueError: timm has no such model, or none with such weights.
         OSError: Its weights cannot be downloaded.
     """
+    if timm_name(name) != name:
+        if pretrained:
+            raise ValueError(f"timm has no weights of {name}: set pretrained=False, and give the backbone "
+                             "init_cfg=dict(type='Pretrained', checkpoint=...) with a file or address of its own")
+        name, kwargs = timm_name(name), {'mlp_ratios': (4, 4, 4, 4), **kwargs}
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), 5, cutoff=.5)
         raise ValueError(f"timm has no model '{name}'" + (f'; near it are {", ".join(near)}' if near else ''))
@@ -42,8 +50,14 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
                          ) from error
 
 
+def timm_name(name: str) -> str:
+    """Under which name timm builds a model: its own, but for ``mit_b0`` to ``mit_b5``."""
+    return _MIX_TRANSFORMER.sub(r'pvt_v2_b\1', name) if _MIX_TRANSFORMER.fullmatch(name) else name
+
+
 def defined_in(name: str) -> str:
     """The module of ``timm.models`` that defines a model: ``'swin_transformer'``; empty if timm has no such model."""
+    name = timm_name(name)
     return timm.model_entrypoint(name).__module__.rpartition('.')[2] if timm.is_model(name) else ''
 
 

@@ -33,7 +33,7 @@ class TimmPyramid(Backbone):
     in another size. Swin shifts its windows in every stage, as it does in detection and segmentation.
 
     Args:
-        name: A timm model; near names are told for an unknown one.
+        name: A timm model, or SegFormer's ``'mit_b0'`` to ``'mit_b5'``; near names are told for an unknown one.
         out_indices: Levels of ``timm``'s ``feature_info`` to return, finest first; negative ones count from the end.
             None takes the last level of each stride, the four coarsest.
         norm_out: Whether each returned map goes through a LayerNorm of its own, as in the authors' Swin for dense

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
+from ..backbones import Backbone
 from ..heads.segmentation.networks import SegmentationNetwork
 from .fitting import Fit
 from .reading import State
@@ -52,6 +54,10 @@ def explain(state: State, module: nn.Module, prefix: str, result: Fit) -> str:
     if isinstance(module, SegmentationNetwork) and (
             of_classes := next(filter(module.is_of_classes, in_number), None)):
         return _classes(module.num_classes, *in_number[of_classes])
+    if not isinstance(module, SegmentationNetwork | Backbone) and result.misfits.keys() == other_outputs(
+            result.misfits) and result.misfits:
+        return ("the number of classes differs; set it to the checkpoint's, or pass load_class_head=False "
+                "(tools/train.py: --new-classes) to keep the model's own class heads")
     for name, sentence in _HINTS.items():
         if name in in_number:
             return sentence(*in_number[name])
@@ -70,6 +76,20 @@ def explain(state: State, module: nn.Module, prefix: str, result: Fit) -> str:
         return ('the checkpoint lacks parts that the model has; build the model with the options of the checkpoint, or '
                 'pass strict=False to keep them as they are')
     return 'the tensors below differ; build the model with the sizes and options of the checkpoint'
+
+
+def other_outputs(misfits: Mapping[str, tuple[Shape, Shape]]) -> frozenset[str]:
+    """Weights and biases that differ in the number of outputs of their layer alone, outside of a backbone or neck.
+
+    Those of a model that does not tell which of its parts depend on the number of classes, as OpenMMLab's do not.
+
+    Args:
+        misfits: Shapes in the checkpoint and in the model, by name.
+    """
+    layers = {name.removesuffix('.weight') for name, (theirs, ours) in misfits.items()
+              if name.endswith('.weight') and len(theirs) > 1 and theirs[1:] == ours[1:]
+              and f'{name.removesuffix("weight")}bias' in misfits and not name.startswith(('backbone.', 'neck.'))}
+    return frozenset(f'{layer}.{kind}' for layer in layers for kind in ('weight', 'bias'))
 
 
 def describe(result: Fit, strict: bool) -> list[str]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..backbones import PlainViT
 from ..models import Segmentor
-from .diagnosis import describe, explain
+from .diagnosis import describe, explain, other_outputs
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .readers import OWN, Translated, translate
 from .reading import State, read_state_dict
@@ -40,11 +40,12 @@ def load_weights(
     - for a ``SimpleFeaturePyramid``: detectron2's ViTDet (``.pkl`` of its model zoo too), or a plain ViT;
     - for a ``ViTAdapter`` or ``ViTCoMer``: their authors' code, DINOv3's adapter, or a plain ViT;
     - for a ``Hiera`` or ``HieraDet``: SAM 2, Hiera's authors (masked autoencoders too), timm and transformers;
-    - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2 ...), and
-      OpenMMLab's Swin and ConvNeXt;
+    - for a ``TimmPyramid``: timm, the authors' names that timm reads for the family (Swin, ConvNeXt, PVT v2, MiT ...),
+      OpenMMLab's Swin, ConvNeXt and MiT, and transformers' MiT;
     - for an ``EoMT``: its authors' code and transformers; for Mask2Former and MaskFormer also mmdetection;
     - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
       authors' point classifiers, which leave the proposer;
+    - for a ``SegFormerNet``: its authors' code, transformers, and OpenMMLab (with ``norm_maps=True``);
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
@@ -58,7 +59,7 @@ def load_weights(
         prefix: Where in the checkpoint the weights are, such as ``'teacher.backbone.'``; only names that begin with it
             are looked at. Needed where it holds several such models; any one prefix is found without.
         load_class_head: False leaves the class heads of the network (``is_of_classes``) as they are, to fine-tune on
-            other classes.
+            other classes; of OpenMMLab's models, the layers of heads that differ in the number of outputs.
         patch_resize: See :func:`densevit.layers.resize_patch_embed`.
         strict: Whether it is an error if the model has tensors that the checkpoint lacks, or the other way round.
             In any case, what a dense model never has (a classifier, MAE's decoder) and what is outside of the network
@@ -83,10 +84,11 @@ def load_weights(
         raise WeightsError(f'{label}: {error}') from error
     model_state = module.state_dict()
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
-    is_of_classes = getattr(module, 'is_of_classes', lambda name: False)
+    result = fit(translated.state, model_state, sizes)
+    is_of_classes = getattr(module, 'is_of_classes', other_outputs(result.misfits).__contains__)
     if not load_class_head:
         translated = _without(translated, is_of_classes)
-    result = fit(translated.state, model_state, sizes)
+        result = fit(translated.state, model_state, sizes)
     kept = tuple(name for name in result.missing
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
     _refuse(label, translated, module, sizes, result, strict, kept)

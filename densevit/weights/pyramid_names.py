@@ -1,7 +1,7 @@
-"""Names of checkpoints for :class:`densevit.TimmPyramid`: timm's, the authors' and OpenMMLab's.
+"""Names of checkpoints for :class:`densevit.TimmPyramid`: timm's, the authors', OpenMMLab's and transformers'.
 
 timm has for most families a function that reads the authors' names and resizes relative positions; it is used as it is.
-OpenMMLab's names of Swin and ConvNeXt are brought to the authors' first.
+OpenMMLab's names of Swin, ConvNeXt and MiT and transformers' of MiT are brought to those that it reads first.
 """
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..backbones import TimmPyramid
 from ..backbones.timm_pyramid import build_pyramid
 from .reading import State
 from .renaming import Rule, norms_beside, only_prefix, rename, split_prefix
+from .segformer_names import from_hf_mit, from_openmmlab_mit
 
 _LEVEL_NORM = re.compile(r'norm(\d)\.(weight|bias)')
 _MM_SWIN: tuple[Rule, ...] = (
@@ -46,7 +47,7 @@ def read_pyramid(state: State, module: TimmPyramid) -> tuple[str, State, list[st
     needed = {name for name, _ in module.trunk.named_parameters()}
     found = {}
     for prefix in _crowded_prefixes(state, len(needed) // 2):
-        label, original = _from_openmmlab(split_prefix(state, prefix)[0])
+        label, original = _from_others(split_prefix(state, prefix)[0])
         translated = _to_timm(original, whole)
         if 2 * len(needed & translated.keys()) > len(needed) and not prefix.startswith(tuple(found)):
             found[prefix] = label, original, translated
@@ -109,13 +110,17 @@ def _sort_out(state: State, module: TimmPyramid, whole: nn.Module) -> tuple[Stat
     return result, left
 
 
-def _from_openmmlab(state: State) -> tuple[str, State]:
+def _from_others(state: State) -> tuple[str, State]:
     if 'stages.0.blocks.0.attn.w_msa.qkv.weight' in state:
         renamed, _ = rename(state, _MM_SWIN)
         return 'OpenMMLab Swin', {name: _unfold_order(tensor) if '.downsample.' in name else tensor
                                   for name, tensor in renamed.items()}
     if 'stages.0.0.depthwise_conv.weight' in state:
         return 'OpenMMLab ConvNeXt', rename(state, _MM_CONVNEXT)[0]
+    if 'layers.0.0.projection.weight' in state:
+        return 'OpenMMLab MiT', from_openmmlab_mit(state)
+    if {'encoder.block.0.0.layer_norm_1.weight', 'stages.0.blocks.0.layernorm_before.weight'} & state.keys():
+        return 'transformers MiT', from_hf_mit(state)
     return 'timm', state
 
 

@@ -1,6 +1,8 @@
 """Who reads a checkpoint for which network: names of any known code base to those of the model."""
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +20,7 @@ from ..heads.segmentation import (
     LinearNet,
     Mask2FormerNet,
     MaskFormerNet,
+    SegFormerNet,
     SegViT,
     SegViTShrunk,
     ViTP,
@@ -35,6 +38,7 @@ from .pyramid_names import has_norms, read_pyramid
 from .reading import State
 from .renaming import common_prefix, split_prefix
 from .report import Shape, WeightsError
+from .segformer_names import read_segformer
 from .segvit_names import read_segvit, read_segvit_shrunk
 from .trunk_names import read_trunk
 from .vit_p_names import read_vit_p
@@ -74,19 +78,27 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
         return _from_eomt(eomt, module, base)
     if base is not None:
         raise WeightsError('this checkpoint is complete and refers to no base weights; leave out base=')
+    own = module.state_dict()
+    prefix = common_prefix(state, list(own)) if own else None
+    whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
     reader = next((reader for cls, reader in READERS.items() if isinstance(module, cls)), None)
+    if whole and (reader is None or _shapes(whole.state) == _shapes(own)):
+        return whole
+    if translated := (reader and reader(state, module)) or whole or _mostly_own(state, own):
+        return translated
     if reader is None:
         return Translated(OWN, state)
-    own = module.state_dict()
-    prefix = common_prefix(state, list(own))
-    whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
-    if whole and _shapes(whole.state) == _shapes(own):
-        return whole
-    if translated := reader(state, module) or whole:
-        return translated
     raise WeightsError(f'its names ({", ".join(list(state)[:3])} ...) fit no {type(module).__name__} known here; if it '
                        'is of another network, give it with its own config, or else rename them to those of timm or to '
                        f"the model's own, such as {next(iter(own))}")
+
+
+def _mostly_own(state: State, own: State) -> Translated | None:
+    """Of a model with other options (blocks, layers), so that what differs can be told; None for other names."""
+    places = Counter(name[:start] for name in state for start in (0, *(dot.end() for dot in re.finditer(r'\.', name)))
+                     if name[start:] in own)
+    prefix, count = max(places.items(), key=lambda place: place[1], default=('', 0))
+    return Translated(OWN, *split_prefix(state, prefix)) if 2 * count > len(own) else None
 
 
 def _shapes(state: State) -> dict[str, Shape]:
@@ -197,6 +209,16 @@ def _read_linear(state: State, module: LinearNet) -> Translated | None:
     return Translated('OpenMMLab linear head', head, left, unfilled=('backbone.', ))
 
 
+def _read_segformer(state: State, module: SegFormerNet) -> Translated | None:
+    found = read_segformer(state)
+    if found is None:
+        return None
+    if ('map_norms.0.weight' in found[1]) != bool(module.map_norms):
+        raise WeightsError(f'its head {"has no" if module.map_norms else "has"} norms of the projected maps: build the '
+                           f'model with norm_maps={not module.map_norms} (model.head.norm_maps)')
+    return read_around(*found, module)
+
+
 READERS: dict[type[nn.Module], Reader] = {
     PlainViT: _read_plain_vit,
     EoMT: _read_eomt_backbone,
@@ -212,6 +234,7 @@ READERS: dict[type[nn.Module], Reader] = {
     Mask2FormerNet: _around_backbone(read_mask2former),
     MaskFormerNet: _around_backbone(read_maskformer),
     PEM: _around_backbone(read_pem),
+    SegFormerNet: _read_segformer,
     SegViT: _around_backbone(read_segvit, "the authors' SegViT"),
     SegViTShrunk: _around_backbone(read_segvit_shrunk, "the authors' Shrunk SegViT"),
     ViTP: _read_vit_p,

@@ -25,7 +25,8 @@ _SMALL_PYRAMIDS = dict(
     swin=dict(embed_dim=16, depths=(1, ) * 4, num_heads=(1, 1, 2, 2)),
     convnext=dict(dims=(8, 16, 24, 32), depths=(1, ) * 4),
     resnet=dict(name='resnet10t'),
-    pvt=dict(name='pvt_v2_b0'))
+    pvt=dict(name='pvt_v2_b0'),
+    mit=dict(name='mit_b0'))
 
 
 def shrink(cfg: Config) -> Config:

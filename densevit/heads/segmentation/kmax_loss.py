@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from .class_weights import check_loss_weight, weights_of_classes
 from .kmax_decoder import KMaXPrediction
 from .mask_loss import Match
 from .mask_types import MaskTarget
@@ -57,6 +58,11 @@ class KMaXLoss(nn.Module):
             often the higher the temperature.
         semantic_samples, semantic_temperature: The same for semantic segmentation.
         eta: ReMaX's ReClass (arXiv:2306.17319): how far class labels are relaxed; the paper uses 0.1.
+        class_weights: C + 1 factors of the classes' and the semantic cross-entropy, of each class and, as the last, of
+            "no object"; None for 1 each.
+
+    Raises:
+        ValueError: Class weights that are not C + 1 numbers.
     """
 
     def __init__(
@@ -74,8 +80,13 @@ class KMaXLoss(nn.Module):
         semantic_samples: int = 4096,
         semantic_temperature: float = 2.,
         eta: float = 0.,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        check_loss_weight(class_weight)
+        weight = None if class_weights is None else weights_of_classes(
+            class_weights, num_classes, 'class_weights', no_object=True)
+        self.register_buffer('class_weights', weight, persistent=False)
         self.num_classes, self.min_weight, self.share_match, self.eta = num_classes, min_weight, share_match, eta
         self.weights = dict(loss_cls=class_weight, loss_mask=mask_weight, loss_dice=dice_weight,
                             loss_pixel=pixel_weight, loss_semantic=semantic_weight)
@@ -154,7 +165,8 @@ class KMaXLoss(nn.Module):
         if self.eta:
             semantic = F.one_hot(wanted.semantic, self.num_classes + 1)[..., :-1].movedim(-1, 1).to(labels)
             labels = relax_labels(labels, prediction.masks, semantic, self.eta)
-        loss = F.cross_entropy(prediction.classes.transpose(1, 2), labels.transpose(1, 2), reduction='none')
+        loss = F.cross_entropy(prediction.classes.transpose(1, 2), labels.transpose(1, 2), self.class_weights,
+                               reduction='none')
         positive = torch.where(wanted.labels < self.num_classes, _POSITIVE, 1 - _POSITIVE)
         return _mean_of_positive(loss * positive * wanted.class_weight)
 
@@ -172,7 +184,8 @@ class KMaXLoss(nn.Module):
         chosen = self._sample(wanted, self.semantic_samples, self.semantic_temperature)
         labels = _take(wanted.semantic.unsqueeze(1), chosen).squeeze(1)
         return _mean_of_positive(
-            F.cross_entropy(_take(logits, chosen), labels, ignore_index=self.num_classes, reduction='none')
+            F.cross_entropy(_take(logits, chosen), labels, self.class_weights, ignore_index=self.num_classes,
+                            reduction='none')
             * (labels < self.num_classes))
 
     @staticmethod

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from ...layers import sample_points, uncertain_points
+from .class_weights import check_loss_weight, per_weight, weights_of_classes
 from .mask_types import MaskPrediction, MaskTarget
 
 Match = tuple[Tensor, Tensor]
@@ -23,9 +24,14 @@ class MaskClassificationLoss(nn.Module):
     Args:
         num_classes: C.
         class_weight, mask_weight, dice_weight: Weights of the three losses, and of the costs of a match.
-        no_object_weight: Class weight of "no object".
+        no_object_weight: Weight of "no object" in the class loss, where each class has 1.
+        class_weights: In its place C + 1 weights, of each class and, as the last, of "no object": the ``class_weight``
+            of mmdetection's ``CrossEntropyLoss``. Costs of a match have none.
         num_points: Points per mask, for matching (uniform) and for the loss (partly where the mask is uncertain).
         oversample_ratio, importance_sample_ratio: See :func:`densevit.layers.uncertain_points`.
+
+    Raises:
+        ValueError: No points; class weights that are not C + 1 numbers.
     """
 
     def __init__(
@@ -38,15 +44,20 @@ class MaskClassificationLoss(nn.Module):
         num_points: int = 12544,
         oversample_ratio: float = 3.,
         importance_sample_ratio: float = .75,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if num_points < 1:
             raise ValueError(f'num_points={num_points}: masks are compared at one point at least')
+        check_loss_weight(class_weight)
         self.class_weight, self.mask_weight, self.dice_weight = class_weight, mask_weight, dice_weight
         self.num_points = num_points
         self.oversample_ratio, self.importance_sample_ratio = oversample_ratio, importance_sample_ratio
-        weight = torch.ones(num_classes + 1)
-        weight[-1] = no_object_weight
+        weights = [1.] * num_classes + [no_object_weight] if class_weights is None else class_weights
+        weight = weights_of_classes(weights, num_classes, 'class_weights', no_object=True)
+        if class_weights is not None and no_object_weight not in (.1, class_weights[-1]):
+            raise ValueError("criterion: the last of class_weights is the weight of 'no object'; leave out "
+                             'no_object_weight')
         self.register_buffer('class_weights', weight, persistent=False)
 
     def forward(self, predictions: Sequence[MaskPrediction], targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
@@ -98,7 +109,8 @@ class MaskClassificationLoss(nn.Module):
         wanted = classes.new_full(classes.shape[:2], classes.shape[-1] - 1, dtype=torch.long)
         for row, target, (queries, segments) in zip(wanted, targets, matches, strict=True):
             row[queries] = target.labels[segments]
-        return F.cross_entropy(classes.transpose(1, 2), wanted, self.class_weights)
+        total = F.cross_entropy(classes.transpose(1, 2), wanted, self.class_weights, reduction='sum')
+        return per_weight(total, self.class_weights[wanted].sum())
 
     def _mask_losses(
         self,

@@ -20,7 +20,7 @@ class MaskFormerLoss(MaskClassificationLoss):
     Args:
         num_classes: C.
         class_weight, mask_weight, dice_weight: Weights of the three losses, and of the costs of a match.
-        no_object_weight: Class weight of "no object".
+        no_object_weight, class_weights: See :class:`MaskClassificationLoss`.
         focal_alpha, focal_gamma: Of the focal loss (arXiv:1708.02002).
     """
 
@@ -33,8 +33,10 @@ class MaskFormerLoss(MaskClassificationLoss):
         no_object_weight: float = .1,
         focal_alpha: float = .25,
         focal_gamma: float = 2.,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(num_classes, class_weight, mask_weight, dice_weight, no_object_weight)
+        super().__init__(num_classes, class_weight, mask_weight, dice_weight, no_object_weight,
+                         class_weights=class_weights)
         self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
 
     @torch.no_grad()

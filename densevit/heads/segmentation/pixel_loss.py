@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .class_weights import per_weight, weights_of_classes
 
 
 class PixelClassificationLoss(nn.Module):
@@ -17,6 +18,9 @@ class PixelClassificationLoss(nn.Module):
         class_weight: Weights of the classes, normalised as PyTorch does.
         label_smoothing: Share of the target that is spread over all classes.
         ignore_index: Label of pixels that belong to no class.
+
+    Raises:
+        ValueError: Class weights that are not C numbers.
     """
 
     def __init__(
@@ -28,10 +32,9 @@ class PixelClassificationLoss(nn.Module):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        if class_weight is not None and len(class_weight) != num_classes:
-            raise ValueError(f'class_weight has {len(class_weight)} entries for {num_classes} classes')
         self.aux_weight, self.label_smoothing, self.ignore_index = aux_weight, label_smoothing, ignore_index
-        weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float)
+        weight = None if class_weight is None else weights_of_classes(
+            class_weight, num_classes, 'class_weight', no_object=False)
         self.register_buffer('class_weight', weight, persistent=False)
 
     def forward(self, predictions: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
@@ -51,4 +54,4 @@ class PixelClassificationLoss(nn.Module):
                                 label_smoothing=self.label_smoothing)
         seen = labels[labels != self.ignore_index]
         count = seen.numel() if self.class_weight is None else self.class_weight[seen].sum()
-        return total / max(count, 1)  # a crop without any label gives 0, not NaN
+        return per_weight(total, count)

@@ -49,7 +49,8 @@ class SegViTShrunkLoss(SegViTLoss):
     def __init__(self, num_classes: int, edge_weight: float = 1., aux_weight: float = .4, **kwargs: Any) -> None:
         super().__init__(num_classes, **kwargs)
         self.edge_weight, self.aux_weight = edge_weight, aux_weight
-        self.pixel_loss = PixelClassificationLoss(num_classes)
+        weights = kwargs.get('class_weights')
+        self.pixel_loss = PixelClassificationLoss(num_classes, class_weight=None if weights is None else weights[:-1])
 
     def forward(self, predictions: Sequence[MaskPrediction], targets: Sequence[MaskTarget]) -> dict[str, Tensor]:
         losses = super().forward(predictions, targets)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import masks_to_boxes
 
+from .class_weights import per_weight, weights_of_classes
 from .mask_types import MaskTarget
 
 if TYPE_CHECKING:
@@ -91,13 +92,22 @@ class PointClassificationLoss(nn.Module):
     Args:
         num_classes: C.
         annotation: See :func:`draw_points`.
+        class_weights: C weights of the classes, normalised as PyTorch does; there is no "no object".
 
     Raises:
-        ValueError: An unknown ``annotation``.
+        ValueError: An unknown ``annotation``; class weights that are not C numbers.
     """
 
-    def __init__(self, num_classes: int, annotation: Annotation = 'mask') -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        annotation: Annotation = 'mask',
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
+        weight = torch.ones(num_classes) if class_weights is None else weights_of_classes(
+            class_weights, num_classes, 'class_weights', no_object=False)
+        self.register_buffer('class_weights', weight, persistent=False)
         if annotation not in ('mask', 'box'):
             raise ValueError(f"criterion.annotation='{annotation}': choose 'mask' or 'box'")
         self.num_classes, self.annotation = num_classes, annotation
@@ -114,6 +124,6 @@ class PointClassificationLoss(nn.Module):
         points, labels = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         logits = predictions[-1].classify(points)  # (B, P, C)
         with torch.autocast(logits.device.type, enabled=False):
-            total = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction='sum',
-                                    ignore_index=_UNLABELLED)
-        return dict(loss_cls=total / (labels != _UNLABELLED).sum().clamp(min=1))
+            total = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), self.class_weights,
+                                    reduction='sum', ignore_index=_UNLABELLED)
+        return dict(loss_cls=per_weight(total, self.class_weights[labels[labels != _UNLABELLED]].sum()))

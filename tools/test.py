@@ -15,7 +15,7 @@ try:
 
         from densevit.engine import cli, run_config, testing
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights
+        from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -46,7 +46,8 @@ def main(args: argparse.Namespace) -> None:
     prepare_launcher(cfg, args.launcher)
     run_config.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)
-    runner = run_config.build_runner(cfg)
+    with safe_checkpoints():
+        runner = run_config.build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_weights(model.module if args.tta else model, args.checkpoint, base=args.base)
     runner.test()

@@ -18,6 +18,7 @@ from ..heads.segmentation import EoMT
 from ..inference.pipeline import in_scope
 from ..models import Segmentor
 from ..models.pretraining import without_pretraining
+from ..weights import safe_checkpoints
 from .timing import Timing, count_runs, measure_by_turns
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
@@ -99,7 +100,7 @@ class Subject:
         cfg = Config.fromfile(config)
         if 'model' not in cfg:
             raise ValueError(f'{config} has no model')
-        with in_scope(cfg):
+        with in_scope(cfg), safe_checkpoints():
             self.model = MODELS.build(without_pretraining(cfg.model)).to(setting.device).eval()
         self.model.requires_grad_(False)  # the counter of operations would look for gradient functions
         if not hasattr(self.model, 'backbone'):

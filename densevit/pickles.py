@@ -16,15 +16,17 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import torch
 
 _DTYPE = re.compile('[biuf][0-9]{1,2}')
 _CORES = ('core', '_core')  # NumPy 2 moved its functions; a file has the path of the NumPy that wrote it
-# How torch.save began before its files were archives.
-_LEGACY_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
+# How torch.save began before its files were archives, and how many pickles it wrote: a magic number, a version, the
+# machine, the content and the names of storages.
+_LEGACY_TORCH, _LEGACY_PICKLES = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2), 5
+_MAX_NESTING = 1000
 
 
 class ForbiddenGlobalError(pickle.UnpicklingError):
@@ -167,7 +169,7 @@ def load_arrays(path: Path) -> Any:
         Exception: It is damaged: whatever ``pickle`` raises.
     """
     with path.open('rb') as file:
-        _check_memo(file)
+        _check_steps(file)
         file.seek(0)
         return _settled(_ArrayUnpickler(file).load(), _to_tensor)
 
@@ -203,24 +205,63 @@ class _ArrayUnpickler(pickle.Unpickler):
             raise ForbiddenGlobalError(f'GLOBAL {module}.{name}') from None
 
 
-def _check_memo(file: BinaryIO) -> None:
-    """The unpickler allocates as much memory as the highest number under which a pickle notes a value."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name.endswith('PUT') and argument > count:
-            raise pickle.UnpicklingError(f'a pickle of {count} steps notes value {argument}')
-
-
 def _check_archive(file: BinaryIO) -> None:
-    """torch.save does not compress: an archive that claims more than it has would fill the memory."""
+    """What ``torch.load`` would take from the memory before it looks.
+
+    torch.save does not compress: an archive that claims more than it has would fill the memory.
+    """
     if zipfile.is_zipfile(file):
         try:
             with zipfile.ZipFile(file) as archive:
-                claimed = sum(entry.file_size for entry in archive.infolist())
+                entries = archive.infolist()
+                claimed, size = sum(entry.file_size for entry in entries), file.seek(0, os.SEEK_END)
+                if claimed > size:
+                    raise pickle.UnpicklingError(f'the archive claims {claimed:,} bytes and has {size:,}')
+                for entry in entries:
+                    if entry.filename.endswith('data.pkl'):
+                        _check_steps(archive.open(entry))
         except zipfile.BadZipFile as error:
             raise pickle.UnpicklingError(f'the archive is damaged: {error}') from error
-        if claimed > file.seek(0, os.SEEK_END):
-            raise pickle.UnpicklingError(f'the archive claims {claimed:,} bytes and has {file.tell():,}')
+    else:
+        file.seek(0)
+        for _ in range(_LEGACY_PICKLES):
+            _check_steps(file)
     file.seek(0)
+
+
+def _check_steps(file: IO[bytes]) -> None:
+    """See that a pickle, to which the file is set, neither fills the memory nor ends the process.
+
+    Python's unpickler allocates as much as the highest number under which a value is noted, and a tuple in tuples
+    overflows the stack of the process when it becomes the key of a dict.
+    """
+    stack: list[int] = []  # of what lies on the unpickler's stack, how deep tuples are nested in it
+    marks, memo = [], {}
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        name, before = opcode.name, opcode.stack_before
+        if name == 'MARK':
+            marks.append(len(stack))
+            continue
+        if name.endswith('PUT') and argument > step:
+            raise pickle.UnpicklingError(f'step {step} of a pickle notes value {argument}')
+        if name.endswith('PUT') or name == 'MEMOIZE':
+            memo[len(memo) if argument is None else argument] = stack[-1]
+            continue
+        count = len(before)
+        if pickletools.markobject in before:
+            count = len(stack) - marks.pop() + before.index(pickletools.markobject)
+        taken = stack[len(stack) - count:]
+        del stack[len(stack) - count:]
+        depth = 0
+        if name.startswith('TUPLE') or name == 'FROZENSET':
+            depth = 1 + max(taken, default=0)
+        elif name.endswith('GET'):
+            depth = memo[argument]
+        elif name == 'DUP':
+            depth = taken[0]
+        if depth > _MAX_NESTING:
+            raise pickle.UnpicklingError(f'a pickle nests tuples more than {_MAX_NESTING} deep')
+        stack += [depth] * len(opcode.stack_after)
 
 
 def _settled(content: Any, finish: Callable[[Any], Any] = lambda value: value) -> Any:

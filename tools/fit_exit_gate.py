@@ -33,7 +33,7 @@ def build_parser() -> cli.OneLineParser:
         description="Predict the validation images of a config behind every exit of a trained ECOMask2FormerNet, and "
         'teach its gate the exit at which quality minus beta times layers is greatest. The authors take training '
         'images: change val_dataloader.dataset by --cfg-options.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('checkpoint', help='what tools/train.py has written')
     parser.add_argument('--beta', type=float, required=True, help='what a layer costs, in quality from 0 to 1')
     parser.add_argument('--quality', default='PQ', help='a measure of val_evaluator in percent (default: PQ)')

@@ -25,7 +25,7 @@ def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
         'python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_4500.pth --out labels',
         prog='tools/test.py', description='Evaluate a model on the test data of a config.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('checkpoint', help='a .pth of tools/train.py, or .safetensors')
     parser.add_argument('--tta', action='store_true', help='average over scales and mirror images')
     parser.add_argument('--out', metavar='FOLDER', help='write each prediction as a PNG of labels')

@@ -24,7 +24,7 @@ def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
         'python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp --cfg-options train_cfg.max_iters=100',
         prog='tools/train.py', description='Train a model from a config.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='continue a run, from the latest checkpoint of the work dir if none is given')

@@ -64,7 +64,11 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         WeightsError: The file is damaged or is a pickle that would run code.
     """
     path = local_file(path)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise WeightsNotFoundError(f'{str(path)[:200]}: no such checkpoint; check the path') from error
+    if not found:
         raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
     if path.suffix == '.npz':
         raise WeightsError(f'{path}: JAX weights are not read; timm gives the same weights as safetensors '
@@ -122,9 +126,18 @@ def unwrap(content: Mapping[str, Any], source: str) -> State:
              if isinstance(tensor, Tensor)}
     if not state:
         raise WeightsError(f'{source}: holds no tensors by name; {_RESAVE}')
+    if odd := next((name for name, tensor in state.items() if _kind(tensor)), None):
+        raise WeightsError(f'{source}: {odd} is a {_kind(state[odd])} tensor, which no model takes; {_RESAVE}')
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
     return state
+
+
+def _kind(tensor: Tensor) -> str:
+    """'' of one whose values lie in memory, as those of a model do."""
+    if tensor.is_nested or tensor.is_meta or tensor.is_quantized:
+        return 'nested' if tensor.is_nested else 'meta' if tensor.is_meta else 'quantized'
+    return '' if tensor.layout == torch.strided else 'sparse'
 
 
 def _read_safetensors(path: Path) -> State:

@@ -2,21 +2,18 @@
 
 `mmcv.ops` needs a compiled extension, `mmcv._ext`, which no wheel on PyPI contains. `install_mmcv_ops` puts a module
 of PyTorch and torchvision functions in its place, only where it is missing; mmcv's own PyTorch version of deformable
-attention is then replaced as well. mmengine's checkpoints hold more than tensors; `allow_mmengine_checkpoints` lets
-`torch.load(weights_only=True)` read them.
+attention is then replaced as well.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
@@ -153,38 +150,3 @@ def _warn_of_early_imports() -> None:
             "Import densevit first, in a config with `custom_imports = dict(imports=['densevit'])`.",
             stacklevel=3,
         )
-
-
-def allow_mmengine_checkpoints() -> bool:
-    """Let `torch.load(weights_only=True)` read what mmengine's runner saves; true if mmengine is installed.
-
-    A checkpoint holds the history of logged scalars: NumPy arrays in `HistoryBuffer` objects, which refer to methods
-    of that class through `getattr`. `getattr` itself would hand an attacker any object that can be reached, so the
-    name is bound to a function that gives out those methods and nothing else.
-    """
-    try:
-        from mmengine.logging.history_buffer import HistoryBuffer
-    except ImportError:
-        return False
-    import numpy as np
-
-    array, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-    # NumPy 2 moved both functions; a checkpoint has the path of the NumPy that wrote it.
-    moved = [
-        (function, f'numpy.{core}.multiarray.{function.__name__}')
-        for function in (array, scalar)
-        for core in ('core', '_core')
-    ]
-    dtypes = {type(np.dtype(name)) for name in ('bool', 'int32', 'int64', 'uint32', 'float32', 'float64')}
-    torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *moved, *dtypes, (_history_buffer_method, 'builtins.getattr')]
-    )
-    return True
-
-
-def _history_buffer_method(owner: type, name: str) -> Callable:
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    if owner is not HistoryBuffer or not re.fullmatch('max|min|mean|current', name):
-        raise UnpicklingError(f'a checkpoint asks for {owner!r}.{name}, which is not a statistic of HistoryBuffer')
-    return getattr(HistoryBuffer, name)

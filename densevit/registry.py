@@ -6,14 +6,19 @@ imported at the first look-up of a name.
 """
 from __future__ import annotations
 
+import json
 import os
 from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
 from mmengine import registry as root
 from mmengine.config import Config
 from mmengine.config import config as config_module
 from mmengine.config import utils as config_utils
+from mmengine.utils import import_modules_from_strings
+
+from .errors import one_line
 
 MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models', 'densevit.weights'])
 DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='densevit', locations=['densevit.datasets'])
@@ -85,3 +90,31 @@ def config_file(name: str | os.PathLike) -> Path:
         near = get_close_matches(path, [file.relative_to(configs).as_posix() for file in known], 1)
         hint = f'did you mean densevit::{near[0]}?' if near else 'check the name'
         raise FileNotFoundError(f'{text}: no such config ({" ".join(str(error).split())}); {hint}') from error
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """A config from its file.
+
+    A ``.py`` config is code, which runs. YAML and JSON are read as data, where mmengine lets YAML call any function.
+    But a config of any kind names what is built, so it has to come from where it is trusted.
+
+    Raises:
+        ValueError: The config is broken. Of YAML and JSON: it asks for Python's objects, or has a ``_base_``.
+    """
+    path = Path(path)
+    try:
+        return _read_data(path) if path.suffix in ('.yaml', '.yml', '.json') else Config.fromfile(path)
+    except Exception as error:  # whatever the code of a config raises
+        raise ValueError(f'{path} is not a valid config: {one_line(error, limit=400)}') from error
+
+
+def _read_data(path: Path) -> Config:
+    text = path.read_text(encoding='utf-8')
+    content = json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
+    if not isinstance(content, dict):
+        raise ValueError(f'it holds a {type(content).__name__} and no keys')
+    if '_base_' in content:
+        raise ValueError('_base_ is for .py configs')
+    if 'custom_imports' in content:
+        import_modules_from_strings(**content['custom_imports'])
+    return Config(content, filename=str(path))

@@ -1,4 +1,4 @@
-"""The stand-in for `mmcv._ext` and the loading of mmengine checkpoints.
+"""The stand-in for `mmcv._ext`, and mmengine's own training and resuming.
 
 What depends on the state of the interpreter (which modules are loaded) runs in an interpreter of its own.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from densevit.compat import MissingOpError, MMCVExtStandIn, allow_mmengine_checkpoints, install_mmcv_ops
+from densevit.compat import MissingOpError, MMCVExtStandIn, install_mmcv_ops
 from densevit.layers.mmcv_ops import OPS
 
 ROOT = Path(__file__).parents[1]
@@ -199,54 +199,11 @@ def test_the_stand_in_has_no_private_names():
     assert hasattr(stand_in, 'some_operator_of_a_later_version')
 
 
-def history_checkpoint(path: Path) -> list[float]:
-    from mmengine.logging import HistoryBuffer
-
-    history = HistoryBuffer([1.0, 0.5], [1, 1])
-    torch.save({'message_hub': {'loss': history}, 'mean': torch.zeros(2).numpy().mean(), 'w': torch.ones(3)}, path)
-    return history.data[0].tolist()
-
-
-def test_mmengine_checkpoints_load_with_weights_only(tmp_path):
-    pytest.importorskip('mmengine')
-    path = tmp_path / 'last.pth'
-    values = history_checkpoint(path)
-    assert allow_mmengine_checkpoints()
-    loaded = torch.load(path, weights_only=True)
-    assert loaded['message_hub']['loss'].data[0].tolist() == values
-    assert loaded['message_hub']['loss'].mean() == 0.75 and loaded['mean'] == 0
-
-
-class _Reach:
-    """Pickles as a look-up of an attribute, which is how an attack begins."""
-
-    def __init__(self, owner: object, name: str) -> None:
-        self.look_up = getattr, (owner, name)
-
-    def __reduce__(self) -> tuple:
-        return self.look_up
-
-
-@pytest.mark.parametrize('name', ['__init__', '__reduce_ex__', 'register_statistics', 'mean.__globals__'])
-def test_a_checkpoint_reaches_no_other_attributes(tmp_path, name):
-    pytest.importorskip('mmengine')
-    from pickle import UnpicklingError
-
-    from mmengine.logging import HistoryBuffer
-
-    allow_mmengine_checkpoints()
-    torch.save({'w': _Reach(HistoryBuffer, name)}, tmp_path / 'attack.pth')
-    with pytest.raises(UnpicklingError, match='not a statistic of HistoryBuffer'):
-        torch.load(tmp_path / 'attack.pth', weights_only=True)
-
-
 def test_mmengine_trains_and_resumes(tmp_path):
     pytest.importorskip('mmengine')
-    allow_mmengine_checkpoints()
     code = f"""
 import torch
-from densevit.compat import allow_mmengine_checkpoints
-allow_mmengine_checkpoints()
+from densevit.weights import safe_checkpoints
 real_load, seen = torch.load, []
 def load(*args, weights_only=None, **kwargs):
     seen.append(weights_only)
@@ -275,7 +232,8 @@ def runner(epochs, **kwargs):
 
 runner(1).train()
 again = runner(2, resume=True)
-again.train()
+with safe_checkpoints():
+    again.train()
 print(again.epoch, len(again.message_hub.get_scalar('train/loss').data[0]), any(w is False for w in seen), len(seen))
 """
     assert run_python(code).splitlines()[-1] == '2 4 False 1'

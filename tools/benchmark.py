@@ -88,7 +88,8 @@ def _add_models(commands: argparse._SubParsersAction) -> None:
         description='Parameters, multiplications, latency of one image, throughput and memory of the models of '
                     'configs, with the time of their trunks alone, by turns in one run. Weights are random. The last '
                     'column is the latency as a multiple of that of the first model.')
-    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='files of configs/')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG',
+                        help='files of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('--preset', choices=PRESETS, help='EoMT beside Mask2Former with ViT-Adapter and with ViT-CoMer '
                         'at S, B and L, for COCO at 640x640, in place of a list of configs')
     parser.add_argument('--size', type=_size, metavar='HxW', default=PRESET_SIZE, help='images (default: 640x640)')

@@ -19,7 +19,7 @@ try:
         from densevit.files import write_atomic
         from densevit.heads.segmentation.early_exit import best_exits, fit_gate
         from densevit.models.pretraining import without_pretraining
-        from densevit.weights import load_weights
+        from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -33,7 +33,7 @@ def build_parser() -> cli.OneLineParser:
         description="Predict the validation images of a config behind every exit of a trained ECOMask2FormerNet, and "
         'teach its gate the exit at which quality minus beta times layers is greatest. The authors take training '
         'images: change val_dataloader.dataset by --cfg-options.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('checkpoint', help='what tools/train.py has written')
     parser.add_argument('--beta', type=float, required=True, help='what a layer costs, in quality from 0 to 1')
     parser.add_argument('--quality', default='PQ', help='a measure of val_evaluator in percent (default: PQ)')
@@ -52,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
     cfg.update(load_from=None, resume=False, model=without_pretraining(cfg.model), train_dataloader=None,
                train_cfg=None, optim_wrapper=None, param_scheduler=None)
     cfg.val_dataloader.batch_size = 1
-    runner = run_config.build_runner(cfg)
+    with safe_checkpoints():
+        runner = run_config.build_runner(cfg)
     network = require_gate(runner.model)
     load_weights(runner.model, args.checkpoint)
     runner.model.eval()

@@ -15,7 +15,7 @@ try:
 
         from densevit.engine import cli, run_config, testing
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights
+        from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -25,7 +25,7 @@ def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
         'python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_4500.pth --out labels',
         prog='tools/test.py', description='Evaluate a model on the test data of a config.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('checkpoint', help='a .pth of tools/train.py, or .safetensors')
     parser.add_argument('--tta', action='store_true', help='average over scales and mirror images')
     parser.add_argument('--out', metavar='FOLDER', help='write each prediction as a PNG of labels')
@@ -46,7 +46,8 @@ def main(args: argparse.Namespace) -> None:
     prepare_launcher(cfg, args.launcher)
     run_config.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)
-    runner = run_config.build_runner(cfg)
+    with safe_checkpoints():
+        runner = run_config.build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     load_weights(model.module if args.tta else model, args.checkpoint, base=args.base)
     runner.test()

@@ -14,7 +14,7 @@ try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
         from densevit.engine import cli, run_config
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights
+        from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -24,7 +24,7 @@ def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
         'python tools/train.py configs/tiny/eomt_tiny_camvid.py --amp --cfg-options train_cfg.max_iters=100',
         prog='tools/train.py', description='Train a model from a config.')
-    parser.add_argument('config', help='a file of configs/')
+    parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='continue a run, from the latest checkpoint of the work dir if none is given')
@@ -48,7 +48,8 @@ def main(args: argparse.Namespace) -> None:
     run_config.use_amp(cfg, args.amp)
     run_config.set_resume(cfg, args.resume)
     run_config.add_hooks(cfg)
-    run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))
+    with safe_checkpoints():
+        run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,6 +17,8 @@ from ..heads.segmentation import EoMT
 from ..inference.pipeline import in_scope
 from ..models import Segmentor
 from ..models.pretraining import without_pretraining
+from ..registry import read_config
+from ..weights import safe_checkpoints
 from .timing import Timing, count_runs, measure_by_turns
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
@@ -96,10 +97,10 @@ class Subject:
 
     def __init__(self, config: str | Path, setting: Setting) -> None:
         self.name, self.setting = Path(config).stem, setting
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
         if 'model' not in cfg:
             raise ValueError(f'{config} has no model')
-        with in_scope(cfg):
+        with in_scope(cfg), safe_checkpoints():
             self.model = MODELS.build(without_pretraining(cfg.model)).to(setting.device).eval()
         self.model.requires_grad_(False)  # the counter of operations would look for gradient functions
         if not hasattr(self.model, 'backbone'):

@@ -9,12 +9,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
-from ..compat import allow_mmengine_checkpoints
 from ..files import write_atomic
+from ..pickles import load_torch
 from ..registry import HOOKS
 
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
@@ -101,20 +100,22 @@ def check_resumable(path: Path) -> None:
     """Read a checkpoint without running anything in it.
 
     Raises:
-        CheckpointError: It is missing, damaged, unsafe, or holds weights alone.
+        CheckpointError: It is missing, damaged, unsafe, or holds weights alone; or it is a folder.
     """
     if path.is_dir():
-        return
+        raise CheckpointError(f'{path} is a folder of shards, which are pickles that could run any code and are not '
+                              "opened: resume from one file, as FSDP writes it with strategy.state_dict_cfg='full'")
     if not path.is_file():
         raise CheckpointError(f'{path} does not exist: give an existing checkpoint, or --resume alone for the latest '
                               'of the work dir')
-    allow_mmengine_checkpoints()
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        content = load_torch(path, mmap=True)
     except Exception as error:
         raise CheckpointError(f'{path} cannot be read ({" ".join(str(error).split())[:80]}): it is damaged or unsafe; '
                               'resume from another checkpoint of the work dir') from error
-    absent = [key for key in ('state_dict', 'optimizer', 'meta', 'message_hub') if key not in content]
+    parts = content if isinstance(content, dict) else {}
+    absent = [key for key in ('state_dict', 'optimizer', 'meta', 'message_hub')
+              if not isinstance(parts.get(key), dict)]
     if absent:
         raise CheckpointError(f"{path} has no '{absent[0]}', so a run cannot be continued from it: to begin a new run "
                               f'with its weights use --load-from {path}')

@@ -20,7 +20,7 @@ from ..datasets.checks import EmptyDatasetError
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
-from ..registry import config_file
+from ..registry import config_file, read_config
 from .checkpoints import check_resumable, latest_checkpoint, set_aside
 from .distributed import WHOLE_MODEL, strategy_of
 from .initial_weights import InitialWeightsHook
@@ -58,9 +58,9 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
         near = get_close_matches(path, map(str, Path().glob('configs/**/*.py')), 1)
         raise ConfigError(f"the config {path} does not exist{f': did you mean {near[0]}?' if near else ''}")
     try:
-        cfg = Config.fromfile(file)
-    except Exception as error:
-        raise ConfigError(f'{path} is not a valid config: {type(error).__name__}: {error}') from error
+        cfg = read_config(file)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     check_options(cfg, options)
     try:
         cfg.merge_from_dict(options)

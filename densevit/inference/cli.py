@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
                         help=f'in the package: {", ".join(_bundled_models())}; or a published model, whose weights are '
                              'downloaded: a wrong name lists all (default: %(default)s)')
     parser.add_argument('--config', metavar='FILE',
-                        help='config of a model, in place of --model: a path, or densevit::NAME as in _base_')
+                        help='config of a model, in place of --model: a path, or densevit::NAME as in _base_; a '
+                             'config is code: run what you trust')
     parser.add_argument('--weights', metavar='FILE', help='checkpoint for --config, or another one for --model')
     parser.add_argument('--base', metavar='FILE', help='what weights of differences refer to: DINOv3 for EoMT-DINOv3')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')

@@ -13,7 +13,7 @@ from torch import nn
 
 from densevit import weights as weights_module
 from densevit.models.pretraining import without_pretraining
-from densevit.registry import config_file
+from densevit.registry import config_file, read_config
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
@@ -51,7 +51,7 @@ def load(
 
     Args:
         name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
-            (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config.
+            (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
         weights: a checkpoint file; for a name of the zoo, in place of the known one.
         device: of PyTorch, or ``'auto'``: the GPU if there is one.
         base: the weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
@@ -63,7 +63,7 @@ def load(
     Raises:
         UnknownModelError: no such name or config file.
         RandomWeightsError: no weights are given or found, and ``allow_random`` is False.
-        ValueError: no such device, or a config without a model or a test pipeline.
+        ValueError: no such device, or a config that is broken or has no model or test pipeline.
         Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
     device = pick_device(device)
@@ -92,7 +92,7 @@ def build_model(cfg: Config) -> nn.Module:
     if 'model' not in cfg:
         raise ValueError('the config has no model; give the config of a model, not one of its parts')
     model = without_pretraining(cfg.model)
-    with in_scope(cfg):
+    with in_scope(cfg), weights_module.safe_checkpoints():
         return MODELS.build(model)
 
 
@@ -129,7 +129,7 @@ def _resolve(
             raise UnknownModelError(str(error)) from error
         if not path.is_file():
             raise UnknownModelError(f'{path}: no such config file; check the path')
-        return Config.fromfile(path), _given_weights(weights, allow_random), base
+        return read_config(path), _given_weights(weights, allow_random), base
     return _resolve_zoo(os.fspath(name_or_config), weights, base, allow_random)
 
 
@@ -166,7 +166,7 @@ def _resolve_zoo(
         entry = zoo.entry(name)
     except ValueError as error:
         raise UnknownModelError(f'{error}; or give a config file and weights') from error
-    cfg = Config.fromfile(zoo.config_path(entry))
+    cfg = read_config(zoo.config_path(entry))
     if weights is not None:  # of whatever origin, so that only the caller knows of a base
         return cfg, _given_weights(weights, allow_random), base
     try:

@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+_READS_WEIGHTS = ('Pretrained', 'PretrainedInit', 'Pretrained_Part')  # the last one is of mmsegmentation's plain ViT
+
 
 def without_pretraining(config: Any) -> Any:
     """A copy of a model's config in which no part loads or downloads weights when it is built or initialised."""
@@ -16,9 +18,18 @@ def without_pretraining(config: Any) -> Any:
     for key, value in config.items():
         if key == 'pretrained':
             value = False if isinstance(value, bool) else None
-        elif key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained':
-            value = None
+        elif key in ('init_cfg', 'override'):
+            value = _without_files(value)
         elif key == 'proposer_weights':
             copy.fill_proposer = False
         copy[key] = without_pretraining(value)
     return copy
+
+
+def _without_files(init_cfg: Any) -> Any:
+    """mmengine's initialisation, one or several, without what reads a checkpoint."""
+    if isinstance(init_cfg, list | tuple):
+        return [item for item in map(_without_files, init_cfg) if item is not None]
+    kind = init_cfg.get('type') if isinstance(init_cfg, dict) else None
+    name = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return None if name in _READS_WEIGHTS else init_cfg

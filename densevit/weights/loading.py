@@ -92,6 +92,10 @@ def load_weights(
     kept = tuple(name for name in result.missing
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
     _refuse(label, translated, module, sizes, result, strict, kept)
+    wrong = [name for name, tensor in result.tensors.items()
+             if tensor.is_complex() and not model_state[name].is_complex()]
+    if wrong:
+        raise WeightsError(f'{label}: holds complex numbers for {shorten(wrong)}, which has real ones')
     module.load_state_dict(result.tensors, strict=False)
     if hasattr(module, 'after_loading'):
         module.after_loading(kept)

@@ -1,14 +1,13 @@
 """Checkpoint files to state dicts, without running what a pickle may hold."""
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlparse
 
@@ -17,9 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..compat import allow_mmengine_checkpoints
 from ..errors import one_line
-from .numpy_pickle import is_plain_pickle, load_arrays
+from ..pickles import is_plain_pickle, load_arrays, load_torch
 from .report import WeightsError, WeightsNotFoundError
 
 State = dict[str, Tensor]
@@ -66,7 +64,11 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         WeightsError: The file is damaged or is a pickle that would run code.
     """
     path = local_file(path)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise WeightsNotFoundError(f'{str(path)[:200]}: no such checkpoint; check the path') from error
+    if not found:
         raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
     if path.suffix == '.npz':
         raise WeightsError(f'{path}: JAX weights are not read; timm gives the same weights as safetensors '
@@ -80,7 +82,7 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     if not start.startswith((b'PK\x03\x04', b'\x80')):
         raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
                            'this one was downloaded, download it again')
-    return _read_pickle(path, load_arrays if is_plain_pickle(start) else _torch_load)
+    return _read_pickle(path, load_arrays if is_plain_pickle(start) else load_torch)
 
 
 def local_file(source: str | os.PathLike) -> Path:
@@ -114,15 +116,28 @@ def unwrap(content: Mapping[str, Any], source: str) -> State:
     Raises:
         WeightsError: There are none.
     """
+    seen = []
     while inner := next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None):
+        if any(inner is outer for outer in (content, *seen)):
+            raise WeightsError(f'{source}: a state dict that holds itself; {_RESAVE}')
+        seen.append(content)
         content = inner
     state = {str(name).replace('_orig_mod.', ''): tensor for name, tensor in content.items()
              if isinstance(tensor, Tensor)}
     if not state:
         raise WeightsError(f'{source}: holds no tensors by name; {_RESAVE}')
+    if odd := next((name for name, tensor in state.items() if _kind(tensor)), None):
+        raise WeightsError(f'{source}: {odd} is a {_kind(state[odd])} tensor, which no model takes; {_RESAVE}')
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
     return state
+
+
+def _kind(tensor: Tensor) -> str:
+    """'' of one whose values lie in memory, as those of a model do."""
+    if tensor.is_nested or tensor.is_meta or tensor.is_quantized:
+        return 'nested' if tensor.is_nested else 'meta' if tensor.is_meta else 'quantized'
+    return '' if tensor.layout == torch.strided else 'sparse'
 
 
 def _read_safetensors(path: Path) -> State:
@@ -131,14 +146,6 @@ def _read_safetensors(path: Path) -> State:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f'{path}: the file is damaged or cut off ({one_line(error, limit=120)}); download or '
                            'copy it again') from error
-
-
-def _torch_load(path: Path) -> Any:
-    allow_mmengine_checkpoints()
-    # A Namespace holds the arguments in checkpoints of timm and DeiT. An open file, because of a path torch.load would
-    # believe its suffix.
-    with path.open('rb') as file, torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(file, map_location='cpu', weights_only=True)
 
 
 def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:
@@ -160,17 +167,31 @@ def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:
 
 
 def _read_shards(index: Path) -> State:
-    """All files that a Hugging Face index names."""
+    """All files that a Hugging Face index names, which lie beside it."""
     try:
-        files = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+        files = json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()
+        files = sorted({_beside(str(index), file) for file in files})
     except FileNotFoundError as error:
         raise WeightsNotFoundError(f'{index}: no such checkpoint; check the path') from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except WeightsError:
+        raise
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError) as error:
         raise WeightsError(f'{index}: not an index of checkpoint files; download it again') from error
     state = {}
     for file in files:
         state.update(unwrap(read_checkpoint(index.parent / file), file))
+    if not state:
+        raise WeightsError(f'{index}: names no checkpoint files; download it again')
     return state
+
+
+def _beside(index: str, file: Any) -> str:
+    """The name of a file in the index's folder or below it."""
+    path = PureWindowsPath(file) if isinstance(file, str) else None  # knows drives and both slashes
+    if path is None or path.anchor or '..' in path.parts or not path.name or not file.isprintable():
+        raise WeightsError(f'{index}: names {str(file)[:80]!r}, which is no file beside it; give one checkpoint '
+                           'file, or download all of them again')
+    return file
 
 
 def _in_folder(folder: Path) -> Path:

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from densevit.compat import allow_mmengine_checkpoints
 from densevit.engine import run_config
+from densevit.pickles import load_torch
 
 
 class Killed(BaseException):
@@ -47,8 +47,7 @@ def with_hook(config: Path) -> Path:
 
 
 def load(path: Path) -> dict[str, Any]:
-    allow_mmengine_checkpoints()
-    return torch.load(path, weights_only=True)
+    return load_torch(path)
 
 
 def assert_same(left: Any, right: Any, where: str = '') -> None:

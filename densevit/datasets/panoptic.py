@@ -46,6 +46,9 @@ class PanopticDataset(CocoJsonDataset):
             raise AnnotationError(f'{where} has {len(annotations) or "no"} annotations, and a panoptic file has one '
                                   'for each image: correct it, or remove the image')
         annotation = annotations[0]
+        if not isinstance(annotation['file_name'], str):
+            raise AnnotationError(f'the annotation of {where} has {annotation["file_name"]!r} for a file_name: write '
+                                  'the name of its PNG')
         folder = self.data_prefix.get('seg') or ''
         path = f'{folder.rstrip("/")}/{annotation["file_name"]}' if folder else annotation['file_name']
         with reading(f'the annotation of {where}'):

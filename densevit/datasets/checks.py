@@ -2,21 +2,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sized
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence, Sized
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from mmengine.registry import DefaultScope
+from mmseg.datasets import BaseSegDataset
+from mmseg.evaluation import IoUMetric
 
 from ..models.segment_targets import check_labels
-from .coco_json import stuff_labels
-from .locate import HELP, MissingDataError
-from .panoptic_segments import check_segments
+from ..registry import DATASETS
+from .coco_json import EmptyDatasetError, stuff_labels
+from .locate import HELP, SPLITS, MissingDataError, datasets_of
+from .survey import Survey, leaves
 
+_PICTURES = ('.bmp', '.gif', '.heic', '.jpeg', '.jpg', '.jp2', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path')
-
-
-class EmptyDatasetError(ValueError):
-    """A data set has no sample."""
 
 
 class ClassesError(ValueError):
@@ -35,8 +37,6 @@ def check_files(dataset: Any, name: str) -> None:
         MissingDataError: Files are missing; the message has the first and their number.
     """
     check_not_empty(dataset, name)
-    if not hasattr(dataset, 'get_data_info'):
-        return
     missing = [path for path in _files(dataset) if not os.path.exists(path)]
     if missing:
         more = f' and {len(missing) - 1} more files are' if len(missing) > 1 else ' is'
@@ -47,16 +47,61 @@ def check_files(dataset: Any, name: str) -> None:
 def check_not_empty(dataset: Sized, name: str) -> None:
     """Raise ``EmptyDatasetError`` if a dataset has no sample."""
     if not len(dataset):
-        raise EmptyDatasetError(f'the {name} data has no image: check data_root, data_prefix, ann_file and the file '
-                                f'suffixes of {name}_dataloader.dataset; {HELP}')
+        raise EmptyDatasetError(f'the {name} data has no image: see what ann_file, indices and filter_cfg of '
+                                f'{name}_dataloader.dataset leave of it; {HELP}')
 
 
 def _files(dataset: Any) -> Iterator[str]:
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        for key in _FILE_KEYS:
-            if isinstance(info.get(key), str) and '://' not in info[key]:
-                yield info[key]
+    for leaf in leaves(dataset):
+        for index in range(len(leaf)):
+            info = leaf.get_data_info(index)
+            for key in _FILE_KEYS:
+                if isinstance(info.get(key), str) and '://' not in info[key]:
+                    yield info[key]
+
+
+def check_folders(cfg: Any, splits: Sequence[str] = SPLITS) -> None:
+    """See that mmsegmentation's datasets of a config find images, before mmengine fails at an empty list.
+
+    Raises:
+        EmptyDatasetError: One finds none; the message says whether its list is empty, the files have another suffix or
+            the folder has no images.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        for key, dataset in datasets_of(cfg, splits):
+            kind = DATASETS.get(dataset.get('type') or '')
+            if isinstance(kind, type) and issubclass(kind, BaseSegDataset):
+                built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
+                if not built.load_data_list():
+                    raise EmptyDatasetError(_why_empty(built, key))
+
+
+def _why_empty(dataset: BaseSegDataset, key: str) -> str:
+    if os.path.isfile(dataset.ann_file):
+        return (f'{dataset.ann_file} has no line, and {key} takes the names of its images from it: write one a line, '
+                f"without the suffix, or set {key}.ann_file='' to take all images of the folder")
+    folder, suffix = dataset.data_prefix.get('img_path'), dataset.img_suffix
+    if others := left_out(dataset):
+        found = ', '.join(f"{count} in '{other}'" for other, count in others.most_common())
+        return (f"no image of {folder} ends in '{suffix}', but {found}: set {key}.img_suffix="
+                f"'{others.most_common(1)[0][0]}'")
+    return f'{folder} has no image: put some into it, or correct {key}.data_root and data_prefix; {HELP}'
+
+
+def left_out(dataset: Any) -> Counter[str]:
+    """Suffixes of pictures in the folder of a dataset of mmsegmentation that it does not read for their suffix."""
+    found: Counter[str] = Counter()
+    if not isinstance(dataset, BaseSegDataset) or os.path.isfile(dataset.ann_file):
+        return found
+    folder, labels = (dataset.data_prefix.get(name) for name in ('img_path', 'seg_map_path'))
+    if not folder or not os.path.isdir(folder):
+        return found
+    shared = bool(labels) and Path(folder).resolve() in (Path(labels).resolve(), *Path(labels).resolve().parents)
+    for path in Path(folder).rglob('*'):
+        is_label = shared and path.name.endswith(dataset.seg_map_suffix)
+        if path.suffix.lower() in _PICTURES and not path.name.endswith(dataset.img_suffix) and not is_label:
+            found[path.suffix] += 1
+    return found
 
 
 def check_classes(dataset: Any, num_classes: int | None, option: str, name: str) -> None:
@@ -72,6 +117,9 @@ def check_classes(dataset: Any, num_classes: int | None, option: str, name: str)
         ClassesError: Their numbers differ.
     """
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if isinstance(classes, str):
+        raise ClassesError(f"the classes of the {name} data are the text '{classes}', and not a list of names: write "
+                           f"{name}_dataloader.dataset.metainfo=dict(classes=['{classes}'])")
     if classes is not None and num_classes is not None and len(classes) != num_classes:
         raise ClassesError(f'the {name} data has {len(classes)} classes ({classes[0]}, ...), but the model has '
                            f'num_classes={num_classes}: set {option}={len(classes)}')
@@ -84,12 +132,18 @@ def check_same_classes(dataset: Any, other: Any, name: str, other_name: str) -> 
         ClassesError: They differ in a name or in the order.
     """
     classes, others = ((getattr(data, 'metainfo', None) or {}).get('classes') for data in (dataset, other))
-    if classes is None or others is None:
+    if classes is None or others is None or list(classes) == list(others):
         return
-    for label, (own, their) in enumerate(zip(classes, others, strict=False)):
-        if own != their:
-            raise ClassesError(f"class {label} is '{own}' in the {name} data and '{their}' in the {other_name} data: "
-                               'give both the same order, such as by dataset.metainfo=dict(classes=...)')
+    label = next((label for label, (own, their) in enumerate(zip(classes, others, strict=False)) if own != their),
+                 min(len(classes), len(others)))
+    own, their = (f"'{names[label]}'" if label < len(names) else 'none' for names in (classes, others))
+    what = f'class {label} is {own} in the {name} data and {their} in the {other_name} data'
+    if absent := [each for each in others if each not in classes]:
+        file = next((leaf.ann_file for leaf in leaves(dataset) if getattr(leaf, 'ann_file', '')), f'the {name} data')
+        raise ClassesError(f'{what}: add {", ".join(map(repr, absent))} to the categories of {file}, which may be '
+                           f'without annotations there, in the order of the {other_name} data')
+    raise ClassesError(f'{what}: set {name}_dataloader.dataset.metainfo=dict(classes={list(others)}), those of the '
+                       f'{other_name} data')
 
 
 def check_stuff(dataset: Any, stuff_classes: Collection[int], name: str) -> None:
@@ -109,19 +163,24 @@ def check_stuff(dataset: Any, stuff_classes: Collection[int], name: str) -> None
                                f'{kinds[1]} in the model: set model.stuff_classes={stuff}')
 
 
-def check_panoptic_files(dataset: Any, name: str, samples: int = 16) -> None:
-    """Compare the PNG files of some images, evenly spread, with their annotations; a dataset without them is right.
+def check_has_labels(dataset: Any, metrics: Sequence[Any], name: str) -> None:
+    """See that what mmsegmentation's metric compares predictions with is loaded.
 
     Raises:
-        AnnotationError: One does not fit.
+        MissingDataError: There are no label maps, or the pipeline does not load them.
     """
-    if not hasattr(dataset, 'get_data_info'):
+    if not any(isinstance(metric, IoUMetric) and not metric.format_only for metric in metrics):
         return
-    for index in np.unique(np.linspace(0, len(dataset) - 1, samples).astype(int)).tolist():
-        info = dataset.get_data_info(index)
-        if 'segments_info' not in info:
-            return
-        check_segments(info)
+    remedy = (f'or only write predictions: {name}_evaluator.format_only=True with an output_dir, and no '
+              'LoadAnnotations in the pipeline')
+    for leaf in leaves(dataset):
+        if not leaf.get_data_info(0).get('seg_map_path'):
+            raise MissingDataError(f'the {name} data has no label maps, which IoUMetric compares predictions with: '
+                                   f'name their folder in {name}_dataloader.dataset.data_prefix.seg_map_path, {remedy}')
+    samples = dataset[0]['data_samples']
+    if 'gt_sem_seg' not in (samples[0] if isinstance(samples, list) else samples):
+        raise MissingDataError(f'the pipeline of the {name} data loads no label maps, which IoUMetric compares '
+                               f"predictions with: add dict(type='mmseg.LoadAnnotations') behind the resize, {remedy}")
 
 
 def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:
@@ -137,3 +196,31 @@ def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) 
     semantic = data_sample.gt_sem_seg  # mmdetection calls the map sem_seg, mmsegmentation data
     labels = semantic.sem_seg if 'sem_seg' in semantic else semantic.data
     check_labels(labels.unique(), num_classes, ignore_index, where)
+
+
+def summary(surveys: dict[str, Survey], datasets: dict[str, Any]) -> list[str]:
+    """Lines of a short table of all splits, and of what is worth knowing about them.
+
+    Args:
+        surveys, datasets: By the name of the split.
+    """
+    lines = [f'{"data":8}{"images":>10}{"looked at":>12}{"unlabelled":>12}{"classes":>12}']
+    notes = []
+    for name, found in surveys.items():
+        classes = (getattr(datasets[name], 'metainfo', None) or {}).get('classes') or ()
+        occurring = f'{len(found.classes)} of {len(classes)}' if classes and found.classes else '-'
+        lines.append(f'{name:8}{found.images:10}{found.looked_at:12}{found.unlabelled:12}{occurring:>12}')
+        absent = [each for label, each in enumerate(classes) if label not in found.classes]
+        if name == 'train' and found.classes and absent and found.complete:
+            notes.append(f'train: never occurs: {", ".join(absent)}')
+        if not found.complete:
+            notes.append(f'{name}: a sample of the files was looked at (max_files of densevit.DataCheckHook)')
+        notes.extend(f'{name}: {count} {remark}' for remark, count in found.remarks.items())
+        for leaf in leaves(datasets[name]):
+            if others := left_out(leaf):
+                found_others = ', '.join(f'{count} {suffix}' for suffix, count in others.most_common())
+                notes.append(
+                    f"{name}: pictures of {leaf.data_prefix['img_path']} that do not end in '{leaf.img_suffix}' are "
+                    f'left out ({found_others}): rename them, or read them as a second dataset of a '
+                    f"mmengine.ConcatDataset, with img_suffix='{others.most_common(1)[0][0]}'")
+    return lines + notes

@@ -1,14 +1,20 @@
 """Instances in COCO's form."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pycocotools import mask as rle_tools
-
 from ..registry import DATASETS
 from .coco_classes import COCO_THINGS
-from .coco_json import AnnotationError, CocoJsonDataset
+from .coco_json import AnnotationError, CocoJsonDataset, reading
+from .coco_masks import clean_mask, is_box, mask_box, near
+
+# Remarks of a dataset.
+EMPTY = 'annotations dropped whose mask has no pixel, or polygons of fewer than three points alone'
+SHORT = 'annotations of which polygons of fewer than three points were left out'
+TINY = 'annotations thinner than a pixel left out of training'
+BOXES = 'boxes taken from their masks, which they did not enclose'
 
 
 @DATASETS.register_module()
@@ -19,7 +25,14 @@ class CocoInstanceDataset(CocoJsonDataset):
     for :class:`densevit.evaluation.InstanceMetric`. Crowds get ``ignore_flag``, with which nothing is learned from
     them. Images without annotations are kept unless ``filter_cfg=dict(filter_empty_gt=True)``.
 
+    Training and the metric see the same masks: an annotation without one pixel is dropped from both and counted in
+    ``remarks``, and a box that is absent, has no area or lies elsewhere follows from the mask. Annotations thinner than
+    a pixel are left out of training alone, as by mmdetection, since COCO's metric counts them.
+
     The arguments are those of :class:`CocoJsonDataset`; without the file the classes are COCO's 80.
+
+    Raises:
+        AnnotationError: Also if an annotation has no mask, or one that is not of its image (:func:`clean_mask`).
     """
     METAINFO = dict(classes=COCO_THINGS)
 
@@ -27,43 +40,54 @@ class CocoInstanceDataset(CocoJsonDataset):
         entry = self._image_entry(image)
         kept, instances = [], []
         for annotation in annotations:
-            label = self.label_of(annotation, f'annotation {annotation.get("id")}')
-            if label is not None:
-                kept.append(annotation)
-                instances.append(self._instance(annotation, label, image))
-        # mmdetection leaves out boxes that no pixel fits in, too.
-        instances = [instance for instance in instances if _side(instance['bbox']) >= 1]
-        return dict(entry, instances=instances, annotations=kept)
+            where = f'annotation {annotation.get("id")} of image {image["id"]} ({image["file_name"]})'
+            with reading(f'{where} in {self.ann_file}'):
+                label = self.label_of(annotation, where)
+                cleaned = None if label is None else self._clean(annotation, entry, where)
+            if cleaned is not None:
+                kept.append(cleaned)
+                instances.append(self._instance(cleaned, label))
+        visible = [instance for instance in instances if _side(instance['bbox']) >= 1]
+        if thin := len(instances) - len(visible):
+            self.remarks[TINY] += thin
+        return dict(entry, instances=visible, annotations=kept)
 
-    def _instance(self, annotation: Mapping[str, Any], label: int, image: Mapping[str, Any]) -> dict[str, Any]:
-        mask = annotation.get('segmentation')
-        where = f'annotation {annotation.get("id")} of image {image["id"]} in {self.ann_file}'
-        if not mask:
-            raise AnnotationError(f'{where} has no segmentation: add one, or remove it')
-        if isinstance(mask, dict):
-            if list(mask.get('size', ())) != [image['height'], image['width']]:
-                raise AnnotationError(f'{where} has a mask of size {mask.get("size")}, but the image has height '
-                                      f'{image["height"]} and width {image["width"]}: correct one of them')
-            if isinstance(mask.get('counts'), bytes):
-                mask = dict(mask, counts=mask['counts'].decode())
-        x, y, width, height = annotation.get('bbox') or rle_tools.toBbox(compressed(mask, image)).tolist()
-        return dict(bbox=[x, y, x + width, y + height], bbox_label=label, mask=mask,
+    def _clean(self, annotation: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+        """The annotation with a mask that pycocotools can read and the box of that mask; None without a pixel."""
+        if not (given := annotation.get('segmentation')):
+            raise AnnotationError(f'{where} in {self.ann_file} has no segmentation: add one, or remove the annotation')
+        mask = clean_mask(given, entry['height'], entry['width'])
+        if mask is None:
+            self.remarks[EMPTY] += 1
+            return None
+        if isinstance(mask, list) and len(mask) < len(given):
+            self.remarks[SHORT] += 1
+        if annotation.get('iscrowd', 0) not in (0, 1):
+            raise AnnotationError(f'{where} in {self.ann_file} has iscrowd={annotation["iscrowd"]!r}: write 0 or 1')
+        cleaned = dict(annotation, segmentation=mask, bbox=self._box(annotation.get('bbox'), mask, entry))
+        area = annotation.get('area')
+        if area is not None and not (isinstance(area, int | float) and math.isfinite(area) and area > 0):
+            del cleaned['area']  # the metric takes the mask's
+        return cleaned
+
+    def _box(self, box: Any, mask: Any, entry: Mapping[str, Any]) -> list[float]:
+        own = mask_box(mask, entry)
+        if is_box(box) and near(box, own):
+            return list(box)
+        if box is not None:
+            self.remarks[BOXES] += 1
+        return own
+
+    def _instance(self, annotation: Mapping[str, Any], label: int) -> dict[str, Any]:
+        x, y, width, height = annotation['bbox']
+        return dict(bbox=[x, y, x + width, y + height], bbox_label=label, mask=annotation['segmentation'],
                     ignore_flag=int(annotation.get('iscrowd', 0)))
 
     def _teaches(self, entry: Mapping[str, Any]) -> bool:
         return any(not instance['ignore_flag'] for instance in entry['instances'])
 
-
-def compressed(mask: Any, image: Mapping[str, Any]) -> dict[str, Any]:
-    """Polygons or RLE as pycocotools' compressed RLE.
-
-    Args:
-        image: With ``height`` and ``width``.
-    """
-    if isinstance(mask, dict) and not isinstance(mask['counts'], list):
-        return mask
-    encoded = rle_tools.frPyObjects(mask, image['height'], image['width'])
-    return rle_tools.merge(encoded) if isinstance(encoded, list) else encoded
+    def _labels(self, entry: Mapping[str, Any]) -> list[int]:
+        return [instance['bbox_label'] for instance in entry['instances']]
 
 
 def _side(box: Sequence[float]) -> float:

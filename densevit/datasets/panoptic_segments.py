@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
@@ -58,17 +57,6 @@ class LoadPanopticSegments(BaseTransform):
         return f'{type(self).__name__}()'
 
 
-def check_segments(info: Mapping[str, Any]) -> None:
-    """Compare the PNG of a dataset's entry with its annotation and with the size of the image.
-
-    Raises:
-        AnnotationError: They do not fit each other.
-    """
-    shape = mmcv.imread(info['img_path']).shape[:2]  # turned as its EXIF data say, as in a pipeline
-    for _ in segment_masks(_read_of_size(info, shape), info['segments_info'], info['seg_map_path']):
-        pass
-
-
 def _read_of_size(info: Mapping[str, Any], shape: tuple[int, int]) -> np.ndarray:
     ids = read_segment_ids(info['seg_map_path'])
     if ids.shape != shape:
@@ -81,10 +69,16 @@ def read_segment_ids(path: str) -> np.ndarray:
     """Segment ids (H, W) int32 of a PNG, whose channels are the id's digits to the base of 256, red the lowest.
 
     Raises:
-        AnnotationError: The file is no RGB picture.
+        AnnotationError: The file is no RGB picture, or damaged.
+        FileNotFoundError: There is no such file.
     """
-    with Image.open(path) as image:
-        colours = np.asarray(image)
+    try:
+        with Image.open(path) as image:
+            colours = np.asarray(image)
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:  # of Pillow, which names no file
+        raise AnnotationError(f'{path} cannot be read: write the PNG anew') from error
     if colours.ndim != 3 or colours.dtype != np.uint8:
         raise AnnotationError(f'{path} is no RGB picture: panoptic PNG files write segment ids as colours')
     return colours[..., :3].astype(np.int32) @ np.array([1, 256, 256**2], np.int32)

@@ -2,21 +2,31 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from rich.console import Console
+from rich.progress import Progress
 from torch import nn
 
 from ..datasets.checks import (
     check_classes,
     check_files,
-    check_panoptic_files,
+    check_has_labels,
     check_same_classes,
     check_sample,
     check_stuff,
+    summary,
 )
+from ..datasets.file_facts import FactsMemory
+from ..datasets.label_maps import LabelRule
+from ..datasets.survey import survey
 from ..registry import HOOKS
 
 
@@ -73,34 +83,65 @@ def ignore_index_of(model: nn.Module) -> int:
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
-    """Looks, before a run, for missing files, missing samples and labels that the model does not have.
+    """Looks at the data before a run: at files, sizes, label maps and annotations of all splits that the run has.
+
+    What cannot be learned from or compared with is refused, and a table of what there is goes to the log. What was
+    read is kept in ``data_check.json`` of the work dir, so that the next start reads only what has changed.
 
     Args:
-        samples: How many label maps to read.
+        samples: How many training images to take through the pipeline.
+        max_files: Of a split with more images than this only so many are looked at, evenly spread; None is all.
     """
     priority = 'VERY_HIGH'
 
-    def __init__(self, samples: int = 1) -> None:
-        self.samples = samples
+    def __init__(self, samples: int = 1, max_files: int | None = 20000) -> None:
+        self.samples, self.max_files = samples, max_files
 
     def before_run(self, runner: Any) -> None:
-        """Raises the errors of :mod:`densevit.datasets.checks`."""
+        """Raises the errors of :mod:`densevit.datasets.checks` and :mod:`densevit.datasets.survey`."""
         if not is_main_process():
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        num_classes = getattr(model, 'num_classes', None)
-        first = None
-        for name in ('train', 'val', 'test'):
-            loader = getattr(getattr(runner, f'_{name}_loop'), 'dataloader', None)
-            if loader is None:
-                continue
-            check_files(loader.dataset, name)
-            check_classes(loader.dataset, *classes_of(model), name)
-            first = first or (loader.dataset, name)
-            check_same_classes(loader.dataset, first[0], name, first[1])
-            if getattr(model, 'task', None) == 'panoptic':
-                check_stuff(loader.dataset, model.stuff_classes, name)
-            check_panoptic_files(loader.dataset, name)
-            if name == 'train':
-                for index in range(min(self.samples, len(loader.dataset))):
-                    check_sample(loader.dataset[index], num_classes, ignore_index_of(model))
+        loops = {name: getattr(runner, f'_{name}_loop') for name in ('train', 'val', 'test')}
+        datasets = {name: loop.dataloader.dataset for name, loop in loops.items() if hasattr(loop, 'dataloader')}
+        memory, surveys = FactsMemory(Path(runner.work_dir) / 'data_check.json'), {}
+        for name, dataset in datasets.items():
+            check_files(dataset, name)
+            self._check_classes(model, datasets, name)
+            metrics = getattr(getattr(loops[name], 'evaluator', None), 'metrics', ())
+            try:
+                with _bar(f'looking at the {name} data', len(dataset)) as advance:
+                    surveys[name] = survey(
+                        dataset, name, _rule(model, dataset, metrics), memory, self.max_files, advance)
+            finally:
+                memory.save()
+            if name != 'train':
+                check_has_labels(dataset, metrics, name)
+        runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets)]))
+        for index in range(min(self.samples, len(datasets.get('train', ())))):
+            check_sample(datasets['train'][index], getattr(model, 'num_classes', None), ignore_index_of(model))
+
+    def _check_classes(self, model: nn.Module, datasets: dict[str, Any], name: str) -> None:
+        first = next(iter(datasets))
+        if name == first:
+            check_classes(datasets[name], *classes_of(model), name)
+        check_same_classes(datasets[name], datasets[first], name, first)
+        if getattr(model, 'task', None) == 'panoptic':
+            check_stuff(datasets[name], model.stuff_classes, name)
+
+
+def _rule(model: nn.Module, dataset: Any, metrics: Any) -> LabelRule:
+    ignored = {ignore_index_of(model), *(metric.ignore_index for metric in metrics if hasattr(metric, 'ignore_index'))}
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
+    return LabelRule(classes_of(model)[0], ignored, classes)
+
+
+@contextmanager
+def _bar(text: str, total: int) -> Iterator[Callable[[], Any]]:
+    """A bar on a terminal's stderr, gone when it is full; what moves it on."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda: progress.advance(task)

@@ -16,7 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.checks import EmptyDatasetError
+from ..datasets.checks import EmptyDatasetError, check_folders
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
@@ -72,8 +72,9 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
 
 
 def check_data(cfg: Config, splits: Sequence[str], checkout: Path | None = None) -> None:
-    """See that the data of some splits is where the config says; see ``check_data_roots``."""
+    """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_folders``."""
     check_data_roots(cfg, data_folders(checkout), splits)
+    check_folders(cfg, splits)
 
 
 def choose_work_dir(cfg: Config, path: str, given: str | None, default: str = 'work_dirs') -> Path:
@@ -216,8 +217,8 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
     except ValueError as error:
         if 'need at least one array to concatenate' not in str(error):
             raise
-        raise EmptyDatasetError('a data set of the config has no image: check data_root, data_prefix, ann_file and '
-                                f'the file suffixes; {HELP}') from error
+        raise EmptyDatasetError('a data set of the config has no image: see what its ann_file, indices and filter_cfg '
+                                f'leave of it; {HELP}') from error
 
 
 def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:

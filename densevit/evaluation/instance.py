@@ -13,7 +13,8 @@ from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ..datasets.coco_instance import compressed
+from ..datasets.coco_json import reading
+from ..datasets.coco_masks import compressed
 from ..registry import METRICS
 
 _STATISTICS = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l', 'AR_1', 'AR_10', 'AR', 'AR_s', 'AR_m', 'AR_l')
@@ -83,7 +84,8 @@ def _truth(results: Sequence[tuple[dict, list, list]], category_ids: Sequence[in
     annotations = []
     for image, own, _ in results:
         for annotation in own:
-            mask = compressed(annotation['segmentation'], image)
+            with reading(f'annotation {annotation.get("id")} of image {image["id"]}'):
+                mask = compressed(annotation['segmentation'], image)
             area = annotation.get('area', None)
             annotations.append(dict(
                 id=len(annotations) + 1,  # pycocotools takes a match with 0 for none

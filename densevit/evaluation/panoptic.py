@@ -41,6 +41,8 @@ class PanopticMetric(BaseMetric):
         """Keep the counts of each image, by class."""
         num_classes = len(self._meta('classes'))
         for sample in data_samples:
+            if sample.get('segments_info', 0) is None:  # a file of images alone
+                continue
             counts = panoptic_counts(*_truth(sample), *_prediction(sample, num_classes), num_classes)
             # A row for each class that occurs: label, sum of IoU, TP, FP, FN.
             present = np.flatnonzero(sum(counts))

@@ -68,11 +68,8 @@ class MaskSegmentor(Segmentor):
         padded = self._pad(inputs)
         bottom, right = (new - old for new, old in zip(padded.shape[-2:], inputs.shape[-2:], strict=True))
         targets = build_targets(data_samples, self.task, self.num_classes, self.ignore_index, self.stuff_classes)
-        for target in targets:
-            if target.masks.shape[-2:] != inputs.shape[-2:]:
-                raise ValueError(f'the images of the batch are {tuple(inputs.shape[-2:])} pixels with their pads, and '
-                                 f'the masks of one {tuple(target.masks.shape[-2:])}: set pad_mask=True and '
-                                 'pad_seg=True in model.data_preprocessor')
+        for target, sample in zip(targets, data_samples, strict=True):
+            self._check_padded(inputs, target.masks.shape[-2:], sample)
         targets = [MaskTarget(target.labels, F.pad(target.masks, (0, right, 0, bottom))) for target in targets]
         return self.criterion(self.network(padded), targets)
 

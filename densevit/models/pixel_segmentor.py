@@ -27,6 +27,8 @@ class PixelSegmentor(Segmentor):
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
         padded = self._pad(inputs)
+        for sample in data_samples:
+            self._check_padded(inputs, sample.gt_sem_seg.data.shape[-2:], sample)
         labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
         for sample, own in zip(data_samples, labels, strict=True):
             where = sample.get('seg_map_path', None) or sample.get('img_path', 'a sample')

@@ -45,8 +45,11 @@ class Segmentor(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         if 0 <= ignore_index < num_classes:
+            remedy = ('set model.ignore_index=255, and 255 in the labels' if num_classes <= 255 else
+                      'mmseg.LoadAnnotations reads labels in 8 bits, 255 classes and void: load 16 bits by a transform '
+                      'of your own and set model.ignore_index=65535')
             raise ValueError(f'ignore_index={ignore_index} is one of the {num_classes} classes, which nothing would '
-                             'learn: choose another, such as 65535, in the model and in the labels')
+                             f'learn: {remedy}')
         self.network = build_network(head, backbone, num_classes)
         if not isinstance(self.network, self.network_class):
             raise ValueError(f'{type(self).__name__} trains a {self.network_class.__name__}, and '
@@ -83,6 +86,22 @@ class Segmentor(BaseModel):
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
         raise NotImplementedError
+
+    def _check_padded(self, inputs: Tensor, size: Sequence[int], sample: BaseDataElement) -> None:
+        """See that the annotation of an image has its size in the batch, and say what pads it if it has not."""
+        if tuple(size) == tuple(inputs.shape[-2:]):
+            return
+        preprocessor = self.data_preprocessor
+        if self.task == 'semantic' and 'sem_seg' not in sample.gt_sem_seg:  # mmsegmentation's
+            remedy = "set model.data_preprocessor.type='mmseg.SegDataPreProcessor', with size or size_divisor"
+        elif not hasattr(preprocessor, 'pad_mask'):
+            remedy = "set model.data_preprocessor.type='mmdet.DetDataPreprocessor', with pad_mask=True and pad_seg=True"
+        elif not (preprocessor.pad_mask and preprocessor.pad_seg):
+            remedy = 'set pad_mask=True and pad_seg=True in model.data_preprocessor'
+        else:
+            remedy = 'a transform of the pipeline changes one of them alone: correct it'
+        raise ValueError(f'the images of the batch are {tuple(inputs.shape[-2:])} pixels with their pads, and the '
+                         f'labels of one {tuple(size)}: {remedy}')
 
     @torch.no_grad()
     def predict(

@@ -5,9 +5,11 @@ import pytest
 from coco_like import CATEGORIES, to_png, write_coco_like
 
 from densevit.datasets import CocoInstanceDataset, PanopticADE20KDataset, PanopticDataset
-from densevit.datasets.checks import ClassesError, check_panoptic_files, check_same_classes, check_stuff
+from densevit.datasets.checks import ClassesError, check_same_classes, check_stuff
 from densevit.datasets.coco_json import AnnotationError, stuff_labels
+from densevit.datasets.label_maps import LabelRule
 from densevit.datasets.panoptic_segments import read_segment_ids
+from densevit.datasets.survey import DataError, survey
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_coco_tiny__the_classes_of_its_files_are_those_that_are_known(shared_dat
         img='images/val2017', seg='annotations/panoptic_val2017'))
     assert dataset.metainfo['classes'] == PanopticDataset.METAINFO['classes'] and len(dataset) == 60
     assert dataset.metainfo['isthing'] == PanopticDataset.METAINFO['isthing']
-    check_panoptic_files(dataset, 'val')
+    assert survey(dataset, 'val', LabelRule()).looked_at == 60
 
 
 def test_instances(folder):
@@ -108,7 +110,7 @@ def first_segment(data):
     ('panoptic', lambda d: d['annotations'].append(d['annotations'][0]), 'has 2 annotations'),
     ('panoptic', lambda d: d['images'].pop(), 'annotation of image 15, which is not in its list of images'),
     ('panoptic', lambda d: d['annotations'][0].pop('file_name'), 'lacks file_name or segments_info'),
-    ('panoptic', lambda d: d['images'][0].pop('width'), 'image 10 in .* has no width'),
+    ('panoptic', lambda d: d['images'][0].pop('width'), 'image 10 .* has no width'),
     ('panoptic', lambda d: first_segment(d).update(category_id=99), r'segment 70000 .* has category_id 99, which'),
     ('panoptic', lambda d: first_segment(d).update(id=300), 'segment id 300 .* occurs twice'),
     ('panoptic', lambda d: first_segment(d).update(id=0), 'segment id 0 .* pixels without annotation'),
@@ -145,15 +147,15 @@ def test_a_png_unlike_its_annotation(folder, damage, words):
     ids = read_segment_ids(str(path))
     damage(ids)
     to_png(ids, path)
-    with pytest.raises(AnnotationError, match=words):
-        check_panoptic_files(panoptic(folder), 'train')
+    with pytest.raises(DataError, match=words):
+        survey(panoptic(folder), 'train', LabelRule())
 
 
 def test_a_png_of_another_size(folder):
     path = folder / 'segments' / '0.png'
     to_png(read_segment_ids(str(path))[:, :-4], path)
-    with pytest.raises(AnnotationError, match='60x48 pixels, but its image .*0.jpg has 64x48'):
-        check_panoptic_files(panoptic(folder), 'train')
+    with pytest.raises(DataError, match='0.jpg is read with 64x48 pixels, but .*0.png has 60x48'):
+        survey(panoptic(folder), 'train', LabelRule())
 
 
 def test_stuff_of_the_model_and_of_the_data(folder):

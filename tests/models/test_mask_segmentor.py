@@ -1,9 +1,12 @@
 """The model inside OpenMMLab: losses and predictions from data samples, at any size, whole and windowed."""
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import MODELS
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from randomised import randomise
 
@@ -171,12 +174,43 @@ def test_training_images_and_targets_are_padded_alike():
     assert all(loss.isfinite() for loss in losses.values())
 
 
-def test_masks_without_the_pads_of_their_images_are_refused():
-    model = build(data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[0.] * 3, std=[1.] * 3,
-                                         pad_seg=False)).train()
-    prepared = model.data_preprocessor(batch(image(64, 96), image(32, 64, seed=1)), training=True)
-    with pytest.raises(ValueError, match='pad_mask=True and pad_seg=True in model.data_preprocessor'):
-        model(**prepared, mode='loss')
+def with_instances(height, width):
+    """An image with one instance, and a label map as mmdetection packs it."""
+    inputs, sample = image(height, width)
+    found = DetDataSample(metainfo=sample.metainfo)
+    masks = BitmapMasks(np.ones((1, height, width), np.uint8), height, width)
+    found.gt_instances = InstanceData(labels=torch.tensor([1]), masks=masks)
+    found.gt_sem_seg = PixelData(sem_seg=sample.gt_sem_seg.data)
+    return inputs, found
+
+
+@pytest.mark.parametrize(('task', 'of', 'without', 'obeyed'), [
+    ('semantic', image, dict(type='mmdet.DetDataPreprocessor'), dict(type='mmseg.SegDataPreProcessor', size_divisor=1)),
+    ('semantic', image, dict(type='mmengine.ImgDataPreprocessor'), dict(
+        type='mmseg.SegDataPreProcessor', size_divisor=1)),
+    ('semantic', with_instances, dict(type='mmdet.DetDataPreprocessor'), dict(pad_mask=True, pad_seg=True)),
+    ('panoptic', with_instances, dict(type='mmdet.DetDataPreprocessor'), dict(pad_mask=True, pad_seg=True)),
+    ('instance', with_instances, dict(type='mmengine.ImgDataPreprocessor'), dict(
+        type='mmdet.DetDataPreprocessor', pad_mask=True, pad_seg=True)),
+])
+def test_labels_without_the_pads_of_their_images__obeyed(task, of, without, obeyed):
+    def train(preprocessor):
+        model = build(task=task, data_preprocessor=dict(preprocessor, mean=[0.] * 3, std=[1.] * 3)).train()
+        prepared = model.data_preprocessor(batch(of(64, 96), of(32, 64)), training=True)
+        return model(**prepared, mode='loss')
+
+    with pytest.raises(ValueError, match='and the labels of one') as caught:
+        train(without)
+    for key, value in obeyed.items():
+        assert key in str(caught.value) and (key != 'type' or value in str(caught.value))
+    assert all(loss.isfinite() for loss in train(dict(without, **obeyed)).values())
+
+
+@pytest.mark.parametrize(('num_classes', 'remedy'), [(11, 255), (300, 65535)])
+def test_an_ignored_label_that_is_a_class__obeyed(num_classes, remedy):
+    with pytest.raises(ValueError, match=f'set model.ignore_index={remedy}'):
+        build(num_classes=num_classes, ignore_index=7)
+    assert build(num_classes=num_classes, ignore_index=remedy).ignore_index == remedy
 
 
 def test_a_training_step_lowers_the_loss():

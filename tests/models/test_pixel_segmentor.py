@@ -72,3 +72,8 @@ def test_predict__at_the_original_size(test_cfg):
 def test_networks_of_the_other_kind__are_refused():
     with pytest.raises(ValueError, match="PixelSegmentor trains a PixelNetwork, and head.type=.densevit.EoMT. is none"):
         build(head=dict(type='densevit.EoMT', num_queries=4, num_blocks=1))
+
+
+def test_labels_without_the_pads_of_their_images_are_refused():
+    with pytest.raises(ValueError, match='SegDataPreProcessor'):
+        build()(torch.zeros(2, 3, 32, 48), [labelled(torch.zeros(32, 48)), labelled(torch.zeros(32, 32))], mode='loss')

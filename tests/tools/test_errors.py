@@ -101,7 +101,7 @@ def test_missing_image_and_label(failure, tiny_config, camvid_like):
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_dataset_without_images(failure, tiny_config, camvid_like, split):
     (camvid_like / f'{split}.txt').write_text('')
-    assert 'no image' in failure(tiny_config)
+    assert f'{split}.txt has no line' in failure(tiny_config)
 
 
 @pytest.mark.parametrize('index', [0, 3])

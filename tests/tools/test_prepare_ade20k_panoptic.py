@@ -5,7 +5,8 @@ from checkout import load_tool
 from PIL import Image
 
 from densevit.datasets import PanopticADE20KDataset
-from densevit.datasets.checks import check_panoptic_files
+from densevit.datasets.label_maps import LabelRule
+from densevit.datasets.survey import survey
 from densevit.engine import cli
 
 WALL, FLOOR, BED, DOOR = 0, 3, 7, 14  # labels; bed and door are the things of classes 1 and 5 of the instance files
@@ -39,7 +40,7 @@ def test_converted_files_are_read(root):
     for split, folder in (('train', 'training'), ('val', 'validation')):
         dataset = PanopticADE20KDataset(f'ade20k_panoptic_{split}.json', data_root=str(root), data_prefix=dict(
             img=f'images/{folder}', seg=f'ade20k_panoptic_{split}'))
-        check_panoptic_files(dataset, split)
+        assert survey(dataset, split, LabelRule(150)).unlabelled == 0
         assert dataset.metainfo['classes'] == PanopticADE20KDataset.METAINFO['classes']
         assert dataset.metainfo['isthing'] == PanopticADE20KDataset.METAINFO['isthing']
         segments = dataset.get_data_info(0)['segments_info']

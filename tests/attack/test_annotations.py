@@ -1,0 +1,475 @@
+"""Malformed annotations: refused in one line with place and remedy, or dropped with a count; pycocotools sees none."""
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from coco_like import write_coco_like
+from mmcv.transforms import Compose
+from mmdet.datasets import CocoDataset
+from mmseg.datasets import BaseSegDataset
+from PIL import Image
+
+from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset, coco_instance
+from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
+from densevit.datasets.coco_masks import compressed
+from densevit.datasets.label_maps import LabelError, LabelRule
+from densevit.datasets.survey import DataError, survey
+from densevit.evaluation import InstanceMetric
+from densevit.registry import TRANSFORMS
+
+FAULTS = AnnotationError, DataError, EmptyDatasetError, LabelError
+NAN, INF = float('nan'), float('inf')
+HEIGHT, WIDTH = 48, 64  # of the images
+CUT = 'Pf0'  # the beginning of a compressed text: its last digit announces another
+
+
+@pytest.fixture(scope='module')
+def clean(tmp_path_factory):
+    return write_coco_like(tmp_path_factory.mktemp('clean') / 'data')
+
+
+@pytest.fixture
+def data(clean, tmp_path):
+    return shutil.copytree(clean, tmp_path / 'data')
+
+
+def edit(folder, name: str, change: Callable[[dict], Any]) -> None:
+    content = json.loads((folder / f'{name}.json').read_text())
+    change(content)
+    (folder / f'{name}.json').write_text(json.dumps(content))
+
+
+def instances(folder, **options):
+    # Serializing collects garbage, which takes ten times as long as the rest.
+    return CocoInstanceDataset('instances.json', data_root=str(folder), data_prefix=dict(img='images'),
+                               serialize_data=False, **options)
+
+
+def panoptic(folder, **options):
+    return PanopticDataset('panoptic.json', data_root=str(folder), data_prefix=dict(img='images', seg='segments'),
+                           serialize_data=False, **options)
+
+
+def line(caught) -> str:
+    """The message, which is one line and ends with a remedy."""
+    text = str(caught.value)
+    assert '\n' not in text and ': ' in text and 'BytesIO' not in text and len(text) < 500
+    return text
+
+
+def annotation(**values: Any) -> Callable[[dict], None]:
+    """Change annotation 3; None takes a key out."""
+    def change(content: dict) -> None:
+        for key, value in values.items():
+            if value is None:
+                content['annotations'][3].pop(key)
+            else:
+                content['annotations'][3][key] = value
+    return change
+
+
+def mask(value: Any) -> Callable[[dict], None]:
+    return annotation(segmentation=value)
+
+
+def rle(counts: Any, size: Any = (HEIGHT, WIDTH)) -> Callable[[dict], None]:
+    return mask(dict(size=size, counts=counts))
+
+
+def zigzag() -> list[float]:
+    return [value for index in range(200_000) for value in (63 * (index % 2), index % 48)]
+
+
+BROKEN_ANNOTATIONS = dict(
+    coordinate_far=mask([[1, 1, 1e9, 1, 5, 5]]), coordinate_near_2_to_31=mask([[1, 1, 1, 2147483000., 5, 5]]),
+    coordinate_negative=mask([[1, 1, -1e6, 1, 5, 5]]), coordinate_inf=mask([[1, 1, INF, 1, 5, 5]]),
+    coordinate_nan=mask([[1, 1, NAN, 1, 5, 5]]), coordinate_huge=mask([[1, 1, 10**400, 1, 5, 5]]),
+    coordinate_text=mask([[1, 1, '9', 1, 5, 5]]), coordinate_none=mask([[1, 1, None, 1, 5, 5]]),
+    odd_length=mask([[1, 1, 9, 1, 5, 5, 7]]), one_odd_of_two=mask([[1, 1, 9, 1, 5, 5], [1, 1, 9, 1, 5, 5, 7]]),
+    flat_polygon=mask([1, 1, 9, 1, 5, 5]), points_as_pairs=mask([[[1, 1], [9, 1], [5, 5]]]), text_mask=mask('polygon'),
+    number_mask=mask(7), zigzag=mask([zigzag()]), empty_mask=mask([]), no_mask=annotation(segmentation=None),
+    rle_without_counts=mask(dict(size=[HEIGHT, WIDTH])), rle_without_size=mask(dict(counts=[HEIGHT * WIDTH])),
+    rle_short=rle([10, 20]), rle_long=rle([10, HEIGHT * WIDTH]), rle_negative=rle([HEIGHT * WIDTH + 9, -9]),
+    rle_fractions=rle([.5, HEIGHT * WIDTH - .5]), rle_nested=rle([[10], [20]]), rle_none=rle(None), rle_number=rle(5),
+    rle_empty=rle([]), rle_empty_text=rle(''), rle_cut_text=rle(CUT), rle_strange_text=rle('\x00\x7f\u00ff'),
+    rle_long_number=rle('o' * 40 + '0'), rle_huge=rle([2**40, 5]), rle_sum_by_overflow=rle([2**32, HEIGHT * WIDTH]),
+    rle_of_another_image=rle([5, 5], (2, 5)), rle_size_turned=rle([HEIGHT * WIDTH], (WIDTH, HEIGHT)),
+    rle_size_text=rle([HEIGHT * WIDTH], 'big'), category_unknown=annotation(category_id=99),
+    category_absent=annotation(category_id=None), category_list=annotation(category_id=[2]),
+    crowd_text=annotation(iscrowd='no'))
+
+
+@pytest.mark.parametrize('change', BROKEN_ANNOTATIONS.values(), ids=BROKEN_ANNOTATIONS)
+def test_a_broken_annotation_is_refused_with_file_and_id(change, data):
+    edit(data, 'instances', change)
+    with pytest.raises(AnnotationError) as caught:
+        instances(data)
+    assert 'annotation 3 of image 10 (0.jpg)' in line(caught) and 'instances.json' in line(caught)
+
+
+def image(**values: Any) -> Callable[[dict], None]:
+    return lambda content: content['images'][1].update(values)
+
+
+BROKEN_FILES = {
+    'an image without an id': (lambda d: d['images'][1].pop('id'), 'image number 1'),
+    'two images of one id': (image(id=10), '0.jpg and 1.jpg'),
+    'an id that is a list': (image(id=[1]), 'image number 1'),
+    'an image that is a number': (lambda d: d['images'].__setitem__(1, 5), 'image number 1'),
+    'no height': (lambda d: d['images'][1].pop('height'), 'image 11'),
+    'a height of 0': (image(height=0), 'image 11 (1.jpg)'),
+    'a height in text': (image(height='48'), 'image 11 (1.jpg)'),
+    'a height that is no number': (image(height=NAN), 'image 11 (1.jpg)'),
+    'a width beyond all images': (image(width=2**31), 'image 11 (1.jpg)'),
+    'no file name': (lambda d: d['images'][1].pop('file_name'), 'image 11'),
+    'a file name that is a number': (image(file_name=3), 'image 11'),
+    'an annotation of no image': (lambda d: d['annotations'][3].pop('image_id'), 'annotation number 3'),
+    'an annotation of an unknown image': (annotation(image_id=99), 'image 99'),
+    'an annotation of a list of images': (annotation(image_id=[10]), 'annotation number 3'),
+    'an annotation that is a number': (lambda d: d['annotations'].__setitem__(3, 5), 'annotation number 3'),
+    'a category without a name': (lambda d: d['categories'][1].pop('name'), 'category number 1'),
+    'a category without an id': (lambda d: d['categories'][1].pop('id'), 'category number 1'),
+    'a category named by a number': (lambda d: d['categories'][1].update(name=7), 'category number 1'),
+    'a category that is a text': (lambda d: d['categories'].__setitem__(1, 'rod'), 'category number 1'),
+    'annotations that are no list': (lambda d: d.update(annotations={}), "'annotations'"),
+    'no annotations in training': (lambda d: d.pop('annotations'), "'annotations'"),
+    'no images': (lambda d: d['images'].clear() or d['annotations'].clear(), 'no image'),
+}
+
+
+@pytest.mark.parametrize('name', BROKEN_FILES)
+def test_a_broken_file_is_refused_with_the_place(name, data):
+    change, place = BROKEN_FILES[name]
+    edit(data, 'instances', change)
+    with pytest.raises(FAULTS) as caught:
+        instances(data)
+    assert place in line(caught) and 'instances.json' in line(caught)
+
+
+@pytest.mark.parametrize('content', ['', '{"images": [', '[]', '5', '[' * 100_000, '\x00\x01'])
+def test_what_is_no_json_of_cocos_form_is_refused(content, data):
+    (data / 'instances.json').write_text(content)
+    with pytest.raises(AnnotationError, match='instances.json'):
+        instances(data)
+
+
+SQUARE = [10., 10., 30., 10., 30., 30., 10., 30.]
+MENDED = dict(
+    two_points=(mask([[1, 1, 9, 9]]), coco_instance.EMPTY, 3), a_box_as_polygon=(mask([[1, 1, 9, 9], []]),
+                                                                                coco_instance.EMPTY, 3),
+    rle_without_a_pixel=(rle([HEIGHT * WIDTH]), coco_instance.EMPTY, 3),
+    one_of_two_degenerate=(annotation(segmentation=[SQUARE, [1, 1, 9, 9]], bbox=None), coco_instance.SHORT, 4),
+    box_of_zeros=(annotation(bbox=[0, 0, 0, 0]), coco_instance.BOXES, 4),
+    box_nan=(annotation(bbox=[NAN, 1, 2, 3]), coco_instance.BOXES, 4),
+    box_inf=(annotation(bbox=[1, 1, INF, 3]), coco_instance.BOXES, 4),
+    box_of_three=(annotation(bbox=[1, 2, 3]), coco_instance.BOXES, 4),
+    box_text=(annotation(bbox='1234'), coco_instance.BOXES, 4), box_empty=(annotation(bbox=[]), coco_instance.BOXES, 4),
+    box_elsewhere=(annotation(bbox=[500, 500, 9, 9]), coco_instance.BOXES, 4),
+    box_absent=(annotation(bbox=None), None, 4), area_nan=(annotation(area=NAN), None, 4),
+    area_text=(annotation(area='big'), None, 4), area_negative=(annotation(area=-4), None, 4))
+
+
+@pytest.mark.parametrize('name', MENDED)
+def test_training_and_metric_see_the_same_of_what_is_mended(name, data):
+    change, remark, left = MENDED[name]
+    edit(data, 'instances', change)
+    dataset = instances(data)
+    assert dataset.remarks == ({remark: 1} if remark else {})
+    info = dataset.get_data_info(0)
+    results = TRANSFORMS.build(dict(type='mmdet.LoadAnnotations', with_mask=True))(
+        dict(info, ori_shape=(HEIGHT, WIDTH)))
+    boxes = results['gt_bboxes'].tensor
+    assert len(results['gt_masks']) == len(info['annotations']) == left and torch.isfinite(boxes).all()
+    masks = results['gt_masks'].to_ndarray()
+    for box, pixels in zip(boxes.tolist(), masks, strict=True):
+        columns = np.flatnonzero(pixels.any(0))
+        assert box[0] - 2.1 <= columns[0] and columns[-1] <= box[2] + 2.1 and not results['gt_ignore_flags'].any()
+    assert perfect_ap(dataset) == pytest.approx(100.)
+
+
+def perfect_ap(dataset) -> float:
+    """AP of the annotations as predictions."""
+    metric = InstanceMetric()
+    metric.dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        own = [each for each in info['annotations'] if not each.get('iscrowd')]
+        found = dict(labels=[dataset.metainfo['category_ids'].index(each['category_id']) for each in own],
+                     scores=[.9] * len(own), masks=[compressed(each['segmentation'], info) for each in own])
+        metric.process({}, [dict(info, ori_shape=(info['height'], info['width']), pred_instances=found)])
+    return metric.evaluate(len(dataset))['AP']
+
+
+def test_what_is_thinner_than_a_pixel_is_left_out_of_training_and_counted(data):
+    edit(data, 'instances', annotation(segmentation=[[5, 5, 5.2, 5, 5.2, 40, 5, 40]], bbox=[5, 5, .2, 35]))
+    dataset = instances(data)
+    assert dataset.remarks == {coco_instance.TINY: 1}
+    info = dataset.get_data_info(0)
+    assert len(info['instances']) == 3 and len(info['annotations']) == 4
+
+
+def test_the_metric_alone_refuses_what_pycocotools_must_not_see(data):
+    dataset = instances(data)
+    info = dataset.get_data_info(0)
+    metric = InstanceMetric()
+    metric.dataset_meta = dataset.metainfo
+    for broken in ([[1, 1, 1e9, 1, 5, 5]], dict(size=[HEIGHT, WIDTH], counts=[1, 2]), [[1, 1, 9, 9]]):
+        metric.results.clear()
+        changed = [dict(info['annotations'][0], id=77, segmentation=broken)]
+        metric.process({}, [dict(info, annotations=changed, ori_shape=(HEIGHT, WIDTH), pred_instances=dict(
+            labels=[], scores=[], masks=[]))])
+        with pytest.raises(AnnotationError, match='annotation 77 of image 10'):
+            metric.compute_metrics(metric.results)
+
+
+def test_nothing_is_left_to_learn_from__the_reason_is_said(data):
+    edit(data, 'instances', lambda d: [each.update(segmentation=[[1, 1, 9, 9]]) for each in d['annotations']])
+    with pytest.raises(EmptyDatasetError, match='leaves none of the 6 images of .*fewer than three points') as caught:
+        instances(data, filter_cfg=dict(filter_empty_gt=True))
+    line(caught)
+    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*three points'):
+        survey(instances(data), 'train', LabelRule(2))
+
+
+@pytest.mark.parametrize('build', [instances, panoptic])
+def test_a_file_of_images_alone_is_for_tests(build, data):
+    for name in ('instances', 'panoptic'):
+        edit(data, name, lambda d: d.pop('annotations'))
+    dataset = build(data, test_mode=True)
+    found = survey(dataset, 'test', LabelRule(2))
+    assert found.images == found.unlabelled == 6
+    with pytest.raises(EmptyDatasetError, match='no image of the val data has an annotation.*val_cfg to None'):
+        survey(dataset, 'val', LabelRule(2))
+
+
+def segment(**values: Any) -> Callable[[dict], None]:
+    return lambda content: content['annotations'][0]['segments_info'][2].update(values)
+
+
+BROKEN_PANOPTIC = dict(
+    id_text=segment(id='1000'), id_fraction=segment(id=1000.5), id_negative=segment(id=-5), id_too_large=segment(
+        id=256**3), id_absent=lambda d: d['annotations'][0]['segments_info'][2].pop('id'),
+    category_list=segment(category_id=[2]), category_absent=segment(category_id=None), crowd_text=segment(iscrowd='no'),
+    segments_number=lambda d: d['annotations'][0].update(segments_info=5),
+    segment_number=lambda d: d['annotations'][0].update(segments_info=[5]),
+    file_name_number=lambda d: d['annotations'][0].update(file_name=5))
+
+
+@pytest.mark.parametrize('change', BROKEN_PANOPTIC.values(), ids=BROKEN_PANOPTIC)
+def test_a_broken_panoptic_annotation_is_refused_with_file_and_id(change, data):
+    edit(data, 'panoptic', change)
+    with pytest.raises(AnnotationError) as caught:
+        panoptic(data)
+    assert 'image 10 (0.jpg)' in line(caught) and 'panoptic.json' in line(caught)
+
+
+def turn(path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+
+
+def truncate(path) -> None:
+    path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2])
+
+
+def text_at(name: str) -> Callable:
+    return lambda folder: (folder / name).write_text('no picture')
+
+
+BROKEN_PICTURES = {
+    'PNG of segments in grey': (lambda f: Image.open(f / 'segments/2.png').convert('L').save(f / 'segments/2.png'),
+                                '2.png is no RGB picture'),
+    'PNG of segments cut': (lambda f: truncate(f / 'segments/2.png'), '2.png cannot be read'),
+    'PNG of segments that is a text': (text_at('segments/2.png'), '2.png cannot be read'),
+    'PNG of segments that is empty': (lambda f: (f / 'segments/2.png').write_bytes(b''), '2.png cannot be read'),
+    'image that is a text': (text_at('images/2.jpg'), '2.jpg cannot be read'),
+    'image of another size': (lambda f: Image.new('RGB', (60, 48)).save(f / 'images/2.jpg'), '2.jpg is read with 60x'),
+    'image turned by EXIF': (lambda f: turn(f / 'images/2.jpg', 6), '2.jpg is read with 48x64 pixels .turned by its E'),
+}
+
+
+@pytest.mark.parametrize('name', BROKEN_PICTURES)
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_broken_picture_beside_coco_files_is_refused(name, split, data):
+    damage, words = BROKEN_PICTURES[name]
+    damage(data)
+    builds = [panoptic] if 'segments' in name else [instances, panoptic]
+    for build in builds:
+        with pytest.raises(DataError, match=words) as caught:
+            survey(build(data), split, LabelRule(5))
+        line(caught)
+
+
+def test_a_broken_png_of_segments_is_named_by_the_loader_too(data):
+    info = panoptic(data).get_data_info(2)
+    (data / 'segments/2.png').write_text('no picture')
+    with pytest.raises(AnnotationError, match='2.png cannot be read'):
+        LoadPanopticSegments()(dict(info, img_shape=(HEIGHT, WIDTH)))
+
+
+def test_json_of_another_size__obeyed(data):
+    edit(data, 'instances', image(height=24, width=32))
+    edit(data, 'instances', lambda d: d.update(annotations=[a for a in d['annotations'] if a['image_id'] != 11]))
+    with pytest.raises(DataError, match='1.jpg is read with 64x48 .* its annotation file says 32x24: .*correct'):
+        survey(instances(data), 'val', LabelRule(2))
+    edit(data, 'instances', image(height=48, width=64))
+    assert survey(instances(data), 'val', LabelRule(2)).unlabelled == 1
+
+
+@pytest.mark.parametrize('bad', [dict(bbox=[1, 1, NAN, 9]), dict(segmentation=[[1, 1, 1e9, 1, 5, 5]])])
+def test_mmdetections_dataset_is_looked_at_as_well(bad, data):
+    edit(data, 'instances', lambda d: [each.update(id=each['id'] + 1) for each in d['annotations']])
+    edit(data, 'instances', annotation(**bad))
+    stock = CocoDataset(ann_file='instances.json', data_root=str(data), data_prefix=dict(img='images'),
+                        metainfo=dict(classes=('cell', 'rod')), serialize_data=False)
+    if 'bbox' not in bad or len(stock.get_data_info(0)['instances']) == 4:  # mmdetection may drop the box itself
+        with pytest.raises(DataError, match='object number 3 of image 10 .*0.jpg'):
+            survey(stock, 'train', LabelRule(2))
+
+
+# Label maps.
+
+LABELS = np.repeat(np.arange(3, dtype=np.uint8), 8)[:, None].repeat(36, 1)  # 24 rows, 36 columns, three classes
+
+
+@pytest.fixture
+def maps(tmp_path):
+    for part in ('images', 'labels'):
+        (tmp_path / part).mkdir()
+    for index in range(3):
+        Image.fromarray(np.stack([LABELS * 80] * 3, -1)).save(tmp_path / 'images' / f'{index}.jpg')
+        Image.fromarray(LABELS).save(tmp_path / 'labels' / f'{index}.png')
+    return tmp_path
+
+
+def semantic(folder, classes: int = 3, **options):
+    options.setdefault('data_prefix', dict(img_path='images', seg_map_path='labels'))
+    return BaseSegDataset(data_root=str(folder), metainfo=dict(classes=[f'c{index}' for index in range(classes)]),
+                          serialize_data=False, **options,
+                          pipeline=[dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')])
+
+
+def saved(pixels: Any) -> Callable:
+    """What writes a map in the place of the second; 32 bits as TIFF, which PNG does not have."""
+    picture = Image.fromarray(np.asarray(pixels))
+    return lambda folder: picture.save(folder / 'labels/1.png', format='TIFF' if picture.mode in 'IF' else 'PNG')
+
+
+def as_jpeg(folder) -> None:
+    Image.fromarray(LABELS).save(folder / 'labels/1.png', format='JPEG')
+
+
+BROKEN_MAPS = {
+    'label out of range': (saved(LABELS + 5), '1.png holds label 5'),
+    'one pixel out of range': (saved(np.where(np.arange(864).reshape(24, 36) == 863, 9, LABELS)), 'holds label 9'),
+    '16 bits that wrap': (saved(np.full((24, 36), 258, np.uint16)), '1.png holds label 258, .* in 8 bits, as 2'),
+    '32 bits that wrap': (saved(np.full((24, 36), 512, np.int32)), '1.png holds label 512, .* as 0'),
+    'fractions': (saved(LABELS.astype(np.float32) + .5), '1.png holds 0.5'),
+    'picture in colour': (saved(np.stack([LABELS * 30] * 3, -1)), '1.png is a colour picture'),
+    'picture with alpha': (saved(np.stack([LABELS] * 4, -1)), '1.png is a colour picture .mode RGBA'),
+    'grey with alpha': (saved(np.stack([LABELS] * 2, -1)), '1.png is a colour picture .mode LA'),
+    'JPEG': (as_jpeg, '1.png is a JPEG'),
+    'another size': (saved(LABELS[:, :30]), '1.jpg is read with 36x24 pixels, but its label map .*1.png has 30x24'),
+    'turned': (saved(LABELS.T), '1.png has 24x36'),
+    'image turned by EXIF': (lambda f: turn(f / 'images/1.jpg', 8), r'24x36 pixels \(turned by its EXIF orientation 8'),
+    'cut': (lambda f: truncate(f / 'labels/1.png'), '1.png cannot be read'),
+    'text': (lambda f: (f / 'labels/1.png').write_text('labels'), '1.png cannot be read'),
+    'empty': (lambda f: (f / 'labels/1.png').write_bytes(b''), '1.png cannot be read'),
+    'image cut to nothing': (lambda f: (f / 'images/1.jpg').write_bytes(b'\xff\xd8'), '1.jpg cannot be read'),
+}
+
+
+@pytest.mark.parametrize('name', BROKEN_MAPS)
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_broken_label_map_is_refused(name, split, maps):
+    damage, words = BROKEN_MAPS[name]
+    damage(maps)
+    with pytest.raises(DataError, match=words) as caught:
+        survey(semantic(maps), split, LabelRule(3))
+    line(caught)
+
+
+def test_all_faults_are_counted(maps):
+    for index in range(3):
+        Image.fromarray(LABELS + 7).save(maps / f'labels/{index}.png')
+    with pytest.raises(DataError, match=r'0\.png holds label 7.*\(2 more images of the val data have faults\)'):
+        survey(semantic(maps), 'val', LabelRule(3))
+
+
+def test_exif_orientation_removed__obeyed(maps):
+    path = maps / 'images/1.jpg'
+    turn(path, 6)
+    with pytest.raises(DataError, match='exiftool -Orientation='):
+        survey(semantic(maps), 'train', LabelRule(3))
+    Image.open(path).save(path)  # without EXIF
+    survey(semantic(maps), 'train', LabelRule(3))
+
+
+def test_a_loader_that_ignores_exif_reads_what_is_stored(maps):
+    turn(maps / 'images/1.jpg', 6)
+    dataset = semantic(maps)
+    dataset.pipeline = Compose([dict(type='LoadImageFromFile', color_type='color_ignore_orientation')])
+    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
+
+
+def test_an_image_upside_down_by_exif_is_said(maps):
+    turn(maps / 'images/1.jpg', 3)
+    remarks = survey(semantic(maps), 'train', LabelRule(3)).remarks
+    assert sum(remarks.values()) == 1 and 'EXIF orientation' in next(iter(remarks))
+
+
+def test_masks_of_0_and_255__obeyed(maps):
+    white = np.where(LABELS > 0, 255, 0).astype(np.uint8)
+    for index in range(3):
+        Image.fromarray(white).save(maps / f'labels/{index}.png')
+    with pytest.raises(LabelError, match=r'only 0 and 255.* class 1 \(c1\) never occurs.*labels == 255') as caught:
+        survey(semantic(maps, 2), 'train', LabelRule(2, classes=('c0', 'c1')))
+    line(caught)
+    white[white == 255] = 1
+    for index in range(3):
+        Image.fromarray(white).save(maps / f'labels/{index}.png')
+    assert survey(semantic(maps, 2), 'train', LabelRule(2)).classes == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_nothing_but_void_is_refused(split, maps):
+    for index in range(3):
+        Image.fromarray(np.full_like(LABELS, 255)).save(maps / f'labels/{index}.png')
+    with pytest.raises(EmptyDatasetError, match='no pixel of the 3 label maps .* they hold only 255'):
+        survey(semantic(maps), split, LabelRule(3))
+
+
+def test_what_is_right_passes(maps):
+    """Void of 16 and 32 bits, masks of one bit and of colours by a palette, a reduced zero and a map of labels."""
+    saved(np.where(LABELS == 2, 65535, LABELS).astype(np.uint16))(maps)
+    survey(semantic(maps), 'train', LabelRule(3))
+    saved(np.where(LABELS == 2, -1, LABELS.astype(np.int32)))(maps)
+    survey(semantic(maps), 'train', LabelRule(3))
+    saved(LABELS > 0)(maps)
+    survey(semantic(maps), 'train', LabelRule(3))
+    palette = Image.fromarray(LABELS)
+    palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
+    palette.save(maps / 'labels/1.png')
+    assert survey(semantic(maps), 'train', LabelRule(3)).classes == {0: 3, 1: 3, 2: 3}
+    reduced = survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(2))
+    assert reduced.classes == {0: 3, 1: 3}
+    with pytest.raises(DataError, match='label 2, which is read as 1, but'):
+        survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(1))
+
+
+def test_labels_are_those_that_the_loader_gives(maps):
+    """Whatever a map holds, what the survey found is in what mmsegmentation reads."""
+    generator = np.random.default_rng(0)
+    Image.fromarray(generator.integers(0, 4, LABELS.shape).astype(np.uint16)).save(maps / 'labels/0.png')
+    Image.fromarray(generator.random(LABELS.shape) > .5).save(maps / 'labels/2.png')
+    for options in (dict(), dict(reduce_zero_label=True)):
+        dataset = semantic(maps, 4, **options)
+        read = [np.unique(dataset[index]['gt_seg_map']).tolist() for index in range(3)]
+        found = survey(dataset, 'train', LabelRule(4)).classes
+        assert found == {label: sum(label in labels for labels in read)
+                         for label in {label for labels in read for label in labels} - {255}}

@@ -18,11 +18,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from densevit.errors import one_line
+from densevit.errors import DoubtfulResultWarning, one_line
 from densevit.visualization.legend import percent_text
 from densevit.visualization.palette import text_color
 
-from .notices import DoubtfulResultWarning
 from .result import SegmentationResult
 from .saving import OutputError, check_output_folder, json_file, masks_folder_of, refuse_foreign_file
 from .sources import find_images, plan_outputs, sample_image

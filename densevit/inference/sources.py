@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from .images import ImageError, local_path
+from densevit.images import ImageError, local_path
+
 from .saving import OutputError, output_file
 
 _SAMPLE = 'data/rocket.jpg'  # one of the few photographs that are inside scikit-image's wheel: sky, poles, a building

@@ -79,8 +79,9 @@ def _ran_out_of_bytes(image: Image.Image, plain: float, reopen: Callable[[], Ima
 
 
 def _with_noise(content: bytes) -> bytes:
-    """A JPEG with 64 KiB of noise behind the data of each scan."""
-    noise = np.random.default_rng(0).integers(0, 255, 2**16, np.uint8).tobytes()  # no byte of 255, so no marker
+    """A JPEG with 64 KiB of noise behind the data of each scan, with restarts in it for a decoder that waits for one."""
+    pieces = np.random.default_rng(0).integers(0, 255, (64, 1024), np.uint8)  # no byte of 255, so no other marker
+    noise = b''.join(piece.tobytes() + bytes([255, 0xd0 + index % 8]) for index, piece in enumerate(pieces))
     parts, start = [content[:2]], 2
     while content[start:start + 1] == b'\xff' and content[start:start + 2] != _END_OF_IMAGE:
         stop = start + 2 + int.from_bytes(content[start + 2:start + 4], 'big')

@@ -74,7 +74,7 @@ def _ran_out_of_bytes(image: Image.Image, plain: float, reopen: Callable[[], Ima
         changed.load()
         first = image.height - round(plain * image.height)
         middle = first + (image.height - first) // 2  # arithmetic coding leaves out zeros at the end of a scan
-        region = (0, first, image.width, max(middle, first + 1))
+        region = (0, max(0, first - 64), image.width, max(middle, first + 1))  # the data end in a row above
         return bool((np.asarray(changed.crop(region)) != np.asarray(image.crop(region))).any())
 
 

@@ -79,7 +79,7 @@ def _ran_out_of_bytes(image: Image.Image, plain: float, reopen: Callable[[], Ima
 
 
 def _with_noise(content: bytes) -> bytes:
-    """A JPEG with 64 KiB of noise behind the data of each scan, with restarts in it for a decoder that waits for one."""
+    """A JPEG with noise behind the data of each scan, and restarts in it for a decoder that waits for one."""
     pieces = np.random.default_rng(0).integers(0, 255, (64, 1024), np.uint8)  # no byte of 255, so no other marker
     noise = b''.join(piece.tobytes() + bytes([255, 0xd0 + index % 8]) for index, piece in enumerate(pieces))
     parts, start = [content[:2]], 2

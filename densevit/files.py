@@ -13,7 +13,8 @@ def write_atomic(content: bytes, path: Path) -> None:
         OSError: The disk is full or the folder cannot be written; the target is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:100]}.')
+    start = os.fsencode(path.name)[:100].decode('utf-8', 'ignore')  # of bytes, as limits of names are
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{start}.')
     try:
         with os.fdopen(handle, 'wb') as file:
             file.write(content)

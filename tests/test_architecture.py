@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'densevit'
 # Bottom to top. A module imports from its own floor and from lower ones; a name for an annotation may be from above.
-FLOORS = ('version', 'files', 'errors', 'pickles', 'layers', 'compat', 'registry', 'backbones', 'adapters', 'heads',
+FLOORS = ('version', 'files', 'errors', 'pickles', 'images', 'layers', 'compat', 'registry', 'backbones', 'adapters', 'heads',
           'models', 'datasets', 'evaluation', 'engine', 'weights', 'visualization', 'inference', 'export', 'benchmarks')
 # Networks are plain PyTorch: they run without OpenMMLab.
 PLAIN = ('layers', 'backbones', 'adapters', 'heads')

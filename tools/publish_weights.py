@@ -2,6 +2,7 @@
 import argparse
 import sys
 
+from densevit.errors import one_line
 from densevit.weights.publish import publish_weights
 
 
@@ -28,7 +29,7 @@ def main() -> int:
         written = publish_weights(args.checkpoint, args.name, dict(args.metrics), data=args.data, terms=args.terms,
                                   command=args.command, scalars=args.scalars)
     except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {one_line(error)}', file=sys.stderr)
         return 2
     for path in written:
         print(f'{path}: {path.stat().st_size:,} bytes')

@@ -12,7 +12,7 @@ _base_ = 'dpt_vitb_ade20k.py'
 crop_size = (518, 518)  # whole patches of 14
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(2072, 518), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),

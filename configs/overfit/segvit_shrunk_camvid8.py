@@ -13,7 +13,7 @@ scale = size[::-1]
 max_iters = 2800
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.Resize', scale=scale, keep_ratio=True),
     dict(type='mmseg.PackSegInputs')

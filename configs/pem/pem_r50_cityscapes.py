@@ -13,7 +13,7 @@ _base_ = [
 crop_size = (512, 1024)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(
         type='RandomChoiceResize',

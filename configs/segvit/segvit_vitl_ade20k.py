@@ -16,7 +16,7 @@ model = dict(
     test_cfg=dict(crop_size=crop_size, stride=(608, 608)))
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 640), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
@@ -25,7 +25,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(2048, 640), keep_ratio=True),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')

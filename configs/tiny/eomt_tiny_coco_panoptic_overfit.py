@@ -15,14 +15,14 @@ data_root = 'data/coco_tiny'
 size = (144, 192)
 pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadPanopticSegments'),
     dict(type='mmdet.Resize', scale=size[::-1], keep_ratio=True, backend='pillow'),
     dict(type='mmdet.Pad', size=size[::-1], pad_val=dict(img=0, masks=0, seg=255)),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=size[::-1], keep_ratio=True, backend='pillow'),
     dict(type='densevit.PadInput', size=size),
     dict(

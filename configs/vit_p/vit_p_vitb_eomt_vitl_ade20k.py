@@ -12,7 +12,7 @@ image_size = (518, 518)
 # The authors take the whole image where a crop has no label, and blur no pixel in rotating or cutting it.
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(
         type='densevit.AlbumentationsTransform',

@@ -22,7 +22,7 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'))
 # As the proposer was evaluated: whole images with a shorter side of 640.
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(2560, 640), keep_ratio=True, backend='pillow'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')

@@ -5,14 +5,13 @@ import argparse
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
 from mmengine.config import DictAction
 
-from ..errors import one_line
+from ..errors import one_line, print_trace, printable
 from .progress import stop_progress
 
 EXIT_ERROR = 2
@@ -32,7 +31,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.add_argument('--debug', action='store_true', help='show the whole trace of an error')
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_ERROR, f'error: {message} (see {self.prog} --help)\n')
+        self.exit(EXIT_ERROR, f'error: {printable(message)} (see {self.prog} --help)\n')
 
 
 class OptionAction(DictAction):
@@ -81,7 +80,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv:
     except Exception as error:
         stop_progress()
         if args.debug or not isinstance(error, USER_ERRORS):
-            traceback.print_exc()
+            print_trace()
         out_of_memory = isinstance(error, torch.OutOfMemoryError)
         _say(f'error: {_OUT_OF_MEMORY if out_of_memory else one_line(error)}')
         return EXIT_ERROR
@@ -96,5 +95,5 @@ def _how_to_go_on(args: argparse.Namespace) -> str:
 
 
 def _say(line: str) -> None:
-    rank = os.environ.get('RANK', '0')
+    rank, line = os.environ.get('RANK', '0'), printable(line)
     print(line if rank == '0' else f'[process {rank}] {line}', file=sys.stderr, flush=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .images import ImageError, read_image
+from densevit.images import ImageError, read_image
+
 from .result import SegmentationResult
 
 if TYPE_CHECKING:

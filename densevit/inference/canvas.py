@@ -20,7 +20,7 @@ class Canvas:
     """What the network sees in place of a picture; for a usual picture, the picture.
 
     Attributes:
-        image: (h, w, 3) uint8.
+        image: (h, w, 3) or (h, w) uint8.
         content: height and width of the part, at the top left, that shows the picture; the rest repeats its edge.
         size: height and width of the picture.
     """
@@ -34,7 +34,7 @@ class Canvas:
         """Shrink what is larger than ``max_pixels``; pad what is longer than 32 times its width.
 
         Args:
-            image: (H, W, 3) uint8.
+            image: (H, W, 3) or (H, W) uint8.
         """
         height, width = size = image.shape[:2]
         pixels, short, long = height * width, min(size), max(size)
@@ -43,11 +43,11 @@ class Canvas:
         scale = min(1.0, sqrt(max_pixels / pixels))
         if scale < 1:
             height, width = max(1, int(height * scale)), max(1, int(width * scale))
-            image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+            image = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
         shortest = ceil(max(height, width) / MAX_ASPECT_RATIO)
         if min(height, width) < shortest:
             padding = ((0, max(0, shortest - height)), (0, max(0, shortest - width)), (0, 0))
-            image = np.pad(image, padding, mode='edge')
+            image = np.pad(image, padding[:image.ndim], mode='edge')
         return cls(image, (height, width), size)
 
     def restore(self, maps: Tensor) -> Tensor:

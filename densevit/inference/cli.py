@@ -5,12 +5,11 @@ import argparse
 import io
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from rich.console import Console
@@ -18,14 +17,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from densevit.errors import one_line
+from densevit.errors import DoubtfulResultWarning, one_line, print_trace, printable
 from densevit.visualization.legend import percent_text
 from densevit.visualization.palette import text_color
 
-from .notices import DoubtfulResultWarning
 from .result import SegmentationResult
 from .saving import OutputError, check_output_folder, json_file, masks_folder_of, refuse_foreign_file
-from .sources import find_images, plan_outputs, sample_image
+from .sources import find_images, plan_outputs, sample_image, skipped_files
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -50,6 +48,13 @@ examples:
 """
 
 
+class _PrintableParser(argparse.ArgumentParser):
+    """A name that a shell's pattern gave may look like an option, and is then in the message."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 class Failure(NamedTuple):
     image: Path
     reason: str
@@ -58,25 +63,26 @@ class Failure(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if every picture was segmented, 2 if not."""
     args = _parser().parse_args(argv)
-    console, errors = Console(), Console(stderr=True, soft_wrap=True)
+    # With the streams, rich knows their encodings.
+    console, errors = Console(file=sys.stdout), Console(file=sys.stderr, soft_wrap=True)
     try:
         with _doubts_as_lines(errors):
-            failures = _run(args, console)
+            failures = _run(args, console, errors)
     except KeyboardInterrupt:
         errors.print('interrupted')
         return 130
     except Exception as error:  # for the user a line, whatever part of the program it comes from
         if args.debug:
-            traceback.print_exc()
-        errors.print(f'[bold red]error:[/] {escape(one_line(error))}', highlight=False)
+            print_trace()
+        errors.print(f'[bold red]error:[/] {_shown(one_line(error), errors)}', highlight=False)
         return 2
     for failure in failures:
-        errors.print(f'[bold red]failed:[/] {escape(_reason(failure))}', highlight=False)
+        errors.print(f'[bold red]failed:[/] {_shown(_reason(failure), errors)}', highlight=False)
     return 2 if failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _PrintableParser(
         prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='*', metavar='IMAGE', help='file, folder, glob or file:// URL')
@@ -122,7 +128,7 @@ def _doubts_as_lines(errors: Console) -> Iterator[None]:
 
         def show_ours_as_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
             if issubclass(category, DoubtfulResultWarning):
-                errors.print(f'[bold yellow]warning:[/] {escape(str(message))}', highlight=False)
+                errors.print(f'[bold yellow]warning:[/] {_shown(message, errors)}', highlight=False)
             else:
                 show(message, category, *where, **options)
 
@@ -131,15 +137,26 @@ def _doubts_as_lines(errors: Console) -> Iterator[None]:
         yield
 
 
-def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
+def _shown(text: object, console: Console) -> str:
+    """Text from outside for rich: printable, in characters that the stream has, no markup."""
+    encoding = getattr(console.file, 'encoding', None) or 'utf-8'
+    return escape(printable(text).encode(encoding, 'backslashreplace').decode(encoding))
+
+
+def _run(args: argparse.Namespace, console: Console, errors: Console) -> list[Failure]:
     """Everything that can go wrong without the model is tried before the model is built."""
     images = find_images(args.images) if args.images else [sample_image()]
+    if skipped := skipped_files(args.images):
+        errors.print(_shown(skipped, errors), highlight=False)
     outputs = plan_outputs(images, args.out)
     check_output_folder(args.out, needed_bytes=_expected_bytes(images))
     for image, output in outputs.items():
         refuse_foreign_file(output, image)
         if args.json:
             refuse_foreign_file(json_file(output), image)
+        if not output.name.startswith(image.stem):
+            errors.print(_shown(f'{image}: the name is too long for results; they are called {output.name}', errors),
+                         highlight=False)
     predictor = _load(args)
     failures, done = [], 0
     with _progress_bar(console, hidden=len(images) == 1) as progress:
@@ -150,9 +167,9 @@ def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
                                       json=args.json)
             except Exception as error:
                 if args.debug:
-                    traceback.print_exc()
+                    print_trace()
                 failures.append(Failure(image, one_line(error)))
-                if isinstance(error, OutputError):
+                if isinstance(error, OutputError) and (error.is_disk_full or not _takes_results(args.out)):
                     break  # the next picture would find the same disk
                 continue
             _report(result, predictor.thresholds(result.task), _names(written), console)
@@ -160,6 +177,14 @@ def _run(args: argparse.Namespace, console: Console) -> list[Failure]:
     if len(images) > 1:
         console.print(f'{done} of {len(images)} pictures segmented', highlight=False)
     return failures
+
+
+def _takes_results(folder: Path) -> bool:
+    try:
+        check_output_folder(folder)
+    except OutputError:
+        return False
+    return True
 
 
 def _load(args: argparse.Namespace) -> Predictor:
@@ -176,7 +201,7 @@ def _load(args: argparse.Namespace) -> Predictor:
 
 def _expected_bytes(images: Sequence[Path]) -> int:
     """A rough bound: an overlay beside its picture takes a few times the picture's file."""
-    return 4 * sum(image.stat().st_size for image in images if image.is_file()) + 2**20
+    return 4 * sum(image.stat().st_size for image in images if os.path.isfile(image)) + 2**20
 
 
 def _progress_bar(console: Console, hidden: bool) -> Progress:
@@ -195,18 +220,18 @@ def _names(written: Sequence[Path]) -> str:
 def _report(result: SegmentationResult, thresholds: dict[str, float], written: str, console: Console) -> None:
     height, width = result.image_size
     # Paths stay on one line of their own, to be copied or opened.
-    console.print(escape(f'{result.source}, {width}x{height}'), soft_wrap=True, highlight=False)
+    console.print(_shown(f'{result.source}, {width}x{height}', console), soft_wrap=True, highlight=False)
     if result.areas():
-        console.print(_area_table(result))
+        console.print(_area_table(result, console))
     else:
         options = ', '.join(f'{name}={value:g}' for name, value in thresholds.items())
         console.print(f'nothing found{options and f": no segment passes {options}"}', soft_wrap=True, highlight=False)
-    console.print(escape(f'written: {written}'), soft_wrap=True, highlight=False)
+    console.print(_shown(f'written: {written}', console), soft_wrap=True, highlight=False)
 
 
-def _area_table(result: SegmentationResult) -> Table:
+def _area_table(result: SegmentationResult, console: Console) -> Table:
     table = Table()
-    table.add_column('class')
+    table.add_column('class', overflow='fold')
     areas = result.areas()
     has_instances = any(area.instances is not None for area in areas)
     if has_instances:
@@ -220,13 +245,13 @@ def _area_table(result: SegmentationResult) -> Table:
         scores = result.scores[result.labels == label]
         score = '-' if np.isnan(scores).any() else f'{scores.mean():.2f}'
         counted = ['-' if instances is None else f'{instances:,}'] * has_instances
-        table.add_row(f'[{style}] {escape(name)} [/]', *counted, f'{pixels:,}', percent_text(fraction), score)
+        table.add_row(f'[{style}] {_shown(name, console)} [/]', *counted, f'{pixels:,}', percent_text(fraction), score)
     return table
 
 
 def _reason(failure: Failure) -> str:
     """Path and reason, the path once."""
-    path = str(failure.image)
+    path = printable(failure.image)
     return failure.reason if failure.reason.startswith(path) else f'{path}: {failure.reason}'
 
 

@@ -12,13 +12,13 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from densevit import weights as weights_module
+from densevit.errors import DoubtfulResultWarning
 from densevit.models.pretraining import without_pretraining
 from densevit.registry import config_file, read_config
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
 from .metadata import DatasetMeta, checkpoint_meta, config_meta
-from .notices import DoubtfulResultWarning
 from .pipeline import in_scope
 from .predictor import Predictor
 

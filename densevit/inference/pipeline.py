@@ -1,39 +1,70 @@
-"""A config's test pipeline, fed with pictures in memory instead of files."""
+"""A config's test pipeline, fed with pictures that may be in memory."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from mmengine.registry import TRANSFORMS, DefaultScope
+
+from densevit.datasets.load_image import to_openmmlab
+from densevit.images import ImageSource, read_image
 
 
 class InferencePipeline:
-    """The transforms of ``test_pipeline``, or of ``test_dataloader.dataset.pipeline``, without those that load.
+    """The transforms of ``test_pipeline``, or of ``test_dataloader.dataset.pipeline``: the one that loads an image, and
+    those behind it without annotations.
 
     Raises:
         ValueError: the config has no test pipeline.
     """
 
     def __init__(self, cfg: Config) -> None:
-        import mmcv.transforms  # noqa: F401  registers Resize, Normalize, ... under mmengine's root
-
         transforms = _test_pipeline(cfg)
         loads = [transform for transform in transforms if _is_loading(transform)]
         self.to_float32 = any(transform.get('to_float32', False) for transform in loads)
+        self.color_type = next((load['color_type'] for load in loads if 'color_type' in load), 'color')
         with in_scope(cfg):
             self.compose = Compose([transform for transform in transforms if not _is_loading(transform)])
+            self._loader = _stock_loader(loads)
 
-    def __call__(self, image: np.ndarray, path: str | None = None) -> dict[str, Any]:
-        """(H, W, 3) uint8 RGB to a batch of one: ``dict(inputs=[(C, h, w)], data_samples=[...])``."""
-        bgr = np.ascontiguousarray(image[..., ::-1])  # the order in which OpenMMLab's loading transforms give pictures
+    def load(self, source: ImageSource, path: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Read a picture for the eye and for the model.
+
+        A file goes through mmcv's ``LoadImageFromFile`` where the config has it, so that the model sees what it saw in
+        its training and tests: no alpha, another scale of 16 bits, one channel if its ``color_type`` says so. What that
+        cannot read, and pictures in memory, are read by `densevit.images.read_image`, as `densevit.LoadImage` does.
+
+        Args:
+            source: the picture.
+            path: its file, if it is one.
+
+        Returns:
+            (H, W, 3) uint8 RGB, and (H, W, 3) BGR or (H, W) as the pipeline has it, of one size.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        image = read_image(source)
+        loaded = _loaded(self._loader, path)
+        if loaded is None:
+            return image, to_openmmlab(image, self.color_type)
+        if _ignores_orientation(self._loader):
+            image = read_image(loaded if loaded.ndim == 2 else loaded[..., [2, 1, 0, 3][:loaded.shape[2]]])
+        return image, loaded
+
+    def __call__(self, loaded: np.ndarray, path: Path | None = None) -> dict[str, Any]:
+        """The second array of `load` to a batch of one: ``dict(inputs=[(C, h, w)], data_samples=[...])``."""
         if self.to_float32:
-            bgr = bgr.astype(np.float32)
+            loaded = loaded.astype(np.float32)
+        height, width = loaded.shape[:2]
         packed = self.compose(dict(
-            img=bgr, img_path=path, img_id=0, img_shape=bgr.shape[:2], ori_shape=bgr.shape[:2], height=bgr.shape[0],
-            width=bgr.shape[1], seg_fields=[], reduce_zero_label=False))
+            img=loaded, img_path=None if path is None else str(path), img_id=0, img_shape=(height, width),
+            ori_shape=(height, width), height=height, width=width, seg_fields=[], reduce_zero_label=False))
         return dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']])
 
 
@@ -57,3 +88,25 @@ def _is_loading(transform: dict[str, Any]) -> bool:
     kind = transform['type']
     name = kind if isinstance(kind, str) else kind.__name__
     return name.rsplit('.', 1)[-1].startswith(('Load', 'InferencerLoader'))
+
+
+def _stock_loader(loads: list[dict[str, Any]]) -> LoadImageFromFile | None:
+    """mmcv's own transform, if the config has it; others have inputs of their own."""
+    for load in loads:
+        if TRANSFORMS.get(load['type']) is LoadImageFromFile or load['type'] is LoadImageFromFile:
+            return TRANSFORMS.build(dict(load, to_float32=False, ignore_empty=True))
+    return None
+
+
+def _loaded(loader: LoadImageFromFile | None, path: Path | None) -> np.ndarray | None:
+    if loader is None or path is None:
+        return None
+    try:
+        results = loader(dict(img_path=str(path)))
+    except Exception:  # of OpenCV, tifffile and others, for formats that they do not know
+        return None
+    return None if results is None else results['img']
+
+
+def _ignores_orientation(loader: LoadImageFromFile) -> bool:
+    return loader.color_type == 'unchanged' or loader.color_type.endswith('ignore_orientation')

@@ -11,11 +11,11 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from densevit.images import ImageSource, local_path
 from densevit.models import MaskSegmentor, Segmentor
 from densevit.visualization.palette import Color
 
 from .canvas import Canvas
-from .images import ImageSource, local_path, read_image
 from .pipeline import InferencePipeline, in_scope
 from .predictions import PredictionError, PredictionReader
 from .result import SegmentationResult, Task
@@ -73,7 +73,7 @@ class Predictor:
         """One picture to one result; a list or tuple of pictures to a list of results in the same order.
 
         Args:
-            images: whatever `densevit.inference.images.read_image` takes, or a list or tuple of it.
+            images: whatever `densevit.images.read_image` takes, or a list or tuple of it.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -113,11 +113,11 @@ class Predictor:
     @torch.no_grad()
     def _predict_one(self, source: ImageSource) -> SegmentationResult:
         path = local_path(source) if isinstance(source, (str, PathLike)) else None
-        image = read_image(source)
-        canvas = Canvas.fit(image, self.max_pixels)
+        image, loaded = self._pipeline.load(source, path)
+        canvas = Canvas.fit(loaded, self.max_pixels)
         try:
             with in_scope(self.cfg), _least_score(self.model, self._min_score):
-                batch = self._pipeline(canvas.image, None if path is None else str(path))
+                batch = self._pipeline(canvas.image, path)
                 (sample,) = self.model.test_step(batch)
             return self._reader.read(sample, image, canvas, path)
         except torch.cuda.OutOfMemoryError as error:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -224,8 +225,10 @@ class SegmentationResult:
                    for area in self.areas()])
 
     def to_json(self, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        return json_module.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        """`to_dict` as text that is valid UTF-8."""
+        text = json_module.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        # Surrogates stand for bytes of a file name that are not UTF-8; json and os.fsencode() give the bytes back.
+        return re.sub('[\ud800-\udfff]', lambda match: f'\\u{ord(match[0]):04x}', text)
 
     def to_supervision(self) -> supervision.Detections:
         """The segments as ``supervision.Detections``, with ``data['class_name']``.

@@ -1,6 +1,8 @@
 """Results on disk: written whole or not at all, and never over somebody else's file."""
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import json
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from densevit.errors import one_line, printable
 from densevit.files import write_atomic
 from densevit.visualization.overlay import draw_comparison, draw_overlay
 
@@ -25,10 +28,20 @@ _FORMATS = {
     '.tiff': 'TIFF'
 }
 _MASK_NAME = re.compile(r'(labels|\d{3,}_[^/]*)\.png')
+# Most file systems take names of 255 bytes, and a folder of masks is called after its picture.
+_MAX_NAME_BYTES = 255 - len('.masks')
+# After these no other result can be written either.
+_DISK_ERRORS = {errno.ENOSPC, errno.EROFS, getattr(errno, 'EDQUOT', errno.ENOSPC)}
 
 
 class OutputError(OSError):
-    """Results cannot be written; the message is one line and says what to do about it."""
+    """Results cannot be written; the message is one line and says what to do about it.
+
+    Attributes:
+        is_disk_full: whether the disk is full or read-only, so that other results cannot be written either.
+    """
+
+    is_disk_full = False
 
 
 def save_result(
@@ -46,7 +59,7 @@ def save_result(
 
     Args:
         path: the overlay's file, or an existing folder, where it takes the source's name. A suffix that cannot be
-            written (``.gif``, none) gets ``.png`` added.
+            written (``.gif``, none) gets ``.png`` added; of a name of more than 249 bytes the end becomes a hash.
         opacity: of the tint, in [0, 1].
         legend: add the classes present with their shares and numbers of instances.
         side_by_side: put the untouched picture beside the overlay.
@@ -80,16 +93,29 @@ def save_result(
     except OutputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: Pillow, for more pixels in a row than the format has
-        raise OutputError(f'{picture_path}: cannot be written ({error}); choose another folder or format') from error
+        output_error = OutputError(f'{printable(picture_path)}: cannot be written ({one_line(error)}); choose another '
+                                   'folder or format')
+        output_error.is_disk_full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
+        raise output_error from error
     return written
 
 
 def output_file(path: str | os.PathLike, source: Path | None) -> Path:
     """The picture file that results for ``path`` go to; see `save_result`."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False for a name that is too long
         path = path / (source.name if source is not None else 'image.png')
-    return path if path.suffix.lower() in _FORMATS else path.with_name(path.name + '.png')
+    name = path.name if path.suffix.lower() in _FORMATS else path.name + '.png'
+    return path.with_name(_shortened(name))
+
+
+def _shortened(name: str) -> str:
+    """The name, or its beginning and a hash of the whole, so that long names which differ stay different."""
+    if len(os.fsencode(name)) <= _MAX_NAME_BYTES:
+        return name
+    stem, suffix = os.path.splitext(name)
+    end = f'~{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}{suffix}'
+    return os.fsencode(stem)[:_MAX_NAME_BYTES - len(end)].decode('utf-8', 'ignore') + end
 
 
 def json_file(picture: Path) -> Path:
@@ -116,9 +142,9 @@ def check_output_folder(folder: Path, needed_bytes: int = 0) -> None:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f'{folder}: cannot hold results ({reason}); choose another folder') from error
+        raise OutputError(f'{printable(folder)}: cannot hold results ({reason}); choose another folder') from error
     if free < needed_bytes:
-        raise OutputError(f'{folder}: {free / 1e6:.0f} MB free, about {needed_bytes / 1e6:.0f} MB needed; '
+        raise OutputError(f'{printable(folder)}: {free / 1e6:.0f} MB free, about {needed_bytes / 1e6:.0f} MB needed; '
                           'free some room or choose another folder')
 
 
@@ -128,12 +154,13 @@ def refuse_foreign_file(target: Path, source: Path | None, overwrite: bool = Fal
     Raises:
         OutputError: the target is the source, or exists and is not ours, unless ``overwrite``.
     """
-    if not target.exists():
+    if not os.path.exists(target):
         return
-    if source is not None and source.exists() and target.samefile(source):
-        raise OutputError(f'{target}: is the picture itself; choose another folder or name')
+    if source is not None and os.path.exists(source) and target.samefile(source):
+        raise OutputError(f'{printable(target)}: is the picture itself; choose another folder or name')
     if target.is_dir() or not (overwrite or is_own_file(target)):
-        raise OutputError(f'{target}: exists and is not an earlier result; move it or choose another folder')
+        raise OutputError(f'{printable(target)}: exists and is not an earlier result; move it or choose another '
+                          'folder')
 
 
 def is_own_file(path: Path) -> bool:

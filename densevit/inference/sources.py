@@ -4,20 +4,25 @@ from __future__ import annotations
 import glob
 import importlib.util
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from .images import ImageError, local_path
+from densevit.errors import printable
+from densevit.images import ImageError, heif, local_path
+
 from .saving import OutputError, output_file
 
 _SAMPLE = 'data/rocket.jpg'  # one of the few photographs that are inside scikit-image's wheel: sky, poles, a building
 
 # Pillow lists these too, but a folder of pictures does not mean them: documents, videos, scientific containers.
 _NOT_PICTURES = {'.pdf', '.ps', '.eps', '.mpg', '.mpeg', '.h5', '.hdf', '.grib', '.bufr', '.fit', '.fits'}
+
+
+_MAX_NAMES = 3  # of skipped files that are named
 
 
 class SourceError(ValueError):
@@ -37,8 +42,24 @@ def find_images(sources: Iterable[str | os.PathLike]) -> list[Path]:
     found: dict[Path, Path] = {}
     for source in sources:
         for path in _expand(source):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(_resolved(path), path)
     return list(found.values())
+
+
+def skipped_files(sources: Iterable[str | os.PathLike]) -> str | None:
+    """A line about the files in the given folders that are not taken for pictures, by suffix; hidden ones aside."""
+    folders = dict.fromkeys(path for path in map(_local, sources) if os.path.isdir(path))
+    files = [entry for folder in folders for entry in sorted(folder.iterdir()) if not entry.name.startswith('.')
+             and os.path.isfile(entry) and not _looks_like_picture(entry)]
+    if not files:
+        return None
+    groups = []
+    for suffix, count in Counter(file.suffix.lower() for file in files).most_common():
+        names = [printable(file.name)[:60] for file in files if file.suffix.lower() == suffix][:_MAX_NAMES + 1]
+        names = names if len(names) <= _MAX_NAMES else [*names[:_MAX_NAMES], '...']
+        remedy = f'; to read them run: {heif.INSTALL}' if suffix in heif.SUFFIXES else ''
+        groups.append(f'{count} {printable(suffix)[:20] or "without a suffix"} ({", ".join(names)}{remedy})')
+    return f'skipped, no pictures by their names: {", ".join(groups)}'
 
 
 def sample_image() -> Path:
@@ -70,46 +91,57 @@ def plan_outputs(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
         same_name[output_file(image.name, None).name.casefold()].append(image)
     outputs = {}
     for group in same_name.values():
-        root = Path(os.path.commonpath([image.resolve().parent for image in group])) if len(group) > 1 else None
+        root = Path(os.path.commonpath([_resolved(image).parent for image in group])) if len(group) > 1 else None
         for image in group:
-            subfolder = image.resolve().parent.relative_to(root) if root else Path()
+            subfolder = _resolved(image).parent.relative_to(root) if root else Path()
             outputs[image] = output_file(folder / subfolder / image.name, None)
     _make_distinct(outputs)
-    inputs = {image.resolve() for image in images}
+    inputs = set(map(_resolved, images))
     for image, output in outputs.items():
-        if output.resolve() in inputs:
-            raise OutputError(f'{output}: the result of {image} would replace a picture; choose another --out folder')
+        if _resolved(output) in inputs:
+            raise OutputError(f'{printable(output)}: the result of {printable(image)} would replace a picture; choose '
+                              'another --out folder')
     return {image: outputs[image] for image in images}
 
 
 def _expand(source: str | os.PathLike) -> list[Path]:
-    try:
-        path = local_path(source)
-    except ImageError as error:
-        raise SourceError(str(error)) from error
+    path, name = _local(source), printable(source)
     # A file may be called 'a[1].png': what exists is meant literally.
     if not os.path.lexists(path) and glob.has_magic(str(path)):
         images = sorted(filter(_looks_like_picture, map(Path, glob.glob(str(path), recursive=True))))
         if not images:
-            raise SourceError(f'{source}: no picture matches; check the pattern')
+            raise SourceError(f'{name}: no picture matches; check the pattern')
         return images
-    if path.is_dir():
+    if os.path.isdir(path):
         images = sorted(entry for entry in path.iterdir() if _looks_like_picture(entry))
         if not images:
-            raise SourceError(f'{path}: no pictures in this folder; name files, or give a pattern such as '
-                              f'"{path}/**/*.jpg" for the folders below')
+            skipped = skipped_files([path])
+            raise SourceError(f'{name}: no pictures in this folder{skipped and f" ({skipped})" or ""}; name files, or '
+                              f'give a pattern such as "{name}/**/*.jpg" for the folders below')
         return images
     return [path]
 
 
+def _local(source: str | os.PathLike) -> Path:
+    try:
+        return local_path(source)
+    except ImageError as error:
+        raise SourceError(str(error)) from error
+
+
+def _resolved(path: Path) -> Path:
+    """As ``path.resolve()``, which raises for links in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def _looks_like_picture(path: Path) -> bool:
-    return not path.name.startswith('.') and path.suffix.lower() in _picture_suffixes() and path.is_file()
+    return not path.name.startswith('.') and path.suffix.lower() in _picture_suffixes() and os.path.isfile(path)
 
 
 @cache
 def _picture_suffixes() -> frozenset[str]:
     readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    return frozenset(readable - _NOT_PICTURES)
+    return frozenset(readable - _NOT_PICTURES - heif.SUFFIXES | (heif.SUFFIXES if heif.has_heif() else set()))
 
 
 def _make_distinct(outputs: dict[Path, Path]) -> None:
@@ -118,7 +150,7 @@ def _make_distinct(outputs: dict[Path, Path]) -> None:
     for image, output in outputs.items():
         candidate, number = output, 2
         while str(candidate).casefold() in taken:
-            candidate = output.with_stem(f'{output.stem}_{number}')
+            candidate = output_file(output.with_stem(f'{output.stem}_{number}'), None)
             number += 1
         taken.add(str(candidate).casefold())
         outputs[image] = candidate

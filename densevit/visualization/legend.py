@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from densevit.errors import printable
+
 from .palette import Color
 
 BACKGROUND = 255
@@ -25,7 +27,7 @@ class LegendEntry(NamedTuple):
     @property
     def text(self) -> str:
         """The name, not longer than there is room for, and the number of instances."""
-        return _shorten(self.name) + ('' if self.instances is None else f' ({self.instances:,})')
+        return _shorten(printable(self.name)) + ('' if self.instances is None else f' ({self.instances:,})')
 
 
 def legend_below(entries: list[LegendEntry], font_size: int, width: int) -> np.ndarray:

@@ -78,6 +78,8 @@ def test_config__every_type_is_known(name, scope_name):
             assert DATASETS.get(loader.dataset.type) and DATA_SAMPLERS.get(loader.sampler.type)
             for transform in loader.dataset.pipeline:
                 TRANSFORMS.build(transform)
+            loads = [transform.type for transform in loader.dataset.pipeline if 'LoadImage' in transform.type]
+            assert loads == ['densevit.LoadImage'], 'images are to be read as predict reads them'
         for stage in STAGES[1:]:
             METRICS.build(cfg[f'{stage}_evaluator'])
         assert MODELS.build(cfg.model.data_preprocessor)

@@ -17,9 +17,9 @@ from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
 from densevit import inference
+from densevit.errors import DoubtfulResultWarning
+from densevit.images import read_image
 from densevit.inference import cli, saving
-from densevit.inference.images import read_image
-from densevit.inference.notices import DoubtfulResultWarning
 from densevit.inference.predictor import Predictor
 from densevit.inference.sources import sample_image
 from densevit.weights import zoo

@@ -9,9 +9,9 @@ import torch
 from mmengine.config import Config
 from safetensors.torch import save_file
 
+from densevit.errors import DoubtfulResultWarning
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
-from densevit.inference.notices import DoubtfulResultWarning
 from densevit.weights import zoo
 
 CONFIG = '''

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from densevit.inference.images import ImageError
+from densevit.images import ImageError
 from densevit.inference.pipeline import InferencePipeline, in_scope
 from densevit.inference.predictions import PredictionError
 from densevit.inference.predictor import Predictor
@@ -143,7 +143,8 @@ def test_pipeline__drops_what_loads_and_keeps_the_rest(picture):
     cfg = Config(dict(default_scope='mmseg', test_dataloader=dict(dataset=dict(dataset=dict(pipeline=[
         dict(type='LoadImageFromFile', to_float32=True), dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
         dict(type='RandomFlip', prob=1.0), dict(type='PackSegInputs')])))))
-    batch = InferencePipeline(cfg)(picture, 'a.png')
+    pipeline = InferencePipeline(cfg)
+    batch = pipeline(pipeline.load(picture)[1], 'a.png')
     assert batch['inputs'][0].dtype == torch.float32
     np.testing.assert_array_equal(batch['inputs'][0].permute(1, 2, 0), picture[:, ::-1, ::-1])
     assert batch['data_samples'][0].img_path == 'a.png' and batch['data_samples'][0].ori_shape == (40, 60)
@@ -170,8 +171,9 @@ def test_stock_mmseg_model(picture, mode):
         model = MODELS.build(cfg.model)
     predictor = Predictor(model, cfg, classes=list('abcde'))
     result = predictor.predict(picture)
+    pipeline = InferencePipeline(cfg)
     with torch.no_grad(), in_scope(cfg):
-        sample, = model.test_step(InferencePipeline(cfg)(picture))
+        sample, = model.test_step(pipeline(pipeline.load(picture)[1]))
     np.testing.assert_array_equal(result.semantic, sample.pred_sem_seg.data[0])
     confidence = sample.seg_logits.data.softmax(0).max(0).values.numpy()
     for label, score in zip(result.labels, result.scores, strict=True):

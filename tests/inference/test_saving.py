@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from densevit.images import read_image
 from densevit.inference import saving
-from densevit.inference.images import read_image
 from densevit.inference.saving import OutputError, check_output_folder, is_own_file
 from densevit.visualization import draw_comparison, draw_overlay
 

@@ -7,7 +7,7 @@ data_root = 'data/ade/ADEChallengeData2016'
 crop_size = (512, 512)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     # 9 on OpenCV's hue circle of 180 are the 18 degrees of SSD.
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
@@ -30,7 +30,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     # The shorter side becomes the window's, the longer one whatever it must: only an image 19 times as long as wide
     # meets the bound.
     dict(type='mmseg.Resize', scale=(9999, 512), keep_ratio=True, backend='pillow'),

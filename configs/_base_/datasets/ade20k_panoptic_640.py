@@ -11,7 +11,7 @@ stuff_classes = [  # for model.stuff_classes: 50 of the 150 classes, among the o
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadPanopticSegments'),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
     dict(
@@ -31,7 +31,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
     dict(type='densevit.PadInput', size=crop_size),
     # The metric reads the annotations at the original size.

@@ -4,7 +4,7 @@ _base_ = 'ade20k_panoptic_640.py'
 crop_size = (1280, 1280)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadPanopticSegments'),
     dict(
         type='densevit.UntilSegments',
@@ -23,7 +23,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
     # The metric reads the annotations at the original size.
     dict(

@@ -4,7 +4,7 @@ _base_ = 'ade20k_512.py'
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(
         type='RandomChoiceResize',
@@ -19,7 +19,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(2560, 640), keep_ratio=True, backend='pillow'),
     dict(type='mmseg.LoadAnnotations'),  # after Resize: predictions are compared at the original size
     dict(type='mmseg.PackSegInputs')

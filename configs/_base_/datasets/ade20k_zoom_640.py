@@ -4,7 +4,7 @@ _base_ = 'ade20k_512.py'
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     # The shorter side is what counts: only an image 15 times as long as wide meets the bound of the longer one.
     dict(type='RandomResize', scale=(9999, 640), ratio_range=(1., 3.), resize_type='mmseg.Resize', keep_ratio=True),
@@ -14,7 +14,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(9999, 640), keep_ratio=True),
     dict(type='mmseg.LoadAnnotations'),  # after Resize: predictions are compared at the original size
     dict(type='mmseg.PackSegInputs')
@@ -23,7 +23,7 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -3,7 +3,7 @@
 data_root = 'data/camvid'
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(480, 360), ratio_range=(.7, 2.2), keep_ratio=True),
     dict(type='Pad', size=(352, 256), pad_val=dict(img=0, seg=255)),
@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(480, 360), keep_ratio=True),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')

@@ -6,7 +6,7 @@ data_root = 'data/cityscapes'
 crop_size = (1024, 1024)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
     dict(
@@ -26,7 +26,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(9999, 1024), keep_ratio=True, backend='pillow'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')

@@ -6,7 +6,7 @@ data_root = 'data/coco'
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_mask=True),
     dict(
         type='densevit.UntilSegments',
@@ -24,7 +24,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
     dict(type='densevit.PadInput', size=crop_size),
     # The metric takes the annotations, crowds included, as the file has them.

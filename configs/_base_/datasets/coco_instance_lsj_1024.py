@@ -5,7 +5,7 @@ _base_ = 'coco_instance_640.py'
 crop_size = (1024, 1024)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_mask=True),
     dict(
         type='densevit.UntilSegments',
@@ -24,7 +24,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
     dict(
         type='mmdet.PackDetInputs',

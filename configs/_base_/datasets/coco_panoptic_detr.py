@@ -9,7 +9,7 @@ resize = dict(
     type='RandomChoiceResize', scales=scales, resize_type='densevit.ResizeSegments', keep_ratio=True)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadPanopticSegments'),
     dict(
         type='densevit.UntilSegments',
@@ -33,7 +33,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
     dict(
         type='mmdet.PackDetInputs',

@@ -10,7 +10,7 @@ crop_size = (256, 256)
 crop_sides = (112, 128, 146, 168, 200, 240)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     # Microscopes differ in exposure: some images use a tenth of the range of values.
     dict(type='mmdet.AutoContrast', prob=1.),
@@ -37,7 +37,7 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmdet.AutoContrast', prob=1.),
     # A strip longer than four times its width would give EoMT, with a query a patch, more masks than memory holds.
     dict(type='mmdet.Resize', scale=(1792, 448), keep_ratio=True),

@@ -5,7 +5,7 @@ _base_ = ['../default_runtime.py', '../datasets/camvid.py']
 crop_size = (256, 320)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.6),
     dict(type='mmseg.PackSegInputs')

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from densevit.inference.images import ImageError, read_image
-from densevit.inference.notices import DoubtfulResultWarning
+from densevit.errors import DoubtfulResultWarning
+from densevit.images import ImageError, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

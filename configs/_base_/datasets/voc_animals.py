@@ -5,7 +5,7 @@ metainfo = dict(classes=('background', 'cat', 'cow', 'dog', 'horse', 'person', '
 crop_size = (288, 288)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(352, 352), ratio_range=(.6, 1.8), keep_ratio=True),
     dict(type='Pad', size=crop_size, pad_val=dict(img=127, seg=255)),
@@ -19,7 +19,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(352, 352), keep_ratio=True),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PackSegInputs')

@@ -1,7 +1,9 @@
 # PASCAL VOC photographs of animals, long side 352, with VOC's label maps (21 classes, 255 ignored), under
 # data/voc_animals. Seven classes are kept; pixels of the other fourteen are ignored. See data/README.md.
 data_root = 'data/voc_animals'
-metainfo = dict(classes=('background', 'cat', 'cow', 'dog', 'horse', 'person', 'sheep'))
+metainfo = dict(
+    classes=('background', 'cat', 'cow', 'dog', 'horse', 'person', 'sheep'),
+    palette=[[0, 0, 0], [255, 170, 0], [0, 200, 120], [0, 120, 255], [170, 80, 255], [255, 60, 90], [0, 210, 230]])
 crop_size = (288, 288)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),

@@ -18,7 +18,7 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     """``timm.create_model`` whose errors say what to do.
 
     Raises:
-        ValueError: timm has no such model, or none with such weights.
+        ValueError: timm has no such model, or none with such weights, or its ``checkpoint_path`` would run code.
         OSError: Its weights cannot be downloaded.
     """
     if not timm.is_model(name):
@@ -34,6 +34,10 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
                       'an adapter) to start from random weights, or fill the cache of huggingface_hub where there '
                       'is a network') from error
     except RuntimeError as error:
+        if 'weights_only' in str(error):
+            raise ValueError(f"checkpoint_path='{kwargs.get('checkpoint_path')}': a pickle that holds more than weights, "
+                             'which could run any code and was not opened; where you trust it, save the weights alone, '
+                             "torch.save(model.state_dict(), 'weights.pth')") from error
         if 'pretrained tag' not in str(error):
             raise
         model, _, tag = name.partition('.')

@@ -35,9 +35,9 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
                       'is a network') from error
     except RuntimeError as error:
         if 'weights_only' in str(error):
-            raise ValueError(f"checkpoint_path='{kwargs.get('checkpoint_path')}': a pickle that holds more than weights, "
-                             'which could run any code and was not opened; where you trust it, save the weights alone, '
-                             "torch.save(model.state_dict(), 'weights.pth')") from error
+            raise ValueError(f"checkpoint_path='{kwargs.get('checkpoint_path')}' is a pickle that holds more than "
+                             'weights, which could run any code and was not opened; where you trust it, save the '
+                             "weights alone, torch.save(model.state_dict(), 'weights.pth')") from error
         if 'pretrained tag' not in str(error):
             raise
         model, _, tag = name.partition('.')

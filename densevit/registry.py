@@ -6,8 +6,12 @@ imported at the first look-up of a name.
 """
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -39,6 +43,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = root.Registry(
     locations=['densevit.engine'])
 PARAM_SCHEDULERS = root.Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
+
+# albumentations, which mmseg, mmdet and our data sets import, asks PyPI for its newest version as it is imported.
+os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 # mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name, and its pattern wants a
 # folder in the name, which 'densevit::eomt_vitl_ade20k.py' has not.
@@ -118,3 +125,16 @@ def _read_data(path: Path) -> Config:
     if 'custom_imports' in content:
         import_modules_from_strings(**content['custom_imports'])
     return Config(content, filename=str(path))
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Leave out what OpenMMLab's packages print of a part that is not public; what else is printed comes afterwards."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines(keepends=True):
+            if not line.startswith('Could not import OneDL'):
+                sys.stdout.write(line)

@@ -21,7 +21,7 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     """``timm.create_model`` whose errors say what to do, and which knows SegFormer's ``mit_b0`` to ``mit_b5``.
 
     Raises:
-        ValueError: timm has no such model, or none with such weights.
+        ValueError: timm has no such model, or none with such weights, or its ``checkpoint_path`` would run code.
         OSError: Its weights cannot be downloaded.
     """
     if timm_name(name) != name:
@@ -42,6 +42,10 @@ def create(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
                       'an adapter) to start from random weights, or fill the cache of huggingface_hub where there '
                       'is a network') from error
     except RuntimeError as error:
+        if 'weights_only' in str(error):
+            raise ValueError(f"checkpoint_path='{kwargs.get('checkpoint_path')}' is a pickle that holds more than "
+                             'weights, which could run any code and was not opened; where you trust it, save the '
+                             "weights alone, torch.save(model.state_dict(), 'weights.pth')") from error
         if 'pretrained tag' not in str(error):
             raise
         model, _, tag = name.partition('.')

@@ -14,7 +14,7 @@ from torch import nn
 from densevit import weights as weights_module
 from densevit.errors import DoubtfulResultWarning
 from densevit.models.pretraining import without_pretraining
-from densevit.registry import config_file, read_config
+from densevit.registry import config_file, quiet_imports, read_config
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
@@ -68,19 +68,20 @@ def load(
     """
     device = pick_device(device)
     cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
-    model = build_model(cfg)
-    meta = DatasetMeta(None, None)
-    if checkpoint is not None:
-        weights_module.load_weights(model, checkpoint, base=base)
-        meta = checkpoint_meta(checkpoint)
-    else:
+    if checkpoint is None:
         warnings.warn(f'{_name(name_or_config)}: the weights are random, so the masks mean nothing; give a checkpoint '
                       'with weights= (--weights)', DoubtfulResultWarning, stacklevel=2)
-    meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
-    if meta.classes is None:
-        raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
-    return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, max_pixels=max_pixels,
-                     min_score=min_score)
+    with quiet_imports():
+        model = build_model(cfg)
+        meta = DatasetMeta(None, None)
+        if checkpoint is not None:
+            weights_module.load_weights(model, checkpoint, base=base)
+            meta = checkpoint_meta(checkpoint)
+        meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
+        if meta.classes is None:
+            raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
+        return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, max_pixels=max_pixels,
+                         min_score=min_score)
 
 
 def build_model(cfg: Config) -> nn.Module:

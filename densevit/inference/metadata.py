@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from densevit.visualization.palette import Color
-from densevit.weights.reading import read_checkpoint
+from densevit.weights.reading import is_safetensors, read_checkpoint
 
 from .pipeline import in_scope
 
@@ -38,10 +39,12 @@ def checkpoint_meta(path: Path) -> DatasetMeta:
     Raises:
         densevit.weights.report.WeightsError: the file is damaged or would run code.
     """
-    if path.suffix == '.safetensors':
+    if not path.is_file() or path.suffix == '.json':
+        meta = {}
+    elif is_safetensors(path):
         meta = _safetensors_header(path)
     else:
-        meta = _pickle_meta(path) if path.is_file() and path.suffix != '.json' else {}
+        meta = _pickle_meta(path)
     found = meta.get('dataset_meta', meta)
     found = {str(key).lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
     return _checked(found)
@@ -75,9 +78,14 @@ def _checked(meta: Mapping[str, Any]) -> DatasetMeta:
         classes = [classes]
     if not isinstance(classes, Sequence) or not classes:
         return DatasetMeta(None, None)
-    # mmdet's datasets may say palette='random'.
-    is_palette = isinstance(palette, Sequence) and not isinstance(palette, str) and len(palette) >= len(classes)
-    return DatasetMeta([str(name) for name in classes], palette if is_palette else None)
+    return DatasetMeta([str(name) for name in classes], palette if _are_colors(palette, len(classes)) else None)
+
+
+def _are_colors(palette: Any, count: int) -> bool:
+    """Whether it has RGB of 0 to 255 for so many classes; mmdet's datasets may say ``palette='random'``."""
+    return isinstance(palette, list | tuple) and len(palette) >= count and all(
+        isinstance(color, list | tuple) and len(color) == 3
+        and all(isinstance(value, Integral) and 0 <= value <= 255 for value in color) for color in palette)
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
@@ -89,7 +97,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
     for key in ('dataset_meta', 'classes', 'palette'):
         try:
             meta[key] = json.loads(header[key])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             continue
     return meta
 

@@ -18,6 +18,8 @@ def without_pretraining(config: Any) -> Any:
     for key, value in config.items():
         if key == 'pretrained':
             value = False if isinstance(value, bool) else None
+        elif key == 'checkpoint_path':  # of timm
+            value = ''
         elif key in ('init_cfg', 'override'):
             value = _without_files(value)
         elif key == 'proposer_weights':

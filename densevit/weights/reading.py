@@ -77,12 +77,22 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         start = file.read(16)
     if not start:
         raise WeightsError(f'{path}: the file is empty; download or copy it again')
-    if start[8:9] == b'{' and not start.startswith(b'PK'):
+    if _begins_safetensors(start):
         return _read_safetensors(path)
     if not start.startswith((b'PK\x03\x04', b'\x80')):
         raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
                            'this one was downloaded, download it again')
     return _read_pickle(path, load_arrays if is_plain_pickle(start) else load_torch)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Told by the content of a file, whatever its suffix."""
+    with path.open('rb') as file:
+        return _begins_safetensors(file.read(16))
+
+
+def _begins_safetensors(start: bytes) -> bool:
+    return start[8:9] == b'{' and not start.startswith(b'PK')
 
 
 def local_file(source: str | os.PathLike) -> Path:

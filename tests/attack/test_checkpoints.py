@@ -301,6 +301,15 @@ def test_initial_weights(trap, name):
     MODELS.build(without_pretraining(config)).init_weights()  # of a model that a checkpoint will fill
 
 
+def test_initial_weights_that_timm_reads(trap):
+    config = with_trap(OURS, 'backbone', dict(
+        type='densevit.PlainViT', name='vit_tiny_patch16_224', img_size=32, depth=1, checkpoint_path=str(trap)))
+    with pytest.raises(ValueError, match='trap.pth.*could run any code and was not opened'):
+        MODELS.build(config)
+    assert not Path('ran').exists()
+    MODELS.build(without_pretraining(config))
+
+
 def test_mmengines_own_loading_is_as_it_was_afterwards(trap):
     torch.save(torch.nn.Linear(1, 1), 'mine.pth')
     with safe_checkpoints(), safe_checkpoints():

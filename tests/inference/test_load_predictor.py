@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -12,6 +15,7 @@ from safetensors.torch import save_file
 from densevit.errors import DoubtfulResultWarning
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
+from densevit.registry import quiet_imports
 from densevit.weights import zoo
 
 CONFIG = '''
@@ -120,6 +124,32 @@ def test_load__config_without_model(tmp_path, checkpoint):
         load(tmp_path / 'part.py', checkpoint)
 
 
+def test_load__asks_nobody_and_prints_nothing():
+    """In an interpreter of its own, which has imported nothing yet."""
+    code = '''
+import socket
+import numpy as np
+def asked(*address, **options):
+    print('asked', address)
+    raise OSError('there is no network')
+socket.getaddrinfo = socket.socket.connect = asked
+import densevit
+densevit.load('eomt_tiny_camvid').predict(np.zeros((32, 48, 3), np.uint8))
+print('done')
+'''
+    environment = {name: value for name, value in os.environ.items() if name != 'NO_ALBUMENTATIONS_UPDATE'}
+    result = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == 'done\n'
+
+
+def test_load__other_prints_are_shown(capsys):
+    with quiet_imports():
+        print('Could not import OneDL')
+        print('mine')
+    assert capsys.readouterr().out == 'mine\n'
+
+
 def test_pick_device():
     assert pick_device('cpu') == torch.device('cpu')
     assert pick_device('auto').type in ('cpu', 'cuda')
@@ -142,11 +172,14 @@ def test_checkpoint_meta__safetensors_header(tmp_path):
 @pytest.mark.parametrize(('content', 'expected'), [
     (dict(meta=dict(CLASSES=('a',), PALETTE='random')), DatasetMeta(['a'], None)),
     (dict(meta=dict(dataset_meta=None)), DatasetMeta(None, None)),
+    (dict(meta=dict(dataset_meta=dict(classes=['a'], palette=[['red', 0, 0]]))), DatasetMeta(['a'], None)),
+    (dict(meta=dict(dataset_meta=dict(classes=['a'], palette=[[0, 0, 256]]))), DatasetMeta(['a'], None)),
     (dict(state_dict={}), DatasetMeta(None, None)),
 ])
 def test_checkpoint_meta__pickle(tmp_path, content, expected):
-    torch.save(content, tmp_path / 'a.pth')
-    assert checkpoint_meta(tmp_path / 'a.pth') == expected
+    for name in ('a.pth', 'a.safetensors'):  # told by its content
+        torch.save(content, tmp_path / name)
+        assert checkpoint_meta(tmp_path / name) == expected
 
 
 def test_config_meta():

@@ -102,8 +102,11 @@ def _meta() -> tuple[list[str], list[list[int]]]:
 def _read(path: Path) -> np.ndarray:
     if not path.is_file():
         raise MissingDataError(f'{path} is missing, and its image is there: unpack the archives again')
-    with Image.open(path) as image:
-        return np.asarray(image)
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:  # of Pillow, without a remedy
+        raise AnnotationError(f'{path} cannot be read as a picture: unpack the archives again') from error
 
 
 def _write_ids(ids: np.ndarray, path: Path) -> None:

@@ -48,13 +48,13 @@ def read_facts(path: str, kind: Kind) -> Facts:
 
     Raises:
         UnreadableFileError: Pillow cannot read it.
-        FileNotFoundError: There is no such file.
+        FileNotFoundError, PermissionError: There is no such file, or it is another user's.
     """
     try:
         with Image.open(path) as image:
             values = None if kind == 'image' else _ids(image) if kind == 'segments' else _labels(image)
             return Facts(*image.size, image.mode, image.format or '', _orientation(image), values)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # which name no file
         raise UnreadableFileError(f'{path} cannot be read as a picture: write it anew, or remove it and its entry'

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from mmseg.datasets.transforms import LoadAnnotations
 
+from ..errors import one_line
 from .coco_json import AnnotationError, EmptyDatasetError
 from .coco_masks import MaskError, clean_mask
 from .file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
@@ -128,7 +130,8 @@ def _nothing_labelled(found: Survey, name: str, values: set[float]) -> str:
     dropped = ''.join(f'; {count} {remark}' for remark, count in found.remarks.items() if count)
     remedy = ('train on images that have some' if name == 'train' else
               'name another ann_file, or set val_dataloader, val_evaluator and val_cfg to None to train without')
-    return f'no image of the {name} data has an annotation of a class of the model{dropped}: {remedy}'
+    return (f'no image of the {name} data has an annotation of the classes of {name}_dataloader.dataset{dropped}: name '
+            f'categories of its file in metainfo.classes, or {remedy}')
 
 
 def _chosen(leaf: Any, max_files: int | None) -> Sequence[int]:
@@ -145,16 +148,16 @@ def _look(leaf: Any, index: int, rule: LabelRule, memory: FactsMemory) -> _Look:
         shape, facts = _shape_as_read(leaf, info, memory)
         if 'height' in info and 'width' in info:
             _compare(info, facts, shape, (info['height'], info['width']), 'its annotation file says')
-        labels, values = _annotated(info, shape, facts, rule, memory)
+        labels, values = _annotated(info, shape, facts, rule, memory, _reads_8_bits(leaf))
     except (AnnotationError, DataError, LabelError, UnreadableFileError) as error:
         return _Look(fault=str(error))
     turned = labels is not None and facts is not None and (
-        facts.orientation in (2, 3, 4) or (facts.orientation > 4 and shape[0] == shape[1]))
+        facts.orientation in (2, 3, 4) or (facts.orientation > 4 and facts.height == facts.width))
     return _Look(None, labels, values, turned)
 
 
-def _annotated(info: Mapping[str, Any], shape: tuple[int, int], image: Facts | None, rule: LabelRule,
-               memory: FactsMemory) -> tuple[Sequence[int] | None, Sequence[float]]:
+def _annotated(info: Mapping[str, Any], shape: tuple[int, int] | None, image: Facts | None, rule: LabelRule,
+               memory: FactsMemory, reads_8_bits: bool) -> tuple[Sequence[int] | None, Sequence[float]]:
     """Labels of an image, None if it has no place for them, and raw values of its label map."""
     path = info.get('seg_map_path')
     if 'segments_info' in info:
@@ -163,16 +166,29 @@ def _annotated(info: Mapping[str, Any], shape: tuple[int, int], image: Facts | N
         facts = memory.facts(path, 'segments')
         _compare(info, image, shape, (facts.height, facts.width), f'{path} has')
         return _segments(info, facts), ()
-    if path and '://' not in path:
+    if path and '://' not in path and reads_8_bits:
         facts = memory.facts(path, 'labels')
         _compare(info, image, shape, (facts.height, facts.width), f'its label map {path} has')
-        if 'reduce_zero_label' in info:  # of mmsegmentation
-            return labels_of(path, facts, info, rule), facts.values or ()
+        return labels_of(path, facts, info, rule), facts.values or ()
     if 'instances' in info:
         if 'annotations' not in info:  # of mmdetection; ours have been looked at
             _check_instances(info)
         return [*{instance['bbox_label'] for instance in info['instances'] if not instance.get('ignore_flag')}], ()
     return None, ()
+
+
+def _reads_8_bits(leaf: Any) -> bool:
+    """Whether label maps are read by mmsegmentation's transform; what another makes of them is not known."""
+    return 'reduce_zero_label' in (getattr(leaf, 'metainfo', None) or {}) and any(
+        isinstance(each, LoadAnnotations) and type(each)._load_seg_map is LoadAnnotations._load_seg_map
+        for each in _transforms(getattr(leaf, 'pipeline', None)))
+
+
+def _transforms(pipeline: Any) -> Iterator[Any]:
+    """All of a pipeline, those of its loops and branches too."""
+    for each in [*getattr(pipeline, 'transforms', ()), *getattr(pipeline, 'subroutines', ())]:
+        yield each
+        yield from _transforms(each)
 
 
 def _segments(info: Mapping[str, Any], facts: Facts) -> list[int]:
@@ -200,35 +216,45 @@ def _check_instances(info: Mapping[str, Any]) -> None:
             raise AnnotationError(f'{where} {error}: correct it, or remove it') from error
 
 
-def _shape_as_read(leaf: Any, info: Mapping[str, Any], memory: FactsMemory) -> tuple[tuple[int, int], Facts | None]:
-    """Height and width of what the pipeline reads, and the facts of the file if Pillow can read it."""
+def _shape_as_read(leaf: Any, info: Mapping[str, Any], memory: FactsMemory
+                   ) -> tuple[tuple[int, int] | None, Facts | None]:
+    """Height and width of what the pipeline reads, None if that cannot be told; the facts if Pillow can read the file.
+
+    Raises:
+        UnreadableFileError: Neither Pillow nor the pipeline can read it.
+    """
     try:
         facts = memory.facts(info['img_path'], 'image')
-    except UnreadableFileError as error:
-        if (shape := _read_shape(leaf, info)) is None:  # another reader may know the format
-            raise error
-        return shape, None
+    except UnreadableFileError:
+        if not _transforms_of(leaf):
+            raise
+        return _read_shape(leaf, info), None  # another reader may know the format
     shape = facts.height, facts.width
     if facts.orientation < 5:
         return shape, facts
     return _read_shape(leaf, info) or shape[::-1], facts
 
 
+def _transforms_of(leaf: Any) -> Sequence[Any]:
+    return getattr(getattr(leaf, 'pipeline', None), 'transforms', ())
+
+
 def _read_shape(leaf: Any, info: Mapping[str, Any]) -> tuple[int, int] | None:
     results: Any = dict(info)
-    for transform in getattr(getattr(leaf, 'pipeline', None), 'transforms', ()):
+    for transform in _transforms_of(leaf):
         try:
             results = transform(results)
-        except Exception:  # whatever it is, the file cannot be read
-            return None
+        except Exception as error:  # whatever a transform raises at a file that it cannot read
+            raise UnreadableFileError(f'{info["img_path"]} cannot be read by {type(transform).__name__} '
+                                      f'({one_line(error, 200)}): write it anew, or remove it and its entry') from error
         if results is None or 'img' in results:
             break
     return tuple(results['img'].shape[:2]) if results and 'img' in results else None
 
 
-def _compare(info: Mapping[str, Any], facts: Facts | None, shape: tuple[int, int], other: tuple[int, int],
+def _compare(info: Mapping[str, Any], facts: Facts | None, shape: tuple[int, int] | None, other: tuple[int, int],
              which: str) -> None:
-    if tuple(other) == tuple(shape):
+    if shape is None or tuple(other) == tuple(shape):
         return
     turned, remedy = '', 'use files of one size, or correct the annotation'
     if facts is not None and facts.orientation > 4:

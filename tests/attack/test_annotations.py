@@ -18,7 +18,7 @@ from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
 from densevit.datasets.coco_masks import compressed
 from densevit.datasets.label_maps import LabelError, LabelRule
 from densevit.datasets.survey import DataError, survey
-from densevit.evaluation import InstanceMetric
+from densevit.evaluation import InstanceMetric, PanopticMetric
 from densevit.registry import TRANSFORMS
 
 FAULTS = AnnotationError, DataError, EmptyDatasetError, LabelError
@@ -231,7 +231,7 @@ def test_nothing_is_left_to_learn_from__the_reason_is_said(data):
     with pytest.raises(EmptyDatasetError, match='leaves none of the 6 images of .*fewer than three points') as caught:
         instances(data, filter_cfg=dict(filter_empty_gt=True))
     line(caught)
-    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*three points'):
+    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*three points.*metainfo.classes'):
         survey(instances(data), 'train', LabelRule(2))
 
 
@@ -242,6 +242,12 @@ def test_a_file_of_images_alone_is_for_tests(build, data):
     dataset = build(data, test_mode=True)
     found = survey(dataset, 'test', LabelRule(2))
     assert found.images == found.unlabelled == 6
+    metric = InstanceMetric() if build is instances else PanopticMetric()
+    metric.dataset_meta = dataset.metainfo
+    predicted = dict(pred_instances=dict(labels=[0], scores=[.9], masks=torch.ones(1, HEIGHT, WIDTH)),
+                     pred_panoptic_seg=dict(sem_seg=torch.zeros(1, HEIGHT, WIDTH, dtype=torch.long)))
+    metric.process({}, [dict(dataset.get_data_info(0), ori_shape=(HEIGHT, WIDTH), **predicted)])
+    assert metric.evaluate(1) == {}  # without a truth there is no figure
     with pytest.raises(EmptyDatasetError, match='no image of the val data has an annotation.*val_cfg to None'):
         survey(dataset, 'val', LabelRule(2))
 
@@ -442,6 +448,18 @@ def test_nothing_but_void_is_refused(split, maps):
         Image.fromarray(np.full_like(LABELS, 255)).save(maps / f'labels/{index}.png')
     with pytest.raises(EmptyDatasetError, match='no pixel of the 3 label maps .* they hold only 255'):
         survey(semantic(maps), split, LabelRule(3))
+
+
+def test_a_picture_that_only_the_pipeline_can_read(maps):
+    """mmcv reads it with another library; what neither can read is said with the reason."""
+    (maps / 'images/1.jpg').rename(maps / 'images/1.exr.jpg')
+    dataset = semantic(maps, data_prefix=dict(img_path='images'))
+    (maps / 'images/1.exr.jpg').write_bytes(b'unknown to Pillow')
+    dataset.pipeline = Compose([lambda results: dict(results, img=np.zeros((24, 36, 3), np.uint8))])
+    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
+    dataset.pipeline = Compose([dict(type='LoadImageFromFile')])
+    with pytest.raises(DataError, match='1.exr.jpg cannot be read by LoadImageFromFile'):
+        survey(dataset, 'train', LabelRule(3))
 
 
 def test_what_is_right_passes(maps):

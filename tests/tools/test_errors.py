@@ -104,10 +104,12 @@ def test_dataset_without_images(failure, tiny_config, camvid_like, split):
     assert f'{split}.txt has no line' in failure(tiny_config)
 
 
-@pytest.mark.parametrize('index', [0, 3])
-def test_label_outside_the_classes(failure, tiny_config, camvid_like, index):
-    path = camvid_like / 'trainannot' / f'{index:03}.png'
-    Image.fromarray(np.full((72, 96), 200, np.uint8)).save(path)
+@pytest.mark.parametrize(('split', 'index'), [('train', 0), ('train', 3), ('val', 1)])
+def test_one_label_outside_the_classes(failure, tiny_config, camvid_like, split, index):
+    path = camvid_like / f'{split}annot' / f'{index:03}.png'
+    labels = np.zeros((72, 96), np.uint8)
+    labels[-1, -1] = 200
+    Image.fromarray(labels).save(path)
     line = failure(tiny_config)
     assert 'holds label 200' in line and path.name in line and 'set num_classes' in line
 

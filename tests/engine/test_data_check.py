@@ -1,0 +1,103 @@
+"""The look at the data before a run: all splits, before anything else happens."""
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mmseg.datasets import BaseSegDataset
+from mmseg.evaluation import IoUMetric
+from PIL import Image
+from torch import nn
+
+from densevit.datasets.checks import ClassesError
+from densevit.datasets.locate import MissingDataError
+from densevit.datasets.survey import DataError
+from densevit.engine.guards import DataCheckHook
+
+PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
+
+
+def write(folder, values=(0, 1, 255), count=2):
+    for part in ('images', 'labels'):
+        (folder / part).mkdir(parents=True)
+    labels = np.array(values, np.uint8)[None].repeat(8, 0).repeat(8, 1)
+    for index in range(count):
+        Image.fromarray(np.stack([labels] * 3, -1)).save(folder / 'images' / f'{index}.jpg')
+        Image.fromarray(labels).save(folder / 'labels' / f'{index}.png')
+    return folder
+
+
+def dataset(folder, classes=('a', 'b'), labels='labels'):
+    prefix = dict(img_path='images', **(dict(seg_map_path=labels) if labels else {}))
+    return BaseSegDataset(data_root=str(folder), data_prefix=prefix, metainfo=dict(classes=classes), pipeline=PIPELINE,
+                          serialize_data=False)
+
+
+class Lines(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines += record.getMessage().splitlines()
+
+
+@pytest.fixture
+def check(tmp_path):
+    """What the hook logs of a run's data sets."""
+    def run(num_classes=2, ignore_index=255, max_files=None, metrics=(), **datasets):
+        model = nn.Module()
+        model.num_classes, model.ignore_index = num_classes, ignore_index
+        logger, heard = logging.Logger('data check'), Lines()
+        logger.addHandler(heard)
+        loops = {name: SimpleNamespace(dataloader=SimpleNamespace(dataset=datasets[name]),
+                                       evaluator=SimpleNamespace(metrics=metrics)) if name in datasets else None
+                 for name in ('train', 'val', 'test')}
+        loops = {f'_{name}_loop': loop for name, loop in loops.items()}
+        DataCheckHook(max_files=max_files).before_run(
+            SimpleNamespace(model=model, work_dir=str(tmp_path), logger=logger, **loops))
+        return heard.lines
+    return run
+
+
+def test_one_table_of_all_splits(check, tmp_path):
+    lines = check(train=dataset(write(tmp_path / 'a')), val=dataset(write(tmp_path / 'b', (0, ), 1)),
+                  metrics=[IoUMetric()])
+    assert [line.split() for line in lines if line.startswith(('train', 'val'))] == [
+        ['train', '2', '2', '0', '2', 'of', '2'], ['val', '1', '1', '0', '1', 'of', '2']]
+    assert (tmp_path / 'data_check.json').is_file()
+
+
+@pytest.mark.parametrize('split', ['train', 'val', 'test'])
+def test_a_label_of_any_split(split, check, tmp_path):
+    datasets = {name: dataset(write(tmp_path / name, (0, 1, 9) if name == split else (0, 1)))
+                for name in dict.fromkeys(('train', split))}
+    with pytest.raises(DataError, match=f'{split}/labels/0.png holds label 9'):
+        check(**datasets)
+
+
+def test_what_the_metric_ignores_is_no_wrong_label_of_the_validation(check, tmp_path):
+    train, val = dataset(write(tmp_path / 'a', (0, 1, 7))), dataset(write(tmp_path / 'b', (0, 1, 255)))
+    check(ignore_index=7, train=train, val=val, metrics=[IoUMetric(ignore_index=255)])
+    with pytest.raises(DataError, match='holds label 255.*ignore_index=7'):
+        check(ignore_index=7, train=train, val=val)
+
+
+def test_a_sample_of_many(check, tmp_path):
+    lines = check(max_files=3, train=dataset(write(tmp_path / 'a', count=9)))
+    assert any('max_files' in line for line in lines) and lines[2].split()[:3] == ['train', '9', '3']
+
+
+def test_tests_without_labels(check, tmp_path):
+    train, test = dataset(write(tmp_path / 'a')), dataset(write(tmp_path / 'b'), labels=None)
+    with pytest.raises(MissingDataError, match='format_only'):
+        check(train=train, test=test, metrics=[IoUMetric()])
+    check(test=test, metrics=[IoUMetric(format_only=True, output_dir=str(tmp_path / 'out'))])
+
+
+def test_other_classes__the_model_is_compared_once(check, tmp_path):
+    train, val = dataset(write(tmp_path / 'a')), dataset(write(tmp_path / 'b'), ('a', ))
+    with pytest.raises(ClassesError, match='class 1 is none in the val data'):
+        check(train=train, val=val)
+    with pytest.raises(ClassesError, match='the train data has 2 classes .* set model.num_classes=2'):
+        check(num_classes=1, train=train, val=val)

@@ -34,9 +34,9 @@ def missing_share(image: Image.Image, reopen: Callable[[], Image.Image]) -> floa
         reopen: Opens the same file again.
     """
     if image.format in ('JPEG', 'MPO'):
-        plain = _plain_rows(np.asarray(image), (127, 128))  # the middle of the range, and that of inverted inks
+        plain = _plain_rows(image, (127, 128))  # the middle of the range, and that of inverted inks
         return plain if plain > _TOLERATED and _ran_out_of_bytes(image, plain, reopen) else 0.0
-    if image.format not in _LEFT_AS_IT_WAS or _plain_rows(np.asarray(image), (0,)) <= _TOLERATED:
+    if image.format not in _LEFT_AS_IT_WAS or _plain_rows(image, (0,)) <= _TOLERATED:
         return 0.0
     again = reopen()
     with again:
@@ -44,23 +44,24 @@ def missing_share(image: Image.Image, reopen: Callable[[], Image.Image]) -> floa
         # The decoder fills the memory that is there.
         again.im = Image.new(again.mode, again.size, (1,) * bands if bands > 1 else 1).im
         again.load()
-        unwritten = _plain_rows(np.asarray(again), (1,))
+        unwritten = _plain_rows(again, (1,))
     return unwritten if unwritten > _TOLERATED else 0.0
 
 
-def _plain_rows(pixels: np.ndarray, values: tuple[int, ...]) -> float:
+def _plain_rows(image: Image.Image, values: tuple[int, ...]) -> float:
     """The share of rows, from the last one up, that hold nothing but one colour made of these values."""
-    rows = pixels.reshape(len(pixels), -1, pixels.shape[2] if pixels.ndim == 3 else 1)
-    color = rows[-1, 0]
-    if not np.isin(color, values).all():
-        return 0.0
-    count, step = 0, 64  # most pictures end here after a few rows
-    while count < len(rows):
-        block = rows[max(0, len(rows) - count - step):len(rows) - count]
-        differs = np.flatnonzero((block != color).any((1, 2)))
+    color, bottom, step = None, image.height, 1
+    while bottom:
+        top = max(0, bottom - step)
+        rows = np.asarray(image.crop((0, top, image.width, bottom)))
+        if color is None:
+            color, step = rows[0, 0], 256  # most pictures end here, after a row
+            if not np.isin(color, values).all():
+                return 0.0
+        differs = np.flatnonzero((rows != color).reshape(len(rows), -1).any(1))
         if len(differs):
-            return (count + len(block) - 1 - differs[-1]) / len(rows)
-        count += len(block)
+            return (image.height - top - differs[-1] - 1) / image.height
+        bottom = top
     return 1.0
 
 

@@ -9,6 +9,8 @@ from timm.layers import to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..layers import crop
+
 
 class Backbone(nn.Module):
     """(B, 3, H, W) images of any size to a tuple of (B, C_i, ceil(H / s_i), ceil(W / s_i)) feature maps.
@@ -73,5 +75,5 @@ def pad_to_multiple(images: Tensor, multiple: int | tuple[int, int]) -> Tensor:
 
 def crop_to_strides(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, ...]:
     """Feature maps of a padded image cut to what an image of ``size`` (H, W) fills: ceil(H / s), ceil(W / s)."""
-    return tuple(x[..., :-(-size[0] // stride), :-(-size[1] // stride)]
+    return tuple(crop(x, ((size[0] + stride - 1) // stride, (size[1] + stride - 1) // stride))
                  for x, stride in zip(maps, strides, strict=True))

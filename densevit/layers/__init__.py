@@ -8,12 +8,14 @@ from .pos_embed import absolute_window_pos_embed, resize_pos_embed, resize_pos_m
 from .relative_position import decomposed_rel_pos_bias, relative_position_bias
 from .resize import resize_rows
 from .sine_positions import sine_positions
+from .symbolic import crop, is_symbolic
 from .upscale import ScaleBlock
 from .windows import window_origins
 
 __all__ = [
     'AttentionWindows', 'DeformableAttention', 'ScaleBlock', 'SyncBatchNorm', 'absolute_window_pos_embed',
-    'decomposed_rel_pos_bias', 'joined_processes', 'multi_scale_deformable_attention', 'relative_position_bias',
-    'resize_patch_embed', 'resize_pos_embed', 'resize_pos_map', 'resize_rows', 'sample_points', 'sine_positions',
+    'crop', 'decomposed_rel_pos_bias', 'is_symbolic', 'joined_processes', 'multi_scale_deformable_attention',
+    'relative_position_bias', 'resize_patch_embed', 'resize_pos_embed', 'resize_pos_map', 'resize_rows',
+    'sample_points', 'sine_positions',
     'synchronise_anywhere', 'tile_pos_embed', 'uncertain_points', 'window_origins'
 ]

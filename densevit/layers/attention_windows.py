@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .symbolic import crop, is_symbolic
+
 _PAD = 4  # the region of pads; those of a shifted window are 0 to 3
 
 
@@ -36,7 +38,8 @@ class AttentionWindows:
     @property
     def counts(self) -> tuple[int, int]:
         """Windows along each axis."""
-        return -(-self.grid[0] // self.size), -(-self.grid[1] // self.size)
+        h, w = self.grid
+        return (h + self.size - 1) // self.size, (w + self.size - 1) // self.size
 
     def partition(self, x: Tensor) -> Tensor:
         """(B, num_prefix + h * w, C) to (B * windows, num_prefix + size * size, C)."""
@@ -62,7 +65,7 @@ class AttentionWindows:
         (h, w), (rows, columns), size = self.grid, self.counts, self.size
         if self._is_padded:
             x = F.pad(x, (0, 0, 0, columns * size - w, 0, rows * size - h))
-        if any(self._offsets):
+        if self._is_moved:
             x = x.roll([-offset for offset in self._offsets], dims=(1, 2))
         return x.unflatten(2, (columns, size)).unflatten(1, (rows, size)).transpose(2, 3).flatten(0, 2)
 
@@ -70,16 +73,16 @@ class AttentionWindows:
         """(B * windows, size, size, C) to (B, h, w, C)."""
         (h, w), counts = self.grid, self.counts
         x = windows.unflatten(0, (-1, *counts)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        if any(self._offsets):
+        if self._is_moved:
             x = x.roll(self._offsets, dims=(1, 2))
-        return x[:, :h, :w] if self._is_padded else x
+        return crop(x.movedim(3, 1), (h, w)).movedim(1, 3) if self._is_padded else x
 
     def mask(self, batch: int, device: torch.device) -> Tensor | None:
         """Who may attend to whom: (batch * windows, 1, N, N), True where allowed, N = num_prefix + size * size.
 
         None where everybody sees everybody, which the fast kernels of attention need.
         """
-        if not any(self._offsets) and not (self._is_padded and self.mask_pads):
+        if not self._is_moved and not (self._is_padded and self.mask_pads):
             return None
         regions = self._regions(device)
         allowed = regions.unsqueeze(2) == regions.unsqueeze(1)  # (windows, size * size, size * size)
@@ -91,13 +94,17 @@ class AttentionWindows:
 
     @property
     def _is_padded(self) -> bool:
-        return self.grid[0] % self.size != 0 or self.grid[1] % self.size != 0
+        return is_symbolic(*self.grid) or self.grid[0] % self.size != 0 or self.grid[1] % self.size != 0
+
+    @property
+    def _is_moved(self) -> bool:
+        return self.shifted if is_symbolic(*self.grid) else any(self._offsets)
 
     @property
     def _offsets(self) -> tuple[int, int]:
-        rows, columns = self.counts
         half = self.size // 2 if self.shifted else 0
-        return half if rows > 1 else 0, half if columns > 1 else 0
+        rows, columns = (half * torch.sym_min(count - 1, 1) for count in self.counts)  # an axis of one window stays
+        return rows, columns
 
     def _regions(self, device: torch.device) -> Tensor:
         """(windows, size * size): tokens of a window that belong together have the same number."""

@@ -37,10 +37,10 @@ def uncertain_points(
     Returns:
         (N, P, 2), x and y in [0, 1].
     """
-    candidates = torch.rand(len(logits), int(num_points * oversample_ratio), 2, device=logits.device)
+    candidates = torch.rand(logits.shape[0], int(num_points * oversample_ratio), 2, device=logits.device)
     uncertainty = -sample_points(logits, candidates).squeeze(1).abs()
     num_uncertain = int(importance_sample_ratio * num_points)
     nearest = uncertainty.topk(num_uncertain, dim=1).indices  # (N, P_u)
     chosen = candidates.gather(1, nearest.unsqueeze(2).expand(-1, -1, 2))
-    uniform = torch.rand(len(logits), num_points - num_uncertain, 2, device=logits.device)
+    uniform = torch.rand(logits.shape[0], num_points - num_uncertain, 2, device=logits.device)
     return torch.cat((chosen, uniform), dim=1)

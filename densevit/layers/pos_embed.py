@@ -1,6 +1,8 @@
 """Absolute position embeddings at another grid size."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,15 +38,11 @@ def resize_pos_embed(
     if old_grid[0] * old_grid[1] != grid.shape[1]:
         raise ValueError(f'a position embedding of {grid.shape[1]} patches does not fill a grid of '
                          f'{old_grid[0]}x{old_grid[1]}; pass its true grid as old_grid')
-    if tuple(old_grid) == tuple(new_grid):
+    if is_native(new_grid, old_grid):
         return pos_embed
-    maps = grid.float().reshape(1, *old_grid, -1).permute(0, 3, 1, 2)  # (1, D, h, w)
-    if interpolate_offset:
-        scale = [(new + interpolate_offset) / old for new, old in zip(new_grid, old_grid, strict=True)]
-        maps = F.interpolate(maps, scale_factor=scale, mode='bicubic', antialias=antialias)
-    else:
-        maps = F.interpolate(maps, size=tuple(new_grid), mode='bicubic', antialias=antialias)
-    grid = maps.permute(0, 2, 3, 1).flatten(1, 2).to(pos_embed.dtype)  # (1, h' * w', D)
+    maps = grid.reshape(1, *old_grid, -1).permute(0, 3, 1, 2)  # (1, D, h, w)
+    maps = resize_bicubic(maps, new_grid, antialias, interpolate_offset)
+    grid = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (1, h' * w', D)
     return torch.cat((prefix, grid), dim=1)
 
 
@@ -61,8 +59,10 @@ def tile_pos_embed(window_embed: Tensor, grid: tuple[int, int]) -> Tensor:
     Returns:
         (1, C, h, w).
     """
-    (h, w), (wh, ww) = grid, window_embed.shape[-2:]
-    return window_embed.repeat(1, 1, -(-h // wh), -(-w // ww))[..., :h, :w]
+    rows, columns = (
+        torch.arange(side, device=window_embed.device) % window
+        for side, window in zip(grid, window_embed.shape[-2:], strict=True))
+    return window_embed.index_select(2, rows).index_select(3, columns)
 
 
 def absolute_window_pos_embed(
@@ -99,7 +99,61 @@ def resize_pos_map(pos_map: Tensor, grid: tuple[int, int], antialias: bool = Tru
     Returns:
         (1, C, h', w') in the dtype of ``pos_map``.
     """
-    if tuple(pos_map.shape[-2:]) == tuple(grid):
-        return pos_map
-    resized = F.interpolate(pos_map.float(), size=tuple(grid), mode='bicubic', antialias=antialias)
-    return resized.to(pos_map.dtype)
+    return pos_map if is_native(grid, pos_map.shape[-2:]) else resize_bicubic(pos_map, grid, antialias)
+
+
+def is_native(grid: Sequence[int], stored: Sequence[int]) -> bool:
+    """Whether nothing has to be resized. A compiler is told that it has, so that its graph serves every grid."""
+    return not torch.compiler.is_compiling() and tuple(grid) == tuple(stored)
+
+
+def resize_bicubic(maps: Tensor, size: tuple[int, int], antialias: bool = True, offset: float = 0.) -> Tensor:
+    """``F.interpolate(mode='bicubic')``, for sizes that a compiler does not know too.
+
+    Args:
+        maps: (B, C, h, w).
+        size: (h', w').
+        antialias: See :func:`resize_pos_embed`.
+        offset: Added to h' and w' where the scale is found, unless the maps keep their size.
+
+    Returns:
+        (B, C, h', w'), computed in single precision, in the dtype of ``maps``.
+    """
+    if torch.compiler.is_compiling():
+        # PyTorch's operator has no gradient with symbolic sizes (an internal error in 2.14), and other runtimes have
+        # other kernels; all know matrix products.
+        old = maps.shape[-2:]
+        new = [torch.full((), side, dtype=torch.float32, device=maps.device) for side in size]
+        is_resized = (new[0] != old[0]) | (new[1] != old[1])
+        rows, columns = (
+            _bicubic_weights(before, after, before / (exact + offset * is_resized), antialias)
+            for before, after, exact in zip(old, size, new, strict=True))
+        with torch.autocast(maps.device.type, enabled=False):
+            return (rows @ maps.float() @ columns.t()).to(maps.dtype)
+    if offset:
+        scale = [(new + offset) / old for new, old in zip(size, maps.shape[-2:], strict=True)]
+        resized = F.interpolate(maps.float(), scale_factor=scale, mode='bicubic', antialias=antialias)
+    else:
+        resized = F.interpolate(maps.float(), tuple(size), mode='bicubic', antialias=antialias)
+    return resized.to(maps.dtype)
+
+
+def _bicubic_weights(old: int, new: int, scale: Tensor, antialias: bool) -> Tensor:
+    """(new, old): shares of the old entries in each new one; ``scale`` is how many old ones a new one spans."""
+    centres = (torch.arange(new, device=scale.device) + .5) * scale
+    entries = torch.arange(old, device=scale.device)
+    if antialias:
+        weights = _cubic((entries + .5 - centres.unsqueeze(1)) / scale.clamp(min=1.), -.5)
+        return weights / weights.sum(1, keepdim=True)
+    centres = centres.unsqueeze(1) - .5
+    taps = centres.floor() + torch.arange(-1, 3, device=scale.device)  # (new, 4); the border is repeated
+    at_entry = taps.clamp(0, old - 1).unsqueeze(2) == entries
+    return (_cubic(taps - centres, -.75).unsqueeze(2) * at_entry).sum(1)
+
+
+def _cubic(x: Tensor, a: float) -> Tensor:
+    """Keys' cubic convolution kernel; PyTorch has a = -0.5 with antialiasing and -0.75 without."""
+    x = x.abs()
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * a - 4 * a
+    return torch.where(x <= 1, near, torch.where(x < 2, far, 0.))

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pos_embed import is_native, resize_bicubic
+
 
 def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: tuple[int, int]) -> Tensor:
     """What relative positions add to attention, one axis at a time (MViTv2, arXiv 2112.01526, eq. 4), as in ViTDet.
@@ -19,8 +21,9 @@ def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: t
     """
     h, w = grid
     q = q.unflatten(2, grid)
-    along_h = torch.einsum('bnhwc,hkc->bnhwk', q, _between(table_h, h).to(q.dtype))
-    along_w = torch.einsum('bnhwc,wkc->bnhwk', q, _between(table_w, w).to(q.dtype))
+    # Contiguous, since a sum of two layouts would make torch.export ask how their strides compare.
+    along_h = torch.einsum('bnhwc,hkc->bnhwk', q, _between(table_h, h).to(q.dtype)).contiguous()
+    along_w = torch.einsum('bnhwc,wkc->bnhwk', q, _between(table_w, w).to(q.dtype)).contiguous()
     bias = along_h.unsqueeze(5) + along_w.unsqueeze(4)  # (B, heads, h, w, h, w)
     return bias.flatten(4, 5).flatten(2, 3)
 
@@ -50,10 +53,8 @@ def relative_position_bias(
     """
     (gh, gw), (h, w) = native_grid, grid
     distances = table[:-3].t().unflatten(1, (2 * gh - 1, 2 * gw - 1))  # (heads, 2 gh - 1, 2 gw - 1)
-    if (gh, gw) != (h, w):
-        resized = F.interpolate(distances[None].float(), size=(2 * h - 1, 2 * w - 1), mode='bicubic',
-                                antialias=antialias)
-        distances = resized[0].to(table.dtype)
+    if not is_native((h, w), (gh, gw)):
+        distances = resize_bicubic(distances[None], (2 * h - 1, 2 * w - 1), antialias)[0]
     rows, columns = _distances(h, table.device), _distances(w, table.device)
     bias = distances[:, rows[:, None, :, None], columns[None, :, None, :]].flatten(3, 4).flatten(1, 2)
     if class_token:

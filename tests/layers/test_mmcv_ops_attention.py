@@ -55,6 +55,19 @@ def test_operators_backward_adds_to_its_buffers():
     torch.testing.assert_close([t + 1 for t in zeros], ones)
 
 
+@pytest.mark.parametrize('as_on_a_gpu', [False, True])
+def test_points_one_pixel_ahead_of_a_map_have_no_slope(as_on_a_gpu, monkeypatch):
+    """As in mmcv's kernel; offsets of whole pixels around the centre of one are what a network starts with."""
+    if as_on_a_gpu:
+        monkeypatch.setattr('densevit.layers.deformable_attention._is_exporting', lambda: True)
+    value, weights = torch.ones(1, 4, 1, 1), torch.ones(1, 1, 1, 1, 4)
+    points = torch.tensor([[-0.25, 0.25], [0.25, -0.25], [-0.25, -0.25], [0.0, 0.25]]).view(1, 1, 1, 1, 4, 2)
+    grads = [torch.zeros_like(t) for t in (value, points, weights)]
+    level = torch.tensor([[2, 2]]), torch.tensor([0])
+    ms_deform_attn_backward(value, *level, points, weights, torch.ones(1, 1, 1), *grads, 64)
+    assert grads[1].view(4, 2).tolist() == [[0, 0], [0, 0], [0, 0], [2, 0]]
+
+
 def module_case(device: str) -> tuple[torch.nn.Module, dict]:
     torch.manual_seed(0)
     module = ops.MultiScaleDeformableAttention(8, 2, len(SHAPES), POINTS, dropout=0.0, batch_first=True)

@@ -24,13 +24,15 @@ GEOMETRIES = {
 
 
 def sample(plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Bilinear, with 0 for the pixels outside."""
-    y0, x0 = int(torch.floor(y)), int(torch.floor(x))
-    value = plane.sum() * 0
-    for i in (y0, y0 + 1):
-        for j in (x0, x0 + 1):
-            if 0 <= i < plane.shape[0] and 0 <= j < plane.shape[1]:
-                value = value + plane[i, j] * (1 - (y - i).abs()) * (1 - (x - j).abs())
+    """Bilinear between the pixel at or above and to the left and the next, 0 outside; no slope a pixel outside."""
+    value, (height, width) = plane.sum() * 0, plane.shape
+    if y <= -1 or x <= -1 or y >= height or x >= width:
+        return value
+    i, j = int(torch.floor(y)), int(torch.floor(x))
+    for row, share in ((i, 1 - (y - i)), (i + 1, y - i)):
+        for column, part in ((j, 1 - (x - j)), (j + 1, x - j)):
+            if 0 <= row < height and 0 <= column < width:
+                value = value + plane[row, column] * share * part
     return value
 
 
@@ -101,6 +103,38 @@ def test_modulated_deform_conv_matches_loops_with_gradients(geometry, bias):
         leaves.append(conv.bias)
     torch.testing.assert_close(out, expected)
     assert_same_gradients(out, expected, leaves)
+
+
+@pytest.mark.parametrize('modulated', [True, False])
+@pytest.mark.parametrize('geometry', GEOMETRIES)
+def test_gradients_where_samples_lie_on_pixels_and_on_the_border(geometry, modulated):
+    """Whole offsets, zero as a network starts with and others: -1 is no image any more, without a slope."""
+    torch.manual_seed(0)
+    make = ops.ModulatedDeformConv2d if modulated else ops.DeformConv2d
+    conv = make(4, 6, bias=False, **GEOMETRIES[geometry]).double()
+    x, offset, mask = random_case(conv)
+    offset = offset.detach().trunc().requires_grad_()
+    inputs = (x, offset, mask) if modulated else (x, offset)
+    assert_same_gradients(conv(*inputs), convolve_loops(conv, *inputs), [*inputs, conv.weight])
+
+
+def test_first_step_of_a_pack_is_that_of_mmcv():
+    """The numbers of mmcv's own test (tests/test_ops/test_modulated_deform_conv.py), of its compiled operator."""
+    x = torch.tensor([[[[1.0, 2.0, 3.0]] * 3]], requires_grad=True)
+    pack = ops.ModulatedDeformConv2dPack(1, 1, 2, padding=1, bias=False)
+    nn.init.ones_(pack.weight)
+    out = pack(x)
+    edge, inside = [0.5, 1.5, 2.5, 1.5], [1.0, 3.0, 5.0, 3.0]
+    torch.testing.assert_close(out, torch.tensor([[[edge, inside, inside, edge]]]))
+    out.sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 2.0))
+    torch.testing.assert_close(pack.weight.grad, torch.full_like(pack.weight, 9.0))
+    torch.testing.assert_close(pack.conv_offset.bias.grad, torch.tensor([-3, -1.5] * 4 + [4.5] * 4))
+    slopes = [
+        [-7, -4, 0, 0], [-9, 7.5, -6, 5], [-4, -7, 0, 0], [-7.5, -9, -5, -6], [-7, -4, -7, -4], [-6, 5, -9, 7.5],
+        [-4, -7, -4, -7], [-5, -6, -7.5, -9], [10.5, 6, 7, 4], [6, 10.5, 4, 7], [7, 4, 10.5, 6], [4, 7, 6, 10.5],
+    ]  # fmt: skip
+    torch.testing.assert_close(pack.conv_offset.weight.grad, torch.tensor(slopes).view(12, 1, 2, 2))
 
 
 @pytest.mark.parametrize('name', ['DeformConv2dPack', 'ModulatedDeformConv2dPack'])

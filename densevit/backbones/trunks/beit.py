@@ -36,7 +36,7 @@ class BiasedAttention(Attention):
             return super().forward(x, shared_rel_pos_bias=told)
         if told.windows is None:
             return self._attend(x, told.bias, told.mask)
-        mask = told.windows.mask(len(x), x.device)
+        mask = told.windows.mask(x.shape[0], x.device)
         return told.windows.merge(self._attend(told.windows.partition(x), told.bias, mask))
 
     def _attend(self, x: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:

@@ -1,11 +1,13 @@
 """Learned positions of a trunk at the grid of an image, and how they are stored."""
 from __future__ import annotations
 
+import math
+
 import torch
-from timm.layers import build_sincos2d_pos_embed
+from timm.layers import RotaryEmbeddingDinoV3, build_sincos2d_pos_embed
 from torch import Tensor, nn
 
-from ...layers import absolute_window_pos_embed, resize_pos_embed
+from ...layers import absolute_window_pos_embed, is_symbolic, resize_pos_embed
 from ..options import Grid
 from .policies import PositionPolicy
 
@@ -23,6 +25,30 @@ def positions_at(trunk: nn.Module, grid: Grid, policy: PositionPolicy) -> Tensor
     window = window.transpose(1, 2).unflatten(2, stored_grid)
     patches = absolute_window_pos_embed(window, getattr(trunk, 'global_pos_embed', None), grid, policy.antialias)
     return torch.cat((prefix, patches.flatten(2).transpose(1, 2)), dim=1)
+
+
+def rotary_at(trunk: nn.Module, grid: Grid) -> Tensor | None:
+    """timm's rotary embedding (..., h * w, 2 * head_dim), or None for a trunk without."""
+    rope = getattr(trunk, 'rope', None)
+    if isinstance(rope, RotaryEmbeddingDinoV3) and is_symbolic(*grid):
+        return _centred_rotary(rope, grid)
+    return None if rope is None else rope.get_embed(shape=list(grid))
+
+
+def _centred_rotary(rope: RotaryEmbeddingDinoV3, grid: Grid) -> Tensor:
+    """What timm's ``get_embed`` gives, which would fix the grid of an exported program: it makes numbers of its sides.
+
+    Coordinates of patch centres in [-1, 1] over the image, as in DINOv3 (arXiv 2508.10104).
+    """
+    device = rope.periods.device
+    spans = dict(separate=grid, max=(torch.sym_max(*grid), ) * 2, min=(torch.sym_min(*grid), ) * 2)
+    y, x = (
+        2 * ((torch.arange(side, device=device) + .5 + rope.grid_offset) / torch.full((), span, device=device)) - 1
+        for side, span in zip(grid, spans[rope.normalize_coords], strict=True))
+    coords = torch.stack(torch.meshgrid(y, x, indexing='ij'), dim=-1).flatten(0, 1)  # (h * w, 2)
+    angles = (2 * math.pi * coords.unsqueeze(2) / rope.periods).flatten(1)
+    angles = torch.cat((angles, angles), 1) if rope.rotate_half else angles.repeat_interleave(2, 1)
+    return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
 def stored_positions(trunk: nn.Module) -> tuple[Grid, int]:

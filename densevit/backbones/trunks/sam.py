@@ -40,7 +40,7 @@ class GridAttention(sam.Attention):
         windows = layout.windows
         if windows is None:
             return self._attend(x, layout.grid, layout.num_prefix, layout.mask)
-        mask = windows.mask(len(x), x.device)
+        mask = windows.mask(x.shape[0], x.device)
         x = self._attend(windows.partition(x), (windows.size, windows.size), layout.num_prefix, mask)
         return windows.merge(x)
 

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from .policies import PositionPolicy, WindowPolicy
-from .positions import positions_at
+from .positions import positions_at, rotary_at
 from .tokens import Tokens
 from .windowed_attention import make_windowed
 
@@ -38,7 +38,7 @@ class SequenceTrunk:
         # BEiT has no registers, no norm before its blocks, and a position for its class token.
         no_embed_class = getattr(self.trunk, 'no_embed_class', False)
         tokens = (self.trunk.cls_token, getattr(self.trunk, 'reg_token', None))
-        prefix = [token.expand(len(x), -1, -1) for token in tokens if token is not None]
+        prefix = [token.expand(x.shape[0], -1, -1) for token in tokens if token is not None]
         if pos_embed is not None and no_embed_class:
             x = x + pos_embed
         x = torch.cat((*prefix, x), dim=1)
@@ -47,12 +47,9 @@ class SequenceTrunk:
         x = self.trunk.pos_drop(x)
         if hasattr(self.trunk, 'norm_pre'):
             x = self.trunk.norm_pre(x)
-        window = None if self.windows.size is None else (self.windows.size, self.windows.size)
-        return Tokens(x, grid, self.trunk.num_prefix_tokens, self._rope(grid), stem, self._rope(window))
-
-    def _rope(self, grid: tuple[int, int] | None) -> Tensor | None:
-        rope = getattr(self.trunk, 'rope', None)
-        return None if rope is None or grid is None else rope.get_embed(shape=list(grid))
+        size = self.windows.size
+        window_rope = None if size is None else rotary_at(self.trunk, (size, size))
+        return Tokens(x, grid, self.trunk.num_prefix_tokens, rotary_at(self.trunk, grid), stem, window_rope)
 
     def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
         block = self.trunk.blocks[index]

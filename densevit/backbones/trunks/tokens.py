@@ -41,7 +41,7 @@ class Tokens:
 
     def prepend(self, queries: Tensor) -> Tokens:
         """The sequence with queries at its front, (Q, D) for all images or (B, Q, D); they are never rotated."""
-        x = torch.cat((queries.expand(len(self.x), -1, -1), self.x), dim=1)
+        x = torch.cat((queries.expand(self.x.shape[0], -1, -1), self.x), dim=1)
         count = queries.shape[-2]
         return replace(self, x=x, num_prefix=self.num_prefix + count, rope=_unrotated(count, self.rope),
                        window_rope=_unrotated(count, self.window_rope))
@@ -54,6 +54,5 @@ def _unrotated(num_tokens: int, rope: Tensor | None) -> Tensor | None:
     """
     if rope is None:
         return None
-    still = rope.new_zeros(*rope.shape[:-2], num_tokens, rope.shape[-1])
-    still[..., rope.shape[-1] // 2:] = 1.
-    return torch.cat((still, rope), dim=-2)
+    sines = rope.new_zeros(*rope.shape[:-2], num_tokens, rope.shape[-1] // 2)
+    return torch.cat((torch.cat((sines, torch.ones_like(sines)), dim=-1), rope), dim=-2)

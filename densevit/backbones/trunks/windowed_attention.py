@@ -23,7 +23,7 @@ class _Windowed:
                 **kwargs: Any) -> Tensor:
         if not isinstance(attn_mask, AttentionWindows):
             return super().forward(x, *args, attn_mask=attn_mask, **kwargs)
-        mask = attn_mask.mask(len(x), x.device)
+        mask = attn_mask.mask(x.shape[0], x.device)
         return attn_mask.merge(super().forward(attn_mask.partition(x), *args, attn_mask=mask, **kwargs))
 
 

@@ -52,17 +52,19 @@ class CellQueries(nn.Module):
             size: (h, w) of the masks, which cover the patches.
         """
         place = self.place(queries).float()  # half precision would round coordinates to tenths of a cell
-        rows, columns = (math.ceil(side / self.cell) for side in grid)
+        rows, columns = ((side + self.cell - 1) // self.cell for side in grid)
         per_cell = queries.shape[1] // (rows * columns)
         index = torch.arange(queries.shape[1], device=queries.device) // per_cell
-        centers = torch.stack((index % columns, index // columns), dim=-1) + .5 + place[..., :2]
+        row = index // columns
+        centers = torch.stack((index - row * columns, row), dim=-1) + .5 + place[..., :2]
         radii = _START_RADIUS * place[..., 2:].clamp(-4., 4.).exp()
-        return (_fade(centers[..., 0], radii[..., 0], size[1], grid[1] / self.cell).unsqueeze(2),
-                _fade(centers[..., 1], radii[..., 1], size[0], grid[0] / self.cell).unsqueeze(3))
+        return (_fade(centers[..., 0], radii[..., 0], size[1], grid[1], self.cell).unsqueeze(2),
+                _fade(centers[..., 1], radii[..., 1], size[0], grid[0], self.cell).unsqueeze(3))
 
 
-def _fade(centers: Tensor, radii: Tensor, length: int, cells: float) -> Tensor:
-    """(B, Q) positions and radii in cells to (B, Q, length) logits along one side of a mask of ``cells`` cells."""
-    at = (torch.arange(length, device=centers.device) + .5) * (cells / length)
+def _fade(centers: Tensor, radii: Tensor, length: int, patches: int, cell: int) -> Tensor:
+    """(B, Q) positions and radii in cells to (B, Q, length) logits along one side of a mask of so many patches."""
+    step = torch.full((), patches, dtype=torch.float64) / cell / length  # a tensor, for sizes that an export holds open
+    at = (torch.arange(length, device=centers.device) + .5) * step
     distance = (at - centers.unsqueeze(2)) / radii.unsqueeze(2)
     return _STEEPNESS * (.5 * math.log(2.) - distance.square().log1p())

@@ -97,7 +97,7 @@ class ECOMask2FormerNet(Mask2FormerNet):
         maps, tokens = self._embed(images)
         if self.training:
             return self._predict_at(self._draw(), maps, tokens)
-        exits = self.choose(gate_inputs(tokens)) if self.exit is None else [self.exit] * len(images)
+        exits = self.choose(gate_inputs(tokens)) if self.exit is None else [self.exit] * images.shape[0]
         with torch.autocast(images.device.type, enabled=False):
             features = self.pixel_decoder.decode(self._encode_to(exits, tokens), maps[0])
         return self.decode(features)

@@ -135,13 +135,13 @@ class EoMT(MaskNetwork):
         """
         inside = F.interpolate(masks, tokens.grid, mode='bilinear').flatten(2) > 0  # (B, Q, h * w)
         if not self.training:
-            inside |= prob < .5
+            inside = inside | (prob < .5)
         elif prob < 1:
-            inside |= torch.rand(*inside.shape[:2], 1, device=inside.device) > prob
+            inside = inside | (torch.rand(*inside.shape[:2], 1, device=inside.device) > prob)
+        batch, count, _ = inside.shape
         length = tokens.x.shape[1]
-        attn_mask = inside.new_ones(len(inside), length, length)
-        attn_mask[:, :masks.shape[1], tokens.num_prefix:] = inside
-        return attn_mask.unsqueeze(1)
+        of_queries = torch.cat((inside.new_ones(batch, count, tokens.num_prefix), inside), dim=2)
+        return torch.cat((of_queries, inside.new_ones(batch, length - count, length)), dim=1).unsqueeze(1)
 
     def _build_lateral(self, dim: int) -> nn.ModuleDict:
         met = {self.backbone.stride // 2**step for step in range(1, self.num_upscales + 1)}

@@ -104,10 +104,10 @@ class KMaXDeepLab(MaskNetwork):
                 f'{tuple(images.shape[-2:])}: pad them in the pipeline, or set head.corner_aligned=False')
         for branch in (self.semantic_decoder, *self.semantic_branches.values()):
             if branch is not None:
-                require_images(branch.aspp.pool.norm, len(images), 'KMaXDeepLab')
+                require_images(branch.aspp.pool.norm, images.shape[0], 'KMaXDeepLab')
         maps = self.backbone(images)[::-1]
         levels = self.pixel_decoder(maps)
-        queries = self.centers.expand(len(images), -1, -1)
+        queries = self.centers.expand(images.shape[0], -1, -1)
         predictions = []
         for level, layer in zip(self.levels, self.layers, strict=True):
             queries, prediction = layer(levels[level], queries)

@@ -73,7 +73,7 @@ class AxialAttention2D(nn.Module):
         self.rows = AxialAttention(value_dim, key_dim, value_dim, num_heads)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch = len(x)
+        batch = x.shape[0]
         x = self.columns(x.permute(0, 3, 1, 2).flatten(0, 1))  # (B w, V, h)
         x = x.unflatten(0, (batch, -1)).permute(0, 3, 2, 1).flatten(0, 1)
         x = self.rows(x)  # (B h, V, w)

@@ -99,7 +99,7 @@ class Mask2FormerNet(MaskNetwork):
         """What the queries find in the features of the pixel decoder, before and after each decoder layer."""
         memories, positions = self._memories(features.levels)
         grids = [x.shape[-2:] for x in features.levels]
-        queries = self.query.weight.expand(len(features.mask_features), -1, -1)
+        queries = self.query.weight.expand(features.mask_features.shape[0], -1, -1)
         predictions = [self._predict(queries, features.mask_features)]
         for index, layer in enumerate(self.layers):
             level = index % NUM_LEVELS

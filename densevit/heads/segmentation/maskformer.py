@@ -164,7 +164,7 @@ class MaskFormerNet(MaskNetwork):
         memory, mask_features = self.pixel_decoder(self.backbone(images))
         memory, positions = place(self.input_proj(memory))
         query_pos = self.query_pos.weight
-        queries = torch.zeros_like(query_pos).expand(len(images), -1, -1)
+        queries = torch.zeros_like(query_pos).expand(images.shape[0], -1, -1)
         predictions = []
         for layer in self.layers:
             queries = layer(queries, query_pos, memory, positions)

@@ -157,7 +157,7 @@ class PEM(MaskNetwork):
     def decode(self, features: PixelFeatures) -> list[MaskPrediction]:
         """What the queries find in the features of the pixel decoder, before and after each decoder layer."""
         memories = [self._memory(level, x) for level, x in enumerate(features.levels)]
-        queries = self.query.weight.expand(len(features.mask_features), -1, -1)
+        queries = self.query.weight.expand(features.mask_features.shape[0], -1, -1)
         predictions = [self._predict(queries, features.mask_features)]
         for index, layer in enumerate(self.layers):
             memory = memories[index % NUM_LEVELS]

@@ -97,7 +97,7 @@ class PEMPixelDecoder(nn.Module):
         Raises:
             ValueError: A training step has a single image, over which means of maps cannot be normalised.
         """
-        require_images(self.context[1], len(maps[0]), 'PEM')
+        require_images(self.context[1], maps[0].shape[0], 'PEM')
         coming = self.context(maps[-1].mean((2, 3), keepdim=True))
         levels = []
         for index in range(len(maps) - 1, 0, -1):

@@ -62,7 +62,7 @@ class SegViT(MaskNetwork):
 
     def forward(self, images: Tensor) -> list[MaskPrediction]:
         maps = self.backbone(images)
-        queries = self.query.weight.expand(len(images), -1, -1)
+        queries = self.query.weight.expand(images.shape[0], -1, -1)
         read, similarities = [], []
         for x, project, layers in zip(reversed(maps), self.projections, self.stages, strict=True):
             memory = project(x.flatten(2).transpose(1, 2))

@@ -119,7 +119,7 @@ class SegViTShrunk(MaskNetwork):
 
     def _upsample(self, whole: Tensor, shrunk: Tensor, grid: tuple[int, int]) -> Tensor:
         """Features before the shrinking (B, h * w, C) and after it (B, n, C) to (B, h * w, D)."""
-        queries = resize_pos_map(self.patch_queries, grid).flatten(2).transpose(1, 2).expand(len(whole), -1, -1)
+        queries = resize_pos_map(self.patch_queries, grid).flatten(2).transpose(1, 2).expand(whole.shape[0], -1, -1)
         for level, project, layers in zip((whole, shrunk), self.projections, self.upsampling, strict=True):
             memory = project(level)
             for layer in layers:
@@ -127,7 +127,7 @@ class SegViTShrunk(MaskNetwork):
         return queries
 
     def _decode(self, patches: Tensor, grid: tuple[int, int]) -> list[MaskPrediction]:
-        queries = self.query.weight.expand(len(patches), -1, -1)
+        queries = self.query.weight.expand(patches.shape[0], -1, -1)
         masks, read = [], []
         for layer in self.decoder:
             queries, similarity = layer(queries, patches)
@@ -149,9 +149,9 @@ def keep_tokens(tokens: Tokens, edges: Tensor | None = None, edge_share: float =
         rope = None if tokens.rope is None else tokens.rope[..., kept, :]
         x = torch.cat((tokens.x[:, :tokens.num_prefix], tokens.patches[:, kept]), dim=1)
         return replace(tokens, x=x, grid=grid, rope=rope)
-    count = min(int(edge_share * height * width), height * width - len(kept))
+    count = min(int(edge_share * height * width), height * width - kept.shape[0])
     others = edges.detach().flatten(1).index_fill(1, kept, -torch.inf)
-    kept = torch.cat((others.topk(count).indices, kept.expand(len(edges), -1)), dim=1)  # (B, count + kept)
+    kept = torch.cat((others.topk(count).indices, kept.expand(edges.shape[0], -1)), dim=1)  # (B, count + kept)
     patches = tokens.patches.gather(1, kept.unsqueeze(2).expand(-1, -1, tokens.x.shape[2]))
     x = torch.cat((tokens.x[:, :tokens.num_prefix], patches), dim=1)
     rope = tokens.rope

@@ -117,13 +117,13 @@ class ViTP(MaskNetwork):
         """The proposer's last masks with new class logits; in train mode only a :class:`PointProposals`."""
         images = pad_to_multiple(images, self.size_divisor)
         if self.training:
-            nothing = images.new_zeros(len(images), 0, self.num_classes + 1)
+            nothing = images.new_zeros(images.shape[0], 0, self.num_classes + 1)
             return [PointProposals(images[:, :0], nothing, partial(self.classify, images), self.num_points)]
         with torch.no_grad():
             proposals = self.proposer(images)[-1]
         points = peak_points(self.sigmoid_logits(proposals.masks))
         tokens = self._embed(images)
-        fillers = self.fillers[:-points.shape[1] % self.num_points].expand(len(points), -1, -1)
+        fillers = self.fillers[:-points.shape[1] % self.num_points].expand(points.shape[0], -1, -1)
         passes = torch.cat((points, fillers), dim=1).split(self.num_points, dim=1)
         logits = torch.cat([self._classify(tokens, few) for few in passes], dim=1)[:, :points.shape[1]]
         return [MaskPrediction(proposals.masks, self._combine(proposals.classes, logits))]

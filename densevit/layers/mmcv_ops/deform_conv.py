@@ -39,14 +39,42 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of input, weight, offset, mask and bias; `geometry` is stride, padding, dilation, each as (y, x).
 
-    Calls the operator behind torchvision's own autograd, to save the forward that autograd would add.
+    Calls the operator behind torchvision's own autograd, to save the forward that autograd would add. A sample on the
+    very line one pixel ahead of the image has a kink there: torchvision gives its offset the slope inside, mmcv none.
+    Offsets that begin at zero put every sample of the padding on that line.
     """
     tensors = [widen(t) for t in (grad_output, input, weight, offset)]
     unused = tensors[0].new_zeros(len(input), 1)
     bias = tensors[0].new_zeros(len(weight))
-    return torch.ops.torchvision._deform_conv2d_backward(
+    grads = torch.ops.torchvision._deform_conv2d_backward(
         *tensors, unused if mask is None else widen(mask), bias, *geometry, *groups, mask is not None
     )
+    shifts = tensors[3].unflatten(1, (groups[1], *weight.shape[2:], 2))
+    grads[2].view(shifts.shape).masked_fill_(_is_ahead_of_image(shifts, geometry).unsqueeze(4), 0)
+    return grads
+
+
+def _is_ahead_of_image(shifts: Tensor, geometry: tuple[int, ...]) -> Tensor:
+    """Which samples count as 0 for lying a pixel or more above or to the left of the image.
+
+    Args:
+        shifts: Offsets (B, deform groups, kernel_h, kernel_w, 2, h, w), y before x.
+        geometry: Stride, padding and dilation, each as (y, x).
+
+    Returns:
+        (B, deform groups, kernel_h, kernel_w, h, w).
+    """
+    kernel, size = shifts.shape[2:4], shifts.shape[5:]
+    rows, columns = (
+        (torch.arange(taps, device=shifts.device) * dilation).unsqueeze(1)
+        + torch.arange(length, device=shifts.device) * stride
+        - padding
+        for taps, length, stride, padding, dilation in zip(
+            kernel, size, geometry[:2], geometry[2:4], geometry[4:], strict=True
+        )
+    )  # where the taps lie without offsets, (kernel_h, h) and (kernel_w, w)
+    above = shifts[:, :, :, :, 0] + rows[:, None, :, None] <= -1
+    return above | (shifts[:, :, :, :, 1] + columns[:, None, :] <= -1)
 
 
 def deform_conv_forward(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from densevit.layers.deformable_attention import multi_scale_deformable_attention
+from densevit.layers.mmcv_ops.precision import widen
 
 
 def multi_scale_deformable_attn_pytorch(
@@ -64,6 +65,10 @@ def ms_deform_attn_backward(
         with torch.enable_grad():
             out = multi_scale_deformable_attention(leaves[0], [(height, width)], *leaves[1:])
         grads = torch.autograd.grad(out, leaves, grad_output.reshape(out.shape))
+        # Where `grid_sample` gives the slope inside, at the kink one pixel ahead of the map, mmcv gives none.
+        points = widen(parts[1])
+        pixels = points * points.new_tensor([width, height]) - 0.5
+        grads[1].masked_fill_((pixels <= -1).any(-1, keepdim=True), 0)
         grad_value[:, tokens] += grads[0]
         grad_sampling_loc[:, :, :, one] += grads[1]
         grad_attn_weight[:, :, :, one] += grads[2]

@@ -231,7 +231,7 @@ def test_nothing_is_left_to_learn_from__the_reason_is_said(data):
     with pytest.raises(EmptyDatasetError, match='leaves none of the 6 images of .*fewer than three points') as caught:
         instances(data, filter_cfg=dict(filter_empty_gt=True))
     line(caught)
-    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*three points.*metainfo.classes'):
+    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*metainfo.classes'):
         survey(instances(data), 'train', LabelRule(2))
 
 

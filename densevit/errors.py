@@ -1,6 +1,8 @@
 """What an error says to a user."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def one_line(error: BaseException, limit: int | None = None) -> str:
     """The message without line breaks, and with the error's name unless it was written for the user.
@@ -20,3 +22,9 @@ def one_line(error: BaseException, limit: int | None = None) -> str:
     if not text:
         return name
     return text if own or isinstance(error, ValueError | OSError) else f'{name}: {text}'
+
+
+def shorten(names: Sequence[str], limit: int = 6) -> str:
+    """The first names and how many more there are."""
+    rest = len(names) - limit
+    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..compat import allow_mmengine_checkpoints
 from ..errors import one_line
+from ..files import damaged_part
 from .numpy_pickle import is_plain_pickle, load_arrays
 from .report import WeightsError, WeightsNotFoundError
 
@@ -143,6 +145,8 @@ def _torch_load(path: Path) -> Any:
 
 def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:
     try:
+        if zipfile.is_zipfile(path) and (part := damaged_part(path)) is not None:
+            raise ValueError(f'the checksum of {part} is wrong')
         content = load(path)
     except pickle.UnpicklingError as error:
         if found := re.search(r'GLOBAL (\S+)', str(error)):

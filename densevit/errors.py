@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from collections.abc import Sequence
 
 # Control characters and what begins escape sequences, line separators, marks that turn the direction of writing, and
 # the surrogates by which Python stands for bytes of a file name that are not UTF-8.
@@ -52,3 +53,9 @@ def one_line(error: BaseException, limit: int | None = None) -> str:
 def print_trace() -> None:
     """The trace of the error that is being handled, to the standard error, each line printable."""
     print('\n'.join(map(printable, traceback.format_exc().splitlines())), file=sys.stderr)
+
+
+def shorten(names: Sequence[str], limit: int = 6) -> str:
+    """The first names and how many more there are."""
+    rest = len(names) - limit
+    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')

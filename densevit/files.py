@@ -1,9 +1,14 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and what tells that one is not."""
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
+
+_LEFTOVER = re.compile(r'\.(?P<name>.+)\.[a-z0-9_]{8}')  # the names of write_atomic's temporary files
 
 
 def write_atomic(content: bytes, path: Path) -> None:
@@ -28,6 +33,33 @@ def write_atomic(content: bytes, path: Path) -> None:
             raise OSError(error.errno, f'{error.strerror}; {path} was not written: free some space or choose another '
                           'folder') from error
         raise
+
+
+def remove_leftovers(folder: Path, name: re.Pattern[str]) -> list[Path]:
+    """Remove the temporary files that a killed :func:`write_atomic` left, and say which.
+
+    Args:
+        folder: Where nobody writes such files at the moment.
+        name: Of the files that were to be written; others' are left alone.
+    """
+    removed = [path for path in folder.iterdir()
+               if (match := _LEFTOVER.fullmatch(path.name)) and name.fullmatch(match['name']) and path.is_file()]
+    for path in removed:
+        path.unlink(missing_ok=True)
+    return removed
+
+
+def damaged_part(path: Path) -> str | None:
+    """The first entry of a zip archive whose bytes are not those that were written; None if all are.
+
+    PyTorch's checkpoints are such archives, and ``torch.load`` does not compare their checksums. An archive without
+    checksums (``torch.serialization.set_crc32_options(False)``) is taken for whole.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() if any(entry.CRC for entry in archive.infolist()) else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return 'the table of contents'
 
 
 def _umask() -> int:

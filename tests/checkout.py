@@ -11,3 +11,12 @@ def load_tool(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def forget_runs() -> None:
+    """mmengine keeps one log and one message hub per name, and two runs within a second have the same name."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+    for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
+        manager._instance_dict.clear()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkout import ROOT, load_tool
+from checkout import ROOT, forget_runs, load_tool
 from PIL import Image
 
 # Threads of tiny models wait for each other longer than they work; in processes that tests start, too.
@@ -87,26 +87,21 @@ def tiny_config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch):
-    """A function that runs a tool in this process: ``tool('train', *arguments)`` gives the exit code."""
+def quick_runs(monkeypatch: pytest.MonkeyPatch):
+    """For tests that train themselves."""
     # Most of a short run's time would go into laying out the text of the config, which every checkpoint has.
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, False))
 
+
+@pytest.fixture
+def tool(quick_runs):
+    """A function that runs a tool in this process: ``tool('train', *arguments)`` gives the exit code."""
     def run(name: str, *arguments: object) -> int:
         from densevit.engine import cli
-        _forget_runs()
+        forget_runs()
         module = load_tool(name)
         return cli.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
     return run
-
-
-def _forget_runs() -> None:
-    """mmengine keeps one log and one message hub per name, and two runs within a second have the same name."""
-    from mmengine.logging import MessageHub, MMLogger
-    from mmengine.registry import DefaultScope
-    from mmengine.visualization import Visualizer
-    for manager in (MessageHub, MMLogger, DefaultScope, Visualizer):
-        manager._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,7 @@ try:
         import torch
         from rich.progress import track
 
-        from densevit.engine import cli, run_config
+        from densevit.engine import cli, run_config, work_dir
         from densevit.engine.exit_gate import require_gate, survey_exits
         from densevit.files import write_atomic
         from densevit.heads.segmentation.early_exit import best_exits, fit_gate
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
         raise FileExistsError(f'{out} exists and would be overwritten: choose another --out')
     cfg = run_config.load_config(args.config, args.cfg_options, CHECKOUT)
     run_config.check_data(cfg, ('val', ), CHECKOUT)
-    run_config.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/exit_gate')
+    work_dir.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/exit_gate')
     cfg.update(load_from=None, resume=False, model=without_pretraining(cfg.model), train_dataloader=None,
                train_cfg=None, optim_wrapper=None, param_scheduler=None)
     cfg.val_dataloader.batch_size = 1

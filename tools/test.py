@@ -13,7 +13,7 @@ try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
         from mmengine.model import is_model_wrapper
 
-        from densevit.engine import cli, run_config, testing
+        from densevit.engine import cli, run_config, testing, work_dir
         from densevit.engine.distributed import prepare_launcher
         from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     if args.tta:
         testing.augment_tests(cfg)
     prepare_launcher(cfg, args.launcher)
-    run_config.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/test')
+    work_dir.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)
     with safe_checkpoints():
         runner = run_config.build_runner(cfg)

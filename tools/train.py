@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
-        from densevit.engine import cli, run_config
+        from densevit.engine import cli, run_config, work_dir
         from densevit.engine.distributed import prepare_launcher
         from densevit.weights import load_weights, safe_checkpoints
 except ModuleNotFoundError as error:
@@ -44,11 +44,11 @@ def main(args: argparse.Namespace) -> None:
     run_config.set_load_from(cfg, args.load_from, args.new_classes)
     run_config.check_data(cfg, ('train', 'val'), CHECKOUT)
     prepare_launcher(cfg, args.launcher)
-    run_config.choose_work_dir(cfg, args.config, args.work_dir)
+    folder = work_dir.choose_work_dir(cfg, args.config, args.work_dir)
     run_config.use_amp(cfg, args.amp)
-    run_config.set_resume(cfg, args.resume)
-    run_config.add_hooks(cfg)
-    with safe_checkpoints():
+    with work_dir.locked(folder), safe_checkpoints():
+        run_config.set_resume(cfg, args.resume)
+        run_config.add_hooks(cfg)
         run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))
 
 

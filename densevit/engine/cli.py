@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 import torch
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 from ..errors import one_line, print_trace, printable
 from .progress import stop_progress
+from .stopping import RunStopped
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -69,7 +71,10 @@ def add_shared_arguments(parser: argparse.ArgumentParser, work_dir: str) -> None
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv: Sequence[str] | None = None) -> int:
-    """Parse the arguments and run a tool; the exit code is 0, 2 after an error, 130 after Ctrl-C."""
+    """Parse the arguments and run a tool.
+
+    The exit code is 0, 2 after an error, and 128 + n after signal n: 130 after Ctrl-C, 143 after SIGTERM.
+    """
     args = parser.parse_args(argv)
     try:
         main(args)
@@ -77,6 +82,12 @@ def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv:
         stop_progress()
         _say(f'interrupted{_how_to_go_on(args)}')
         return EXIT_INTERRUPTED
+    except RunStopped as stop:
+        stop_progress()
+        if is_main_process():
+            _say(f'{stop}, {"saved as " + stop.checkpoint if stop.checkpoint else "and nothing is saved"}'
+                 f'{_how_to_go_on(args)}')
+        return 128 + stop.signal
     except Exception as error:
         stop_progress()
         if args.debug or not isinstance(error, USER_ERRORS):

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import init_dist
+from mmengine.dist import all_reduce, broadcast_object_list, get_world_size, init_dist, is_main_process
 from mmengine.utils.dl_utils import set_multi_processing
+
+Decision = TypeVar('Decision')
 
 WHOLE_MODEL = ('SingleDeviceStrategy', 'DDPStrategy')  # strategies under which each process has all weights
 _VARIABLES = dict(
@@ -87,3 +91,31 @@ def _place_on_cpu(cfg: Config, sharded: bool) -> None:
     if options.get('sync_bn') == 'mmcv':
         options.sync_bn = 'torch'  # which the wrapper knows how to run
     options[key] = {**wrapper, **given}
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; all of them call this and get the same answer."""
+    if get_world_size() == 1:
+        return flag
+    told = torch.tensor(int(flag))
+    all_reduce(told, 'max')
+    return bool(told)
+
+
+def decide_once(function: Callable[[], Decision]) -> Decision:
+    """What a function gives in the main process, in all of them; so with its error, for which all stop alike.
+
+    Args:
+        function: Looks at files, say, which the other processes could see at another moment; its result can be
+            pickled.
+    """
+    outcome: list[Any] = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = function()
+        except (ValueError, OSError) as error:
+            outcome[1] = error
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]

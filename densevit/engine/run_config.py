@@ -1,17 +1,15 @@
 """From a config file and the command line to a runner."""
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
@@ -21,10 +19,13 @@ from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
-from .checkpoints import check_resumable, latest_checkpoint, set_aside
-from .distributed import WHOLE_MODEL, strategy_of
+from .checkpoints import check_resumable, latest_checkpoint
+from .distributed import WHOLE_MODEL, decide_once, strategy_of
 from .initial_weights import InitialWeightsHook
 from .options import check_config, check_options
+from .resuming import ResumeHook
+from .stopping import StopSignalHook
+from .work_dir import SetAsideHook
 
 _ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook', 'densevit.CurveHook')
 _MMENGINE_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
@@ -32,10 +33,6 @@ _MMENGINE_CHECKPOINTS = ('CheckpointHook', 'mmengine.CheckpointHook')
 
 class ConfigError(ValueError):
     """A config does not exist or cannot be read."""
-
-
-class WorkDirError(OSError):
-    """Nothing can be written to the work dir."""
 
 
 def load_config(path: str, options: dict[str, Any], checkout: Path | None = None) -> Config:
@@ -75,24 +72,6 @@ def check_data(cfg: Config, splits: Sequence[str], checkout: Path | None = None)
     """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_folders``."""
     check_data_roots(cfg, data_folders(checkout), splits)
     check_folders(cfg, splits)
-
-
-def choose_work_dir(cfg: Config, path: str, given: str | None, default: str = 'work_dirs') -> Path:
-    """Set ``cfg.work_dir``: as given, as in the config, or ``work_dirs/<config name>``.
-
-    Raises:
-        WorkDirError: The folder cannot be made or written to.
-    """
-    cfg.work_dir = given or cfg.get('work_dir') or os.path.join(default, Path(path).stem)
-    folder = Path(cfg.work_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(1 << 16))
-    except OSError as error:
-        raise WorkDirError(f'cannot write to the work dir {folder} ({error.strerror}): free some space, or choose '
-                           'another with --work-dir') from error
-    return folder
 
 
 def use_amp(cfg: Config, dtype: str | None) -> None:
@@ -139,42 +118,36 @@ def set_load_from(cfg: Config, path: str | None, new_classes: bool) -> None:
 def set_resume(cfg: Config, resume: str | None) -> None:
     """Continue from a checkpoint, from the latest of the work dir (``'auto'``), or begin anew.
 
-    A new run in a work dir with checkpoints of an earlier one moves those aside. With ``'auto'`` and no checkpoint yet,
-    the run begins.
+    With ``'auto'`` and no checkpoint yet, the run begins.
 
     Raises:
         CheckpointError: The checkpoint is not one that a run can be continued from.
     """
-    work_dir = Path(cfg.work_dir)
     resume = resume or ('auto' if cfg.get('resume') and not cfg.get('load_from') else None)
     if resume is None and not cfg.get('resume'):
-        _make_room(cfg, work_dir)
         return
-    path = latest_checkpoint(work_dir) if resume == 'auto' else Path(resume or cfg.load_from)
+    path = decide_once(partial(_resumable, Path(cfg.work_dir), resume or cfg.load_from))
     cfg.resume = path is not None
+    if path is not None:
+        cfg.load_from = str(path)
+        cfg.model = without_pretraining(cfg.model)
+
+
+def _resumable(work_dir: Path, given: str) -> Path | None:
+    if given != 'auto':
+        check_resumable(Path(given))
+        return Path(given)
+    path = latest_checkpoint(work_dir)
     if path is None:
         print(f'nothing to resume in {work_dir}: the run begins', file=sys.stderr)
-        return
-    check_resumable(path)
-    cfg.load_from = str(path)
-    cfg.model = without_pretraining(cfg.model)
-
-
-def _make_room(cfg: Config, work_dir: Path) -> None:
-    """Move earlier checkpoints aside; ``load_from`` may be one of them."""
-    result = [set_aside(work_dir) if is_main_process() else None]
-    broadcast_object_list(result)  # no process goes on before the files are where they will stay
-    if (folder := result[0]) is None:
-        return
-    if is_main_process():
-        print(f'the checkpoints of an earlier run are now in {folder} (--resume would have continued it)')
-    moved = folder / Path(cfg.get('load_from') or '').name
-    if moved.is_file() and Path(cfg.load_from).parent.resolve() == work_dir.resolve():
-        cfg.load_from = str(moved)
+    return path
 
 
 def add_hooks(cfg: Config) -> None:
-    """Add the hooks that every run of the tools has; make checkpoints atomic, and at least ten in a run."""
+    """Add the hooks that every run of the tools has.
+
+    Checkpoints are atomic, at least ten in a run, and the best one of the validations is kept.
+    """
     hooks = list(cfg.get('custom_hooks') or [])
     present = {hook.get('type') for hook in hooks}
     cfg.custom_hooks = hooks + [dict(type=name) for name in _ALWAYS if name not in present]
@@ -183,6 +156,8 @@ def add_hooks(cfg: Config) -> None:
         checkpoint = dict(default_hooks.get('checkpoint', dict(interval=1)))  # mmengine's default
         if checkpoint.get('type', 'CheckpointHook') in _MMENGINE_CHECKPOINTS:
             checkpoint['type'] = 'densevit.AtomicCheckpointHook'
+        if checkpoint['type'] == 'densevit.AtomicCheckpointHook' and cfg.get('val_evaluator'):
+            checkpoint.setdefault('save_best', 'auto')
         interval, tenth = checkpoint.get('interval', -1), ((cfg.get('train_cfg') or {}).get('max_iters') or 0) // 10
         if tenth and interval > 0 and not checkpoint.get('by_epoch', True):
             checkpoint['interval'] = min(interval, tenth)
@@ -207,8 +182,11 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
     Raises:
         ConfigError: ``load_from`` with a strategy that shards the model or copies its weights.
         EmptyDatasetError: A dataset has no sample, which mmengine says in words of numpy.
+        RunStopped: A signal asked for it, and the iteration that ran was finished and saved.
+        ResumeError: The run differs from the one that is resumed in what cannot be changed.
     """
-    hooks = _initial_weights(cfg, load_weights)
+    resumed, stop = bool(cfg.get('resume')), StopSignalHook()
+    hooks = [*_initial_weights(cfg, load_weights), ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
     try:
         runner = build_runner(cfg)
         for hook in hooks:
@@ -219,6 +197,8 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
             raise
         raise EmptyDatasetError('a data set of the config has no image: see what its ann_file, indices and filter_cfg '
                                 f'leave of it; {HELP}') from error
+    finally:
+        stop.restore()
 
 
 def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:

@@ -9,13 +9,15 @@ from typing import Any
 from torch import nn
 
 from ..backbones import PlainViT
+from ..errors import shorten
 from ..models import Segmentor
+from ..models.finite import non_finite
 from .diagnosis import describe, explain, other_outputs
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .readers import OWN, Translated, translate
 from .reading import State, read_state_dict
 from .renaming import split_prefix
-from .report import LoadReport, WeightsError, shorten
+from .report import LoadReport, WeightsError
 from .trunk_names import OURS
 
 Source = str | os.PathLike | Mapping[str, Any]
@@ -69,8 +71,8 @@ def load_weights(
 
     Raises:
         WeightsNotFoundError: There is no such file.
-        WeightsError: The file cannot be read, its names are not known, it holds several such models, or it does not
-            fit.
+        WeightsError: The file cannot be read, its names are not known, it holds several such models, it does not
+            fit, or its weights are NaN or infinite.
     """
     state = read_state_dict(source)
     label = 'the state dict' if isinstance(source, Mapping) else str(source)
@@ -157,3 +159,6 @@ def _refuse(
     if lines:
         hint = explain(translated.state, module, sizes.prefix if sizes else '', result)
         raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: {hint}', *lines]))
+    if wrong := non_finite(result.tensors):
+        raise WeightsError(f'{label}: holds NaN or infinite weights ({shorten(wrong)}), with which a model predicts '
+                           'nothing: the training diverged; take an earlier checkpoint of it')

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import one_line
+from ..files import damaged_part
 from ..pickles import is_plain_pickle, load_arrays, load_torch
 from .report import WeightsError, WeightsNotFoundError
 
@@ -160,6 +162,8 @@ def _read_safetensors(path: Path) -> State:
 
 def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:
     try:
+        if zipfile.is_zipfile(path) and (part := damaged_part(path)) is not None:
+            raise ValueError(f'the checksum of {part} is wrong')
         content = load(path)
     except pickle.UnpicklingError as error:
         if found := re.search(r'GLOBAL (\S+)', str(error)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..errors import shorten
+
 Shape = tuple[int, ...]
 
 
@@ -57,9 +59,3 @@ class LoadReport:
 def format_shape(shape: Sequence[int]) -> str:
     """(1024, 3, 16, 16) as 1024x3x16x16."""
     return 'x'.join(map(str, shape)) or 'scalar'
-
-
-def shorten(names: Sequence[str], limit: int = 6) -> str:
-    """The first names and how many more there are."""
-    rest = len(names) - limit
-    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')

@@ -11,7 +11,10 @@ from mmengine.config import Config
 
 from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend, run_config
 from densevit.engine.atomic import write_atomic
-from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint, set_aside
+from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint
+from densevit.engine.work_dir import set_aside
+from densevit.models.finite import non_finite
+from densevit.weights import WeightsError, read_state_dict
 
 
 def test_write_atomic_replaces_the_whole_file(tmp_path):
@@ -52,17 +55,18 @@ def test_kill_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_only_checkpoint_stays_until_the_next_is_written(tmp_path):
     hook = AtomicCheckpointHook(by_epoch=False, interval=1, max_keep_ckpts=1)
+    whole = dict(state_dict={}, optimizer={}, meta={}, message_hub={})
     present = []
 
     def save(out_dir, name, *args, backend_args, **kwargs):
         assert backend_args == dict(backend='densevit_atomic')
         present.append(sorted(path.name for path in tmp_path.glob('*.pth')))
-        torch.save({}, tmp_path / name)
+        torch.save(whole, tmp_path / name)
 
     info = {}
     hub = SimpleNamespace(runtime_info=info, update_info=info.__setitem__, get_info=info.get)
     runner = SimpleNamespace(work_dir=str(tmp_path), message_hub=hub, save_checkpoint=save, model=torch.nn.Linear(1, 1),
-                             logger=SimpleNamespace(info=lambda text: None))
+                             hooks=[], logger=SimpleNamespace(info=lambda text: None))
     hook.before_train(runner)
     for step in (1, 2, 3):
         hook._save_checkpoint_with_step(runner, step, {})
@@ -71,18 +75,74 @@ def test_only_checkpoint_stays_until_the_next_is_written(tmp_path):
     assert info['keep_ckpt_ids'] == [3]
 
 
-def test_latest_checkpoint_skips_broken_files(tmp_path):
+def save_resumable(path, **content):
+    parts = dict(state_dict={'weight': torch.ones(64)}, optimizer={}, meta={}, message_hub={})
+    torch.save(dict(parts, **content), path)
+
+
+def flip_a_bit(path):
+    """In the last of the weights, where nothing but the checksum tells."""
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.ones(64).numpy().tobytes()) + 254] ^= 1
+    path.write_bytes(content)
+
+
+def test_latest_checkpoint_skips_broken_files(tmp_path, capsys):
     assert latest_checkpoint(tmp_path) is None
-    torch.save({}, tmp_path / 'iter_9.pth')
-    torch.save({}, tmp_path / 'iter_10.pth')
-    content = (tmp_path / 'iter_10.pth').read_bytes()
+    for step in (8, 9, 10, 11, 12, 13):
+        save_resumable(tmp_path / f'iter_{step}.pth')
+    save_resumable(tmp_path / 'best_mIoU_iter_14.pth')
+    content = (tmp_path / 'iter_11.pth').read_bytes()
     (tmp_path / 'iter_11.pth').write_bytes(content[:len(content) // 2])
+    flip_a_bit(tmp_path / 'iter_12.pth')
+    save_resumable(tmp_path / 'iter_13.pth', ema_state_dict={'weight': torch.tensor([1., torch.nan])})
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_11.pth'))
     assert latest_checkpoint(tmp_path).name == 'iter_10.pth'
+    told = capsys.readouterr().err
+    assert all(f'iter_{step}.pth' in told for step in (11, 12, 13))
     (tmp_path / 'last_checkpoint').write_text('/moved/from/iter_9.pth')
     assert latest_checkpoint(tmp_path).name == 'iter_9.pth'
-    (tmp_path / 'last_checkpoint').write_text('')  # killed while it was written by another hook
+
+
+@pytest.mark.parametrize('note', [b'', b'\xff\xfe\x00', b'a\x00b', b'x' * 5000, b'..', b'best_mIoU_iter_9.pth'])
+def test_a_damaged_note_falls_back_to_the_newest_checkpoint(tmp_path, note):
+    for name in ('iter_9.pth', 'iter_10.pth', 'best_mIoU_iter_9.pth'):
+        save_resumable(tmp_path / name)
+    (tmp_path / 'last_checkpoint').write_bytes(note)
     assert latest_checkpoint(tmp_path).name == 'iter_10.pth'
+
+
+def test_nothing_but_damaged_checkpoints_is_no_new_beginning(tmp_path):
+    for step in (9, 10):
+        save_resumable(tmp_path / f'iter_{step}.pth')
+        flip_a_bit(tmp_path / f'iter_{step}.pth')
+    with pytest.raises(CheckpointError, match='none of the 2 .* without --resume.*iter_10.pth'):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_that_was_written_without_checksums_is_whole(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        save_resumable(tmp_path / 'iter_1.pth')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert latest_checkpoint(tmp_path).name == 'iter_1.pth'
+
+
+def test_weights_with_a_flipped_bit_are_not_read(tmp_path):
+    save_resumable(tmp_path / 'weights.pth')
+    assert read_state_dict(tmp_path / 'weights.pth')['weight'].sum() == 64
+    flip_a_bit(tmp_path / 'weights.pth')
+    with pytest.raises(WeightsError, match='weights.pth: the file is damaged .*download or copy it again'):
+        read_state_dict(tmp_path / 'weights.pth')
+
+
+def test_masks_of_attention_are_finite_and_broken_weights_are_not():
+    state = dict(
+        mask=torch.tensor([0., -torch.inf]), large=torch.full((4,), 3e38), half=torch.full((4,), 6e4).half(),
+        byte=torch.ones(2).to(torch.float8_e4m3fn), steps=torch.ones(2, dtype=torch.int64), empty=torch.zeros(0),
+        nan=torch.tensor([0., torch.nan]), infinite=torch.tensor([1., torch.inf]), minus=torch.tensor([1., -torch.inf]))
+    assert non_finite(state) == ['nan', 'infinite', 'minus']
 
 
 class Trap:

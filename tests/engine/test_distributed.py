@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from densevit.engine import cli, distributed, run_config
+from densevit.engine import cli, distributed
 from densevit.engine.distributed import LauncherError, prepare_launcher
 
 HERE = Path(__file__).parent
@@ -124,16 +124,19 @@ def test_process_group_on_gpus_is_there_before_the_work_dir_is(tiny_config, monk
     assert 'model_wrapper_cfg' not in cfg
 
 
-def test_one_process_moves_checkpoints_and_all_know_where(tmp_path, monkeypatch):
-    (tmp_path / 'earlier_1').mkdir()
-    (tmp_path / 'earlier_1' / 'iter_3.pth').touch()
-    (tmp_path / 'iter_4.pth').touch()
-    monkeypatch.setattr(run_config, 'is_main_process', lambda: False)
-    monkeypatch.setattr(run_config, 'broadcast_object_list', lambda data: data.__setitem__(0, tmp_path / 'earlier_1'))
-    cfg = Config(dict(work_dir=str(tmp_path), load_from=str(tmp_path / 'iter_3.pth')))
-    run_config.set_resume(cfg, None)
-    assert (tmp_path / 'iter_4.pth').exists()
-    assert cfg.load_from == str(tmp_path / 'earlier_1' / 'iter_3.pth')
+@pytest.mark.parametrize('outcome', [['iter_3.pth', None], [None, ValueError('damaged')]])
+def test_one_process_looks_and_all_do_the_same(monkeypatch, outcome):
+    monkeypatch.setattr(distributed, 'is_main_process', lambda: False)
+    monkeypatch.setattr(distributed, 'broadcast_object_list', lambda data: data.__setitem__(slice(None), outcome))
+
+    def look():
+        raise AssertionError('not in this process')
+
+    if outcome[1] is None:
+        assert distributed.decide_once(look) == 'iter_3.pth'
+    else:
+        with pytest.raises(ValueError, match='damaged'):
+            distributed.decide_once(look)
 
 
 def test_sharding_in_one_process_is_refused():

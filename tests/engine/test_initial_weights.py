@@ -125,7 +125,8 @@ def test_resumed_run_loads_nothing_else(monkeypatch):
     monkeypatch.setattr(run_config, 'build_runner', lambda cfg: Runner())
     cfg = Config(dict(load_from='iter_3.pth', resume=True))
     run_config.train(cfg, None)
-    assert calls == ['train'] and cfg.load_from == 'iter_3.pth'
+    assert calls[-1] == 'train' and cfg.load_from == 'iter_3.pth'
+    assert not any(isinstance(call, InitialWeightsHook) for call in calls)
 
 
 def test_what_cannot_be_loaded_is_said_before_anything_is_moved(tiny_config, tool, tmp_path, capsys):

@@ -36,7 +36,7 @@ from .pem_names import read_pem
 from .pixel_names import read_hf_dpt, read_linear
 from .pyramid_names import has_norms, read_pyramid
 from .reading import State
-from .renaming import common_prefix, split_prefix
+from .renaming import common_prefix, only_prefix, split_prefix
 from .report import Shape, WeightsError
 from .segformer_names import read_segformer
 from .segvit_names import read_segvit, read_segvit_shrunk
@@ -94,11 +94,15 @@ def translate(state: State, module: nn.Module, base: State | None) -> Translated
 
 
 def _mostly_own(state: State, own: State) -> Translated | None:
-    """Of a model with other options (blocks, layers), so that what differs can be told; None for other names."""
+    """Of a model with other options (blocks, layers), so that what differs can be told; None for other names.
+
+    Raises:
+        WeightsError: It holds several of them.
+    """
     places = Counter(name[:start] for name in state for start in (0, *(dot.end() for dot in re.finditer(r'\.', name)))
                      if name[start:] in own)
-    prefix, count = max(places.items(), key=lambda place: place[1], default=('', 0))
-    return Translated(OWN, *split_prefix(state, prefix)) if 2 * count > len(own) else None
+    prefix = only_prefix([prefix for prefix, count in places.items() if 2 * count > len(own)])
+    return None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
 
 
 def _shapes(state: State) -> dict[str, Shape]:

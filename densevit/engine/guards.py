@@ -16,6 +16,7 @@ from rich.progress import Progress
 from torch import nn
 
 from ..datasets.checks import (
+    check_category_order,
     check_classes,
     check_files,
     check_has_labels,
@@ -125,6 +126,7 @@ class DataCheckHook(Hook):
         first = next(iter(datasets))
         if name == first:
             check_classes(datasets[name], *classes_of(model), name)
+        check_category_order(datasets[name], name)
         check_same_classes(datasets[name], datasets[first], name, first)
         if getattr(model, 'task', None) == 'panoptic':
             check_stuff(datasets[name], model.stuff_classes, name)

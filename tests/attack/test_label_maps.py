@@ -1,4 +1,4 @@
-"""Malformed label maps and their images: refused in one line with the file and what helps, for training and validation."""
+"""Malformed label maps and their images: refused in one line with file and remedy, for training and validation."""
 from collections.abc import Callable
 from typing import Any
 

@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
+from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 
 from ..models.segment_targets import check_labels
 from ..registry import DATASETS
-from .coco_json import EmptyDatasetError, stuff_labels
+from .coco_json import EmptyDatasetError, read_coco, reading, stuff_labels
 from .locate import HELP, SPLITS, MissingDataError, datasets_of
 from .survey import Survey, leaves
 
@@ -142,8 +143,55 @@ def check_same_classes(dataset: Any, other: Any, name: str, other_name: str) -> 
         file = next((leaf.ann_file for leaf in leaves(dataset) if getattr(leaf, 'ann_file', '')), f'the {name} data')
         raise ClassesError(f'{what}: add {", ".join(map(repr, absent))} to the categories of {file}, which may be '
                            f'without annotations there, in the order of the {other_name} data')
+    if any(hasattr(leaf, 'cat_ids') for leaf in leaves(dataset)):  # mmdetection's numbers are those of the file
+        raise ClassesError(f'{what}: put the categories of its ann_file and metainfo.classes into the order of the '
+                           f'{other_name} data')
     raise ClassesError(f'{what}: set {name}_dataloader.dataset.metainfo=dict(classes={list(others)}), those of the '
                        f'{other_name} data')
+
+
+def check_category_order(dataset: Any, name: str) -> None:
+    """See that the classes of mmdetection's COCO datasets are named as they are numbered: in the order of the file.
+
+    Raises:
+        ClassesError: ``metainfo.classes`` has another order, or a name that the file does not have, whose annotations
+            mmdetection leaves out without a word.
+    """
+    for leaf in leaves(dataset):
+        classes = list((getattr(leaf, 'metainfo', None) or {}).get('classes') or ())
+        if not hasattr(leaf, 'cat_ids') or classes == list(type(leaf).METAINFO.get('classes') or ()):
+            continue
+        names = {category['id']: category['name'] for category in load(leaf.ann_file)['categories']}
+        numbered = [names[id_] for id_ in leaf.cat_ids if id_ in names]
+        if absent := [each for each in classes if each not in numbered]:
+            raise ClassesError(f"metainfo.classes of the {name} data has '{absent[0]}', which is no category of "
+                               f'{leaf.ann_file}: it has {", ".join(map(str, names.values()))}')
+        if numbered != classes:
+            raise ClassesError(f'mmdetection numbers the classes of the {name} data as {leaf.ann_file} lists them, and '
+                               f'metainfo.classes names them in another order: set {name}_dataloader.dataset.metainfo='
+                               f'dict(classes={numbered}), or put the categories of the file into your order')
+
+
+def check_coco_files(cfg: Any, splits: Sequence[str] = SPLITS) -> None:
+    """Say what keeps mmdetection's COCO datasets from being built; it fails at a missing key without a place.
+
+    Raises:
+        AnnotationError: A file is not of COCO's form, or an entry lacks what mmdetection needs.
+    """
+    for _, dataset in datasets_of(cfg, splits):
+        if str(dataset.get('type')).rpartition('.')[2] != 'CocoDataset' or not dataset.get('ann_file'):
+            continue
+        path = os.path.join(dataset.get('data_root') or '', dataset['ann_file'])
+        content = read_coco(path, images_alone=True)
+        for kind, keys in (('categories', ('id', 'name')), ('images', ('id', 'file_name', 'height', 'width')),
+                           ('annotations', ('id', 'image_id', 'category_id', 'bbox', 'area'))):
+            for index, each in enumerate(content.get(kind, ())):
+                with reading(f'number {index} of the {kind} in {path}'):
+                    values = [each[key] for key in keys]
+                    if kind == 'annotations':
+                        _, _, _, _ = map(float, each['bbox'])
+                        float(each['area'])
+                    hash(tuple(values[:3]))
 
 
 def check_stuff(dataset: Any, stuff_classes: Collection[int], name: str) -> None:
@@ -167,9 +215,14 @@ def check_has_labels(dataset: Any, metrics: Sequence[Any], name: str) -> None:
     """See that what mmsegmentation's metric compares predictions with is loaded.
 
     Raises:
+        ClassesError: The dataset does not name its classes.
         MissingDataError: There are no label maps, or the pipeline does not load them.
     """
-    if not any(isinstance(metric, IoUMetric) and not metric.format_only for metric in metrics):
+    ious = [metric for metric in metrics if isinstance(metric, IoUMetric)]
+    if ious and not (getattr(dataset, 'metainfo', None) or {}).get('classes'):
+        raise ClassesError(f'the {name} data has no names of classes, which IoUMetric needs: set {name}_dataloader.'
+                           "dataset.metainfo=dict(classes=['first', 'second', ...])")
+    if all(metric.format_only for metric in ious):
         return
     remedy = (f'or only write predictions: {name}_evaluator.format_only=True with an output_dir, and no '
               'LoadAnnotations in the pipeline')

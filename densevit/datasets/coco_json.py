@@ -88,7 +88,7 @@ class CocoJsonDataset(BaseDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry for each image."""
         self.remarks.clear()
-        data = _read(self.ann_file, self.test_mode)
+        data = read_coco(self.ann_file, self.test_mode)
         self.annotated = 'annotations' in data
         self.labels = self._take_categories(data['categories'])
         images = self._images_by_id(data['images'])
@@ -205,7 +205,16 @@ class CocoJsonDataset(BaseDataset):
         return {category['id']: labels.get(category['id']) for category in categories}
 
 
-def _read(path: str, images_alone: bool) -> dict[str, list]:
+def read_coco(path: str, images_alone: bool) -> dict[str, list]:
+    """The lists of a file.
+
+    Args:
+        path: Of the JSON file.
+        images_alone: Whether it may be without annotations.
+
+    Raises:
+        AnnotationError: It is no JSON file, or lacks a list.
+    """
     try:
         data = load(path)
     except (ValueError, TypeError, RecursionError) as error:

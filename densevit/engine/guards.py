@@ -21,6 +21,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ..datasets.checks import (
+    check_category_order,
     check_classes,
     check_files,
     check_has_labels,
@@ -200,6 +201,7 @@ class DataCheckHook(Hook):
         first = next(iter(datasets))
         if name == first:
             check_classes(datasets[name], *classes_of(model), name)
+        check_category_order(datasets[name], name)
         check_same_classes(datasets[name], datasets[first], name, first)
         if getattr(model, 'task', None) == 'panoptic':
             check_stuff(datasets[name], model.stuff_classes, name)

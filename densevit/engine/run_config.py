@@ -14,7 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.checks import EmptyDatasetError, check_folders
+from ..datasets.checks import EmptyDatasetError, check_coco_files, check_folders
 from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
@@ -184,6 +184,7 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         EmptyDatasetError: A dataset has no sample, which mmengine says in words of numpy.
         RunStopped: A signal asked for it, and the iteration that ran was finished and saved.
         ResumeError: The run differs from the one that is resumed in what cannot be changed.
+        AnnotationError: A COCO file lacks what mmdetection's dataset needs.
     """
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
     hooks = [*_initial_weights(cfg, load_weights), ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
@@ -192,7 +193,8 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         for hook in hooks:
             runner.register_hook(hook)
         runner.train()
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
+        check_coco_files(cfg)  # mmdetection's dataset says neither file nor entry
         if 'need at least one array to concatenate' not in str(error):
             raise
         raise EmptyDatasetError('a data set of the config has no image: see what its ann_file, indices and filter_cfg '

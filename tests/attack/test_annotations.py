@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 import torch
 from coco_like import write_coco_like
-from mmcv.transforms import Compose
+from data_faults import one_line, truncate, turn
 from mmdet.datasets import CocoDataset
-from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
 from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset, coco_instance
 from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
 from densevit.datasets.coco_masks import compressed
-from densevit.datasets.label_maps import LabelError, LabelRule
+from densevit.datasets.label_maps import LabelRule
 from densevit.datasets.survey import DataError, survey
 from densevit.evaluation import InstanceMetric, PanopticMetric
 from densevit.registry import TRANSFORMS
 
-FAULTS = AnnotationError, DataError, EmptyDatasetError, LabelError
 NAN, INF = float('nan'), float('inf')
 HEIGHT, WIDTH = 48, 64  # of the images
 CUT = 'Pf0'  # the beginning of a compressed text: its last digit announces another
@@ -52,13 +50,6 @@ def instances(folder, **options):
 def panoptic(folder, **options):
     return PanopticDataset('panoptic.json', data_root=str(folder), data_prefix=dict(img='images', seg='segments'),
                            serialize_data=False, **options)
-
-
-def line(caught) -> str:
-    """The message, which is one line and ends with a remedy."""
-    text = str(caught.value)
-    assert '\n' not in text and ': ' in text and 'BytesIO' not in text and len(text) < 500
-    return text
 
 
 def annotation(**values: Any) -> Callable[[dict], None]:
@@ -108,7 +99,7 @@ def test_a_broken_annotation_is_refused_with_file_and_id(change, data):
     edit(data, 'instances', change)
     with pytest.raises(AnnotationError) as caught:
         instances(data)
-    assert 'annotation 3 of image 10 (0.jpg)' in line(caught) and 'instances.json' in line(caught)
+    assert 'annotation 3 of image 10 (0.jpg)' in one_line(caught) and 'instances.json' in one_line(caught)
 
 
 def image(**values: Any) -> Callable[[dict], None]:
@@ -145,9 +136,9 @@ BROKEN_FILES = {
 def test_a_broken_file_is_refused_with_the_place(name, data):
     change, place = BROKEN_FILES[name]
     edit(data, 'instances', change)
-    with pytest.raises(FAULTS) as caught:
+    with pytest.raises((AnnotationError, EmptyDatasetError)) as caught:
         instances(data)
-    assert place in line(caught) and 'instances.json' in line(caught)
+    assert place in one_line(caught) and 'instances.json' in one_line(caught)
 
 
 @pytest.mark.parametrize('content', ['', '{"images": [', '[]', '5', '[' * 100_000, '\x00\x01'])
@@ -230,8 +221,8 @@ def test_nothing_is_left_to_learn_from__the_reason_is_said(data):
     edit(data, 'instances', lambda d: [each.update(segmentation=[[1, 1, 9, 9]]) for each in d['annotations']])
     with pytest.raises(EmptyDatasetError, match='leaves none of the 6 images of .*fewer than three points') as caught:
         instances(data, filter_cfg=dict(filter_empty_gt=True))
-    line(caught)
-    with pytest.raises(EmptyDatasetError, match='no image of the train data has an annotation.*metainfo.classes'):
+    one_line(caught)
+    with pytest.raises(EmptyDatasetError, match='no image of the train data has an .*three points.*metainfo.classes'):
         survey(instances(data), 'train', LabelRule(2))
 
 
@@ -270,17 +261,7 @@ def test_a_broken_panoptic_annotation_is_refused_with_file_and_id(change, data):
     edit(data, 'panoptic', change)
     with pytest.raises(AnnotationError) as caught:
         panoptic(data)
-    assert 'image 10 (0.jpg)' in line(caught) and 'panoptic.json' in line(caught)
-
-
-def turn(path, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.open(path).save(path, exif=exif)
-
-
-def truncate(path) -> None:
-    path.write_bytes(path.read_bytes()[:len(path.read_bytes()) // 2])
+    assert 'image 10 (0.jpg)' in one_line(caught) and 'panoptic.json' in one_line(caught)
 
 
 def text_at(name: str) -> Callable:
@@ -308,7 +289,7 @@ def test_a_broken_picture_beside_coco_files_is_refused(name, split, data):
     for build in builds:
         with pytest.raises(DataError, match=words) as caught:
             survey(build(data), split, LabelRule(5))
-        line(caught)
+        one_line(caught)
 
 
 def test_a_broken_png_of_segments_is_named_by_the_loader_too(data):
@@ -336,158 +317,3 @@ def test_mmdetections_dataset_is_looked_at_as_well(bad, data):
     if 'bbox' not in bad or len(stock.get_data_info(0)['instances']) == 4:  # mmdetection may drop the box itself
         with pytest.raises(DataError, match='object number 3 of image 10 .*0.jpg'):
             survey(stock, 'train', LabelRule(2))
-
-
-# Label maps.
-
-LABELS = np.repeat(np.arange(3, dtype=np.uint8), 8)[:, None].repeat(36, 1)  # 24 rows, 36 columns, three classes
-
-
-@pytest.fixture
-def maps(tmp_path):
-    for part in ('images', 'labels'):
-        (tmp_path / part).mkdir()
-    for index in range(3):
-        Image.fromarray(np.stack([LABELS * 80] * 3, -1)).save(tmp_path / 'images' / f'{index}.jpg')
-        Image.fromarray(LABELS).save(tmp_path / 'labels' / f'{index}.png')
-    return tmp_path
-
-
-def semantic(folder, classes: int = 3, **options):
-    options.setdefault('data_prefix', dict(img_path='images', seg_map_path='labels'))
-    return BaseSegDataset(data_root=str(folder), metainfo=dict(classes=[f'c{index}' for index in range(classes)]),
-                          serialize_data=False, **options,
-                          pipeline=[dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')])
-
-
-def saved(pixels: Any) -> Callable:
-    """What writes a map in the place of the second; 32 bits as TIFF, which PNG does not have."""
-    picture = Image.fromarray(np.asarray(pixels))
-    return lambda folder: picture.save(folder / 'labels/1.png', format='TIFF' if picture.mode in 'IF' else 'PNG')
-
-
-def as_jpeg(folder) -> None:
-    Image.fromarray(LABELS).save(folder / 'labels/1.png', format='JPEG')
-
-
-BROKEN_MAPS = {
-    'label out of range': (saved(LABELS + 5), '1.png holds label 5'),
-    'one pixel out of range': (saved(np.where(np.arange(864).reshape(24, 36) == 863, 9, LABELS)), 'holds label 9'),
-    '16 bits that wrap': (saved(np.full((24, 36), 258, np.uint16)), '1.png holds label 258, .* in 8 bits, as 2'),
-    '32 bits that wrap': (saved(np.full((24, 36), 512, np.int32)), '1.png holds label 512, .* as 0'),
-    'fractions': (saved(LABELS.astype(np.float32) + .5), '1.png holds 0.5'),
-    'picture in colour': (saved(np.stack([LABELS * 30] * 3, -1)), '1.png is a colour picture'),
-    'picture with alpha': (saved(np.stack([LABELS] * 4, -1)), '1.png is a colour picture .mode RGBA'),
-    'grey with alpha': (saved(np.stack([LABELS] * 2, -1)), '1.png is a colour picture .mode LA'),
-    'JPEG': (as_jpeg, '1.png is a JPEG'),
-    'another size': (saved(LABELS[:, :30]), '1.jpg is read with 36x24 pixels, but its label map .*1.png has 30x24'),
-    'turned': (saved(LABELS.T), '1.png has 24x36'),
-    'image turned by EXIF': (lambda f: turn(f / 'images/1.jpg', 8), r'24x36 pixels \(turned by its EXIF orientation 8'),
-    'cut': (lambda f: truncate(f / 'labels/1.png'), '1.png cannot be read'),
-    'text': (lambda f: (f / 'labels/1.png').write_text('labels'), '1.png cannot be read'),
-    'empty': (lambda f: (f / 'labels/1.png').write_bytes(b''), '1.png cannot be read'),
-    'image cut to nothing': (lambda f: (f / 'images/1.jpg').write_bytes(b'\xff\xd8'), '1.jpg cannot be read'),
-}
-
-
-@pytest.mark.parametrize('name', BROKEN_MAPS)
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_a_broken_label_map_is_refused(name, split, maps):
-    damage, words = BROKEN_MAPS[name]
-    damage(maps)
-    with pytest.raises(DataError, match=words) as caught:
-        survey(semantic(maps), split, LabelRule(3))
-    line(caught)
-
-
-def test_all_faults_are_counted(maps):
-    for index in range(3):
-        Image.fromarray(LABELS + 7).save(maps / f'labels/{index}.png')
-    with pytest.raises(DataError, match=r'0\.png holds label 7.*\(2 more images of the val data have faults\)'):
-        survey(semantic(maps), 'val', LabelRule(3))
-
-
-def test_exif_orientation_removed__obeyed(maps):
-    path = maps / 'images/1.jpg'
-    turn(path, 6)
-    with pytest.raises(DataError, match='exiftool -Orientation='):
-        survey(semantic(maps), 'train', LabelRule(3))
-    Image.open(path).save(path)  # without EXIF
-    survey(semantic(maps), 'train', LabelRule(3))
-
-
-def test_a_loader_that_ignores_exif_reads_what_is_stored(maps):
-    turn(maps / 'images/1.jpg', 6)
-    dataset = semantic(maps)
-    dataset.pipeline = Compose([dict(type='LoadImageFromFile', color_type='color_ignore_orientation')])
-    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
-
-
-def test_an_image_upside_down_by_exif_is_said(maps):
-    turn(maps / 'images/1.jpg', 3)
-    remarks = survey(semantic(maps), 'train', LabelRule(3)).remarks
-    assert sum(remarks.values()) == 1 and 'EXIF orientation' in next(iter(remarks))
-
-
-def test_masks_of_0_and_255__obeyed(maps):
-    white = np.where(LABELS > 0, 255, 0).astype(np.uint8)
-    for index in range(3):
-        Image.fromarray(white).save(maps / f'labels/{index}.png')
-    with pytest.raises(LabelError, match=r'only 0 and 255.* class 1 \(c1\) never occurs.*labels == 255') as caught:
-        survey(semantic(maps, 2), 'train', LabelRule(2, classes=('c0', 'c1')))
-    line(caught)
-    white[white == 255] = 1
-    for index in range(3):
-        Image.fromarray(white).save(maps / f'labels/{index}.png')
-    assert survey(semantic(maps, 2), 'train', LabelRule(2)).classes == {0: 3, 1: 3}
-
-
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_nothing_but_void_is_refused(split, maps):
-    for index in range(3):
-        Image.fromarray(np.full_like(LABELS, 255)).save(maps / f'labels/{index}.png')
-    with pytest.raises(EmptyDatasetError, match='no pixel of the 3 label maps .* they hold only 255'):
-        survey(semantic(maps), split, LabelRule(3))
-
-
-def test_a_picture_that_only_the_pipeline_can_read(maps):
-    """mmcv reads it with another library; what neither can read is said with the reason."""
-    (maps / 'images/1.jpg').rename(maps / 'images/1.exr.jpg')
-    dataset = semantic(maps, data_prefix=dict(img_path='images'))
-    (maps / 'images/1.exr.jpg').write_bytes(b'unknown to Pillow')
-    dataset.pipeline = Compose([lambda results: dict(results, img=np.zeros((24, 36, 3), np.uint8))])
-    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
-    dataset.pipeline = Compose([dict(type='LoadImageFromFile')])
-    with pytest.raises(DataError, match='1.exr.jpg cannot be read by LoadImageFromFile'):
-        survey(dataset, 'train', LabelRule(3))
-
-
-def test_what_is_right_passes(maps):
-    """Void of 16 and 32 bits, masks of one bit and of colours by a palette, a reduced zero and a map of labels."""
-    saved(np.where(LABELS == 2, 65535, LABELS).astype(np.uint16))(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
-    saved(np.where(LABELS == 2, -1, LABELS.astype(np.int32)))(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
-    saved(LABELS > 0)(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
-    palette = Image.fromarray(LABELS)
-    palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
-    palette.save(maps / 'labels/1.png')
-    assert survey(semantic(maps), 'train', LabelRule(3)).classes == {0: 3, 1: 3, 2: 3}
-    reduced = survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(2))
-    assert reduced.classes == {0: 3, 1: 3}
-    with pytest.raises(DataError, match='label 2, which is read as 1, but'):
-        survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(1))
-
-
-def test_labels_are_those_that_the_loader_gives(maps):
-    """Whatever a map holds, what the survey found is in what mmsegmentation reads."""
-    generator = np.random.default_rng(0)
-    Image.fromarray(generator.integers(0, 4, LABELS.shape).astype(np.uint16)).save(maps / 'labels/0.png')
-    Image.fromarray(generator.random(LABELS.shape) > .5).save(maps / 'labels/2.png')
-    for options in (dict(), dict(reduce_zero_label=True)):
-        dataset = semantic(maps, 4, **options)
-        read = [np.unique(dataset[index]['gt_seg_map']).tolist() for index in range(3)]
-        found = survey(dataset, 'train', LabelRule(4)).classes
-        assert found == {label: sum(label in labels for labels in read)
-                         for label in {label for labels in read for label in labels} - {255}}

@@ -15,7 +15,9 @@ from PIL import Image
 from densevit.datasets import CocoInstanceDataset, PanopticDataset
 from densevit.datasets.checks import (
     ClassesError,
+    check_category_order,
     check_classes,
+    check_coco_files,
     check_folders,
     check_has_labels,
     check_same_classes,
@@ -181,6 +183,12 @@ def test_tests_without_label_maps__obeyed(maps):
     assert survey(without, 'test', LabelRule(2)).unlabelled == 3
 
 
+def test_classes_without_names__obeyed(maps):
+    with pytest.raises(ClassesError, match='set val_dataloader.dataset.metainfo='):
+        check_has_labels(DATASETS.build(entry(maps, metainfo=None)), [IoUMetric()], 'val')
+    check_has_labels(DATASETS.build(entry(maps, metainfo=dict(classes=['first', 'second']))), [IoUMetric()], 'val')
+
+
 def test_a_pipeline_that_loads_no_labels__obeyed(maps):
     with pytest.raises(MissingDataError, match="add dict.type='mmseg.LoadAnnotations'.*format_only=True"):
         check_has_labels(DATASETS.build(entry(maps, pipeline=[PIPELINE[0], PIPELINE[2]])), [IoUMetric()], 'val')
@@ -253,3 +261,55 @@ def test_rare_classes_are_repeated_as_by_mmdetection(folder):
     panoptic = PanopticDataset('panoptic.json', data_root=str(folder), data_prefix=dict(img='images', seg='segments'))
     assert sorted(set(panoptic.get_cat_ids(0))) == [0, 1, 2, 3]
     ClassBalancedDataset(panoptic, oversample_thr=.9)
+
+
+# mmdetection's own dataset.
+
+def stock(folder, classes, name='stock'):
+    from mmdet.datasets import CocoDataset
+    return CocoDataset(ann_file=f'{name}.json', data_root=str(folder), data_prefix=dict(img='images'),
+                       metainfo=dict(classes=classes), serialize_data=False)
+
+
+@pytest.fixture
+def stock_file(folder):
+    content = Config.fromfile(folder / 'instances.json')
+    content.annotations = [dict(each, id=index + 1) for index, each in enumerate(content.annotations)]
+    content.dump(folder / 'stock.json')
+    return content
+
+
+def test_classes_in_another_order_than_mmdetection_numbers_them__obeyed(folder, stock_file):
+    with pytest.raises(ClassesError, match=r"dict\(classes=\['cell', 'rod'\]\), or put the categories of the file"):
+        check_category_order(stock(folder, ('rod', 'cell')), 'train')
+    check_category_order(stock(folder, ('cell', 'rod')), 'train')
+    stock_file.categories.reverse()
+    stock_file.dump(folder / 'stock.json')
+    check_category_order(stock(folder, ('rod', 'cell')), 'train')
+    with pytest.raises(ClassesError, match='put the categories of its ann_file'):
+        check_same_classes(stock(folder, ('rod', 'cell')), coco(folder), 'val', 'train')
+
+
+def test_a_class_that_mmdetection_would_leave_out(folder, stock_file):
+    with pytest.raises(ClassesError, match="has 'cel', which is no category of .*stock.json: it has cell, rod"):
+        check_category_order(stock(folder, ('cel', 'rod')), 'train')
+    check_category_order(stock(folder, ('rod', )), 'train')  # one of two is right
+
+
+@pytest.mark.parametrize(('damage', 'words'), [
+    (lambda d: d['annotations'][3].pop('area'), 'number 3 of the annotations in .*stock.json has no area: add it'),
+    (lambda d: d['annotations'][3].pop('bbox'), 'number 3 of the annotations in .*stock.json has no bbox'),
+    (lambda d: d['annotations'][3].update(bbox=[1, 2, 3]), 'number 3 of the annotations in .*stock.json is not of '),
+    (lambda d: d['categories'][1].pop('name'), 'number 1 of the categories in .*stock.json has no name'),
+    (lambda d: d['images'][2].pop('height'), 'number 2 of the images in .*stock.json has no height'),
+])
+def test_what_mmdetection_cannot_build_is_said_with_the_place(damage, words, folder, stock_file):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type='mmdet.CocoDataset', data_root=str(folder), ann_file='stock.json'))))
+    check_coco_files(cfg)
+    damage(stock_file)
+    stock_file.dump(folder / 'stock.json')
+    with pytest.raises((KeyError, ValueError, TypeError)):
+        stock(folder, ('cell', 'rod'))
+    with pytest.raises(AnnotationError, match=words):
+        check_coco_files(cfg)

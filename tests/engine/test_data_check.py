@@ -1,17 +1,21 @@
 """The look at the data before a run: all splits, before anything else happens."""
+import json
 import logging
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 from torch import nn
 
 from densevit.datasets.checks import ClassesError
+from densevit.datasets.coco_json import AnnotationError
 from densevit.datasets.locate import MissingDataError
 from densevit.datasets.survey import DataError
+from densevit.engine import run_config
 from densevit.engine.guards import DataCheckHook
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
@@ -101,3 +105,19 @@ def test_other_classes__the_model_is_compared_once(check, tmp_path):
         check(train=train, val=val)
     with pytest.raises(ClassesError, match='the train data has 2 classes .* set model.num_classes=2'):
         check(num_classes=1, train=train, val=val)
+
+
+@pytest.mark.parametrize('raised', [KeyError('bbox'), ValueError('not enough values to unpack')])
+def test_what_mmdetection_cannot_build_is_said_by_the_run(raised, tmp_path, monkeypatch):
+    content = dict(images=[], categories=[dict(id=1, name='a')], annotations=[dict(id=1, image_id=1, category_id=1)])
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+
+    def train():
+        raise raised
+
+    monkeypatch.setattr(run_config, 'build_runner', lambda cfg: SimpleNamespace(train=train))
+    dataset = dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='coco.json')
+    with pytest.raises(AnnotationError, match='number 0 of the annotations in .*coco.json has no bbox'):
+        run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))), None)
+    with pytest.raises(type(raised)):  # nothing is wrong with the data
+        run_config.train(Config(dict(train_dataloader=dict(dataset=dict(dataset, type='Other')))), None)

@@ -71,7 +71,8 @@ def test_plain_pictures_are_what_opencv_reads(tmp_path, name):
 
 @pytest.mark.filterwarnings('ignore::densevit.errors.DoubtfulResultWarning')
 @pytest.mark.parametrize('options', [
-    {}, dict(type=LoadImageFromFile), dict(color_type='grayscale'), dict(imdecode_backend='pillow'), dict(color_type='color_ignore_orientation'),
+    {}, dict(type=LoadImageFromFile), dict(color_type='grayscale'), dict(imdecode_backend='pillow'),
+    dict(color_type='color_ignore_orientation'),
 ], ids=str)
 @pytest.mark.parametrize('name', ['rgb.jpg', 'rgba.png', 'grey_16.png', 'exif_3.jpg', 'exif_6.jpg', 'la.png'])
 def test_stock_transform_is_followed(tmp_path, name, options):

@@ -27,7 +27,14 @@ def is_heif(path: Path) -> bool:
 
 
 def open_heif(path: Path) -> Image.Image:
-    """The first picture of the file, upright; Pillow's own list of formats is left as it is."""
+    """The first picture of the file, upright; Pillow's own list of formats is left as it is.
+
+    Raises:
+        Image.DecompressionBombError: It has more pixels than Pillow takes of other formats.
+    """
     import pillow_heif
 
-    return pillow_heif.open_heif(path).to_pillow()
+    file, limit = pillow_heif.open_heif(path), 2 * (Image.MAX_IMAGE_PIXELS or float('inf'))
+    if file.size[0] * file.size[1] > limit:
+        raise Image.DecompressionBombError(f'{file.size[0]}x{file.size[1]} pixels exceed the limit of {limit}')
+    return file.to_pillow()

@@ -218,7 +218,7 @@ def _to_rgb(image: Image.Image, name: str, doubts: list[str]) -> np.ndarray:
             image = to_srgb(image, profile)
         except ProfileError as error:
             doubts.append(f'{name}: {error}, so colours may be off; convert the picture to sRGB')
-    return np.array(image.convert('RGB'))
+    return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
 def _grey_values(image: Image.Image) -> np.ndarray:

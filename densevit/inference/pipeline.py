@@ -93,7 +93,8 @@ def _is_loading(transform: dict[str, Any]) -> bool:
 def _stock_loader(loads: list[dict[str, Any]]) -> LoadImageFromFile | None:
     """mmcv's own transform, if the config has it; others have inputs of their own."""
     for load in loads:
-        if TRANSFORMS.get(load['type']) is LoadImageFromFile or load['type'] is LoadImageFromFile:
+        kind = TRANSFORMS.get(load['type']) if isinstance(load['type'], str) else load['type']
+        if kind is LoadImageFromFile:
             return TRANSFORMS.build(dict(load, to_float32=False, ignore_empty=True))
     return None
 

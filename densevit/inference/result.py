@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from densevit.errors import printable
 from densevit.visualization.palette import Color, default_palette
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ class SegmentationResult:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        shares = ', '.join(f'{area.name} {area.fraction:.0%}' for area in self.areas()[:4])
+        shares = ', '.join(f'{printable(area.name)} {area.fraction:.0%}' for area in self.areas()[:4])
         return f'SegmentationResult({self.task}, {height}x{width}, {len(self.labels)} segments: {shares})'
 
 

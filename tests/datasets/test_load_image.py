@@ -71,13 +71,14 @@ def test_plain_pictures_are_what_opencv_reads(tmp_path, name):
 
 @pytest.mark.filterwarnings('ignore::densevit.errors.DoubtfulResultWarning')
 @pytest.mark.parametrize('options', [
-    {}, dict(color_type='grayscale'), dict(imdecode_backend='pillow'), dict(color_type='color_ignore_orientation'),
+    {}, dict(type=LoadImageFromFile), dict(color_type='grayscale'), dict(imdecode_backend='pillow'),
+    dict(color_type='color_ignore_orientation'),
 ], ids=str)
 @pytest.mark.parametrize('name', ['rgb.jpg', 'rgba.png', 'grey_16.png', 'exif_3.jpg', 'exif_6.jpg', 'la.png'])
 def test_stock_transform_is_followed(tmp_path, name, options):
     """A model of OpenMMLab's is shown what its own tests show it, and the result lies on what it saw."""
     path = write(tmp_path, name)
-    load = dict(type='LoadImageFromFile', **options)
+    load = {'type': 'LoadImageFromFile', **options}
     expected = seen_by_tests(path, load)
     seen, shown = seen_by_predict(path, load)
     np.testing.assert_array_equal(seen, expected)

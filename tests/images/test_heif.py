@@ -30,12 +30,15 @@ def test_without_the_library__its_name_is_said(picture, monkeypatch):
 def test_with_the_library__read_and_pillow_left_alone(picture, monkeypatch):
     def open_heif(path):
         assert path == picture
-        return SimpleNamespace(to_pillow=lambda: Image.fromarray(photo()))
+        return SimpleNamespace(size=(32, 24), to_pillow=lambda: Image.fromarray(photo()))
 
     monkeypatch.setitem(sys.modules, 'pillow_heif', SimpleNamespace(open_heif=open_heif))
     monkeypatch.setattr(heif, 'has_heif', lambda: True)
     np.testing.assert_array_equal(read_image(picture), photo())
     assert not [name for name in Image.OPEN if 'HEI' in name]
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    with pytest.raises(ImageError, match='shrink the picture'):
+        read_image(picture)
 
 
 def test_other_files_of_that_name__are_no_heic(picture, monkeypatch):

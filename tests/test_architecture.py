@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'densevit'
 # Bottom to top. A module imports from its own floor and from lower ones; a name for an annotation may be from above.
 FLOORS = ('version', 'files', 'errors', 'layers', 'compat', 'registry', 'backbones', 'adapters', 'heads', 'models',
-          'datasets', 'evaluation', 'engine', 'weights', 'visualization', 'inference', 'export', 'benchmarks')
+          'datasets', 'evaluation', 'engine', 'weights', 'visualization', 'inference', 'export', 'benchmarks', 'run')
 # Networks are plain PyTorch: they run without OpenMMLab.
 PLAIN = ('layers', 'backbones', 'adapters', 'heads')
 PLAIN_MAY_IMPORT = {'densevit', 'numpy', 'scipy', 'timm', 'torch', 'torchvision', *sys.stdlib_module_names}

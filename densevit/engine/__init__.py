@@ -7,11 +7,12 @@ from .guards import DataCheckHook, NonFiniteLossHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .progress import ProgressHook
+from .sample_visualizer import SampleVisualizer
 from .schedule import TwoStageWarmupPolyLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
     'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook',
-    'SeededIterLoop', 'TwoStageWarmupPolyLR'
+    'SampleVisualizer', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
 ]

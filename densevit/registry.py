@@ -41,6 +41,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = root.Registry(
     parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
     scope='densevit',
     locations=['densevit.engine'])
+VISUALIZERS = root.Registry('visualizer', parent=root.VISUALIZERS, scope='densevit', locations=['densevit.engine'])
 PARAM_SCHEDULERS = root.Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
 

@@ -9,11 +9,12 @@ from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .memory_format import ChannelsLastHook
 from .progress import ProgressHook
+from .sample_visualizer import SampleVisualizer
 from .schedule import TwoStageWarmupPolyLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
     'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook',
-    'NonFiniteLossHook', 'ProgressHook', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
+    'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
 ]

@@ -44,6 +44,7 @@ def load(
     allow_random: bool = False,
     max_pixels: int | None = None,
     min_score: float = 0.5,
+    dtype: str | torch.dtype = 'float32',
 ) -> Predictor:
     """A predictor for a model of the zoo, or for a config with weights.
 
@@ -59,14 +60,15 @@ def load(
         allow_random: build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
         max_pixels: see `Predictor`.
         min_score: see `Predictor`.
+        dtype: of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
 
     Raises:
         UnknownModelError: no such name or config file.
         RandomWeightsError: no weights are given or found, and ``allow_random`` is False.
-        ValueError: no such device, or a config that is broken or has no model or test pipeline.
+        ValueError: no such device or dtype, or a config that is broken or has no model or test pipeline.
         Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
-    device = pick_device(device)
+    device, dtype = pick_device(device), pick_dtype(dtype)
     cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
     if checkpoint is None:
         warnings.warn(f'{_name(name_or_config)}: the weights are random, so the masks mean nothing; give a checkpoint '
@@ -77,6 +79,9 @@ def load(
         if checkpoint is not None:
             weights_module.load_weights(model, checkpoint, base=base)
             meta = checkpoint_meta(checkpoint)
+        for name, part in model.named_children():
+            if name != 'data_preprocessor':  # a mean of 123.675 would be 123.5
+                part.to(dtype)
         meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
         if meta.classes is None:
             raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
@@ -112,6 +117,18 @@ def pick_device(device: str | torch.device) -> torch.device:
         raise ValueError(f'device {str(device)!r} cannot be used here; choose auto, cpu'
                          + (', cuda' if torch.cuda.is_available() else '')) from error
     return device
+
+
+def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """The type of that name in which a model can compute.
+
+    Raises:
+        ValueError: there is none.
+    """
+    picked = getattr(torch, dtype.removeprefix('torch.'), None) if isinstance(dtype, str) else dtype
+    if not isinstance(picked, torch.dtype) or not picked.is_floating_point:
+        raise ValueError(f'dtype {str(dtype)!r}: choose float32, bfloat16 or float16')
+    return picked
 
 
 def _resolve(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from inspect import signature
 from os import PathLike
-from typing import overload
+from typing import Any, overload
 
 import torch
 from mmengine.config import Config
@@ -34,7 +34,8 @@ class Predictor:
     Args:
         model: an mmengine model whose ``test_step`` returns data samples with ``pred_sem_seg``, ``pred_instances`` or
             ``pred_panoptic_seg`` at the original size. It is moved to the device and set to evaluation; one of ours
-            leaves out instances below ``min_score`` itself, unless its ``test_cfg`` has a ``score_threshold``.
+            leaves out instances below ``min_score`` itself, unless its ``test_cfg`` has a ``score_threshold``. Its
+            images are cast to the type of its parameters, so that ``predictor.model.bfloat16()`` may be called.
         cfg: has the test pipeline.
         classes: names by label id.
         palette: RGB colours by label id; default colours if None.
@@ -56,6 +57,7 @@ class Predictor:
         min_score: float = 0.5,
     ) -> None:
         self.model = model.to(device).eval()
+        self.model.register_forward_pre_hook(_cast_images, with_kwargs=True)
         self.cfg = cfg
         self.classes = tuple(classes)
         self.max_pixels = max_pixels or _default_max_pixels(model, len(self.classes))
@@ -124,6 +126,15 @@ class Predictor:
             height, width = canvas.image.shape[:2]
             raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
                                   'device="cpu"') from error
+
+
+def _cast_images(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+    """The images of a call as the parameters are; what prepares them gives single precision for every model."""
+    dtype = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), None)
+    images = kwargs.get('inputs')
+    if dtype is not None and isinstance(images, torch.Tensor) and images.is_floating_point():
+        kwargs = dict(kwargs, inputs=images.to(dtype))
+    return args, kwargs
 
 
 def _reading(model: nn.Module) -> dict[str, float]:

@@ -59,6 +59,24 @@ def known_models(monkeypatch, tmp_path, config, checkpoint):
     monkeypatch.setattr(zoo, 'PACKAGE', tmp_path / 'densevit')
 
 
+@pytest.mark.parametrize('dtype', ['bfloat16', torch.float16])
+def test_load__half_precision_of_a_stock_model(config, checkpoint, picture, dtype):
+    predictor = load(config, checkpoint, device='cpu', dtype=dtype)
+    assert {parameter.dtype for parameter in predictor.model.parameters()} == {getattr(torch, str(dtype)[-8:], dtype)}
+    assert predictor.predict(picture).semantic.shape == picture.shape[:2]
+    with pytest.raises(ValueError, match='choose float32, bfloat16 or float16'):
+        load(config, checkpoint, dtype='int8')
+
+
+def test_load__half_precision_moves_borders_only(shared_data):
+    photograph = min((shared_data / 'camvid' / 'test').iterdir())
+    predictor = load('eomt_tiny_camvid', device='cpu')
+    expected = predictor.predict(photograph).semantic
+    predictor.model.half()
+    for loaded in (predictor, load('eomt_tiny_camvid', device='cpu', dtype='bfloat16')):
+        assert (loaded.predict(photograph).semantic == expected).mean() > .985
+
+
 def test_load__config_and_weights(config, checkpoint, picture):
     predictor = load(config, checkpoint, device='cpu')
     state = torch.load(checkpoint, weights_only=True)['state_dict']

@@ -36,6 +36,21 @@ def test_interpolate_offset_is_dinov2s_scale_factor():
     torch.testing.assert_close(actual, expected.permute(0, 2, 3, 1).flatten(1, 2))
 
 
+@pytest.mark.parametrize('antialias', [True, False])
+@pytest.mark.parametrize('offset', [0., .1])
+def test_compiled_resizing_is_the_same(antialias, offset):
+    """Larger and smaller, and the stored grid, which an offset does not move."""
+    pos_embed = torch.randn(1, 1 + 14 * 9, 8, requires_grad=True)
+    options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset)
+    compiled = torch.compile(resize_pos_embed, fullgraph=True, backend='eager')
+    for grid in ((5, 20), (33, 4), (14, 9)):
+        results = [resize(pos_embed, grid, **options) for resize in (resize_pos_embed, compiled)]
+        torch.testing.assert_close(*results, rtol=0, atol=2e-5)
+        direction = torch.randn_like(results[0])
+        torch.testing.assert_close(*(torch.autograd.grad(result, pos_embed, direction)[0] for result in results),
+                                   rtol=0, atol=5e-5)
+
+
 def test_same_grid_is_untouched_and_a_wrong_grid_is_named():
     pos_embed = torch.randn(1, 4 * 6, 8)
     assert resize_pos_embed(pos_embed, (4, 6), (4, 6)) is pos_embed

@@ -134,9 +134,9 @@ class EoMT(MaskNetwork):
         A probability between 0 and 1 is drawn for in training and rounded in evaluation, which so repeats itself.
         """
         inside = F.interpolate(masks, tokens.grid, mode='bilinear').flatten(2) > 0  # (B, Q, h * w)
-        if not self.training:
-            inside = inside | (prob < .5)
-        elif prob < 1:
+        if not self.training and prob < .5:
+            inside = torch.ones_like(inside)
+        elif self.training and prob < 1:
             inside = inside | (torch.rand(*inside.shape[:2], 1, device=inside.device) > prob)
         batch, count, _ = inside.shape
         length = tokens.x.shape[1]

@@ -126,6 +126,17 @@ def test_attention_masks_lie_over_their_patches_at_any_size():
     assert tokens.grid == (6, 4) and inside[5].all() and not inside[:5].any()
 
 
+@torch.no_grad()
+def test_traced_network_equals_itself_with_masks():
+    model = build('vit_small_patch16_224', backbone={'depth': 2}).eval().requires_grad_(False)
+
+    def flat(images):  # a trace gives no named tuples
+        return tuple(tensor for prediction in model(images) for tensor in prediction)
+    traced = torch.jit.trace(flat, torch.randn(2, 3, 64, 96))
+    images = torch.randn(2, 3, 64, 96)
+    torch.testing.assert_close(traced(images), flat(images))
+
+
 def test_wrong_arguments_are_explained():
     with pytest.raises(ValueError, match='num_blocks=4, but the backbone has 3 blocks'):
         build(num_blocks=4)

@@ -14,7 +14,7 @@ try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
         from densevit.engine import cli, run_config
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights, safe_checkpoints
+        from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     run_config.use_amp(cfg, args.amp)
     run_config.set_resume(cfg, args.resume)
     run_config.add_hooks(cfg)
-    with safe_checkpoints():
+    with safe_reading():
         run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))
 
 

@@ -169,9 +169,22 @@ def load_arrays(path: Path) -> Any:
         Exception: It is damaged: whatever ``pickle`` raises.
     """
     with path.open('rb') as file:
-        _check_steps(file)
-        file.seek(0)
-        return _settled(_ArrayUnpickler(file).load(), _to_tensor)
+        return load_plain(file, _to_tensor)
+
+
+def load_plain(file: BinaryIO, finish: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The content of a plain pickle, from the beginning of a file.
+
+    Args:
+        file: Open for bytes.
+        finish: Given each array and number of NumPy; what it returns takes its place.
+
+    Raises:
+        ForbiddenGlobalError, Exception: As of :func:`load_arrays`.
+    """
+    _check_steps(file)
+    file.seek(0)
+    return _settled(_ArrayUnpickler(file).load(), finish)
 
 
 def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:

@@ -203,7 +203,7 @@ def test_mmengine_trains_and_resumes(tmp_path):
     pytest.importorskip('mmengine')
     code = f"""
 import torch
-from densevit.weights import safe_checkpoints
+from densevit.weights import safe_reading
 real_load, seen = torch.load, []
 def load(*args, weights_only=None, **kwargs):
     seen.append(weights_only)
@@ -232,7 +232,7 @@ def runner(epochs, **kwargs):
 
 runner(1).train()
 again = runner(2, resume=True)
-with safe_checkpoints():
+with safe_reading():
     again.train()
 print(again.epoch, len(again.message_hub.get_scalar('train/loss').data[0]), any(w is False for w in seen), len(seen))
 """

@@ -19,7 +19,7 @@ try:
         from densevit.files import write_atomic
         from densevit.heads.segmentation.early_exit import best_exits, fit_gate
         from densevit.models.pretraining import without_pretraining
-        from densevit.weights import load_weights, safe_checkpoints
+        from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -52,12 +52,12 @@ def main(args: argparse.Namespace) -> None:
     cfg.update(load_from=None, resume=False, model=without_pretraining(cfg.model), train_dataloader=None,
                train_cfg=None, optim_wrapper=None, param_scheduler=None)
     cfg.val_dataloader.batch_size = 1
-    with safe_checkpoints():
+    with safe_reading():
         runner = run_config.build_runner(cfg)
+        loader = runner.build_dataloader(cfg.val_dataloader)
     network = require_gate(runner.model)
     load_weights(runner.model, args.checkpoint)
     runner.model.eval()
-    loader = runner.build_dataloader(cfg.val_dataloader)
     evaluator = runner.build_evaluator(cfg.val_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
     survey = survey_exits(runner.model, track(loader, 'images'), evaluator, args.quality)

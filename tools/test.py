@@ -15,7 +15,7 @@ try:
 
         from densevit.engine import cli, run_config, testing, work_dir
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights, safe_checkpoints
+        from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -46,11 +46,11 @@ def main(args: argparse.Namespace) -> None:
     prepare_launcher(cfg, args.launcher)
     work_dir.choose_work_dir(cfg, args.config, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)
-    with safe_checkpoints():
+    with safe_reading():
         runner = run_config.build_runner(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    load_weights(model.module if args.tta else model, args.checkpoint, base=args.base)
-    runner.test()
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_weights(model.module if args.tta else model, args.checkpoint, base=args.base)
+        runner.test()
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
         from densevit.engine import cli, run_config, work_dir
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights, safe_checkpoints
+        from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     prepare_launcher(cfg, args.launcher)
     folder = work_dir.choose_work_dir(cfg, args.config, args.work_dir)
     run_config.use_amp(cfg, args.amp)
-    with work_dir.locked(folder), safe_checkpoints():
+    with work_dir.locked(folder), safe_reading():
         run_config.set_resume(cfg, args.resume)
         run_config.add_hooks(cfg)
         run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))

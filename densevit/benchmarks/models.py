@@ -18,7 +18,7 @@ from ..inference.pipeline import in_scope
 from ..models import Segmentor
 from ..models.pretraining import without_pretraining
 from ..registry import read_config
-from ..weights import safe_checkpoints
+from ..weights import safe_reading
 from .timing import Timing, count_runs, measure_by_turns
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
@@ -100,7 +100,7 @@ class Subject:
         cfg = read_config(config)
         if 'model' not in cfg:
             raise ValueError(f'{config} has no model')
-        with in_scope(cfg), safe_checkpoints():
+        with in_scope(cfg), safe_reading():
             self.model = MODELS.build(without_pretraining(cfg.model)).to(setting.device).eval()
         self.model.requires_grad_(False)  # the counter of operations would look for gradient functions
         if not hasattr(self.model, 'backbone'):

@@ -98,7 +98,7 @@ def build_model(cfg: Config) -> nn.Module:
     if 'model' not in cfg:
         raise ValueError('the config has no model; give the config of a model, not one of its parts')
     model = without_pretraining(cfg.model)
-    with in_scope(cfg), weights_module.safe_checkpoints():
+    with in_scope(cfg), weights_module.safe_reading():
         return MODELS.build(model)
 
 

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import mmengine
 import numpy as np
 import pytest
 import torch
@@ -30,7 +31,7 @@ from densevit.engine.run_config import ConfigError, load_config
 from densevit.inference.cli import main as infer
 from densevit.models.pretraining import without_pretraining
 from densevit.pickles import load_torch
-from densevit.weights import WeightsError, load_weights, safe_checkpoints
+from densevit.weights import WeightsError, load_weights, safe_reading
 
 STATE = {'weight': torch.arange(6.).reshape(2, 3), 'bias': torch.ones(2)}
 
@@ -293,7 +294,7 @@ INITIAL: dict[str, Callable[[Path], dict]] = {
 @pytest.mark.parametrize('name', INITIAL)
 def test_initial_weights(trap, name):
     config = INITIAL[name](trap)
-    with safe_checkpoints():
+    with safe_reading():
         model = MODELS.build(config)
         with pytest.raises(WeightsError, match='trap.pth: .*could run any code and was not opened'):
             model.init_weights()
@@ -312,7 +313,7 @@ def test_initial_weights_that_timm_reads(trap):
 
 def test_mmengines_own_loading_is_as_it_was_afterwards(trap):
     torch.save(torch.nn.Linear(1, 1), 'mine.pth')
-    with safe_checkpoints(), safe_checkpoints():
+    with safe_reading(), safe_reading():
         pass
     assert isinstance(CheckpointLoader.load_checkpoint('mine.pth', 'cpu'), torch.nn.Linear)
 
@@ -348,6 +349,19 @@ def test_resuming_from_a_trap(camvid_like, tiny_config, tool, trap, capsys, name
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and name in lines[0]
     assert not Path('ran').exists()
+
+
+@pytest.mark.parametrize(('name', 'content'), [
+    ('labels.pkl', pickle.dumps([payload()])), ('labels.pickle', pickle.dumps(payload(), 0)),
+    ('labels.yaml', b'a: !!python/object/apply:os.mkdir [ran]')])
+def test_data_of_a_config(here, name, content):
+    (here / name).write_bytes(content)
+    with safe_reading(), pytest.raises(ValueError, match='the config names as data'):
+        mmengine.load(name)
+    assert not Path('ran').exists()
+    with safe_reading():
+        mmengine.dump(dict(boxes=np.ones((2, 4)), names=['a']), 'boxes.pkl')
+        assert mmengine.load('boxes.pkl')['boxes'].shape == (2, 4)
 
 
 DATA_CONFIGS = {

@@ -55,13 +55,16 @@ class AtomicCheckpointHook(CheckpointHook):
         self._position: dict[str, int] = {}
 
     def before_train(self, runner: Any) -> None:
-        """See that one checkpoint would fit on the disk: the weights, their average and AdamW's two moments.
+        """See that a checkpoint would fit on the disk: the weights, their average and AdamW's two moments.
+
+        The best one is without these moments.
 
         Raises:
             DiskFullError: It would not.
         """
         super().before_train(runner)
-        needed = 4 * sum(parameter.numel() * parameter.element_size() for parameter in runner.model.parameters())
+        needed = (6 if self.save_best else 4) * sum(
+            parameter.numel() * parameter.element_size() for parameter in runner.model.parameters())
         free = shutil.disk_usage(runner.work_dir).free
         if free < needed:
             raise DiskFullError(f'{runner.work_dir} has {free / 1e9:.2f} GB left and a checkpoint takes about '

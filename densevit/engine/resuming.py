@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -54,8 +54,8 @@ class ResumeHook(Hook):
             ResumeError: The model, the optimizer or its groups are others, or the run is shorter than what was trained.
         """
         wrapper = runner.optim_wrapper
-        if not self.resumed or isinstance(wrapper, OptimWrapperDict) or not isinstance(wrapper, OptimWrapper):
-            return
+        if not self.resumed or isinstance(wrapper, OptimWrapperDict) or 'optimizer' not in checkpoint:
+            return  # the last is DeepSpeed's
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         saved = checkpoint['optimizer']['param_groups']
         if not any(isinstance(module, FullyShardedDataParallel) for module in runner.model.modules()):

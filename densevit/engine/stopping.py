@@ -89,7 +89,7 @@ class StopSignalHook(Hook):
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """As ``after_train_iter``, for a validation during a training."""
-        if self._training and batch_idx < _common_length(runner.val_dataloader):
+        if self._training and _all_reach(batch_idx, runner.val_dataloader):
             self._stop_if_told(runner, runner.iter, validating=True)
 
     def _stop_if_told(self, runner: Any, step: int, validating: bool = False) -> None:
@@ -102,9 +102,10 @@ class StopSignalHook(Hook):
         raise RunStopped(self.received or signal.SIGTERM, next(iter(saved), None))
 
 
-def _common_length(loader: DataLoader) -> int:
-    """How many batches each process has at least, whatever becomes of the rest."""
-    return len(loader.dataset) // (get_world_size() * (loader.batch_size or 1))
+def _all_reach(batch_idx: int, loader: DataLoader) -> bool:
+    """Whether each process has this batch, whatever becomes of images that cannot be divided evenly."""
+    processes = get_world_size()
+    return processes == 1 or batch_idx < len(loader.dataset) // (processes * (loader.batch_size or 1))
 
 
 def _init_shielded(init: Callable[[int], None] | None, worker: int) -> None:

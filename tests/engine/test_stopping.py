@@ -97,9 +97,12 @@ def test_nohup_stays_in_force_and_other_threads_do_not_fail():
         signal.signal(signal.SIGHUP, earlier)
 
 
-def test_the_number_of_batches_that_every_process_has(monkeypatch):
+def test_processes_ask_each_other_only_where_all_have_a_batch(monkeypatch):
+    """Of 20 images, two of three processes may have four batches of two, and one three."""
+    loader = SimpleNamespace(dataset=range(20), batch_size=2)
+    assert stopping._all_reach(9, loader)
     monkeypatch.setattr(stopping, 'get_world_size', lambda: 3)
-    assert stopping._common_length(SimpleNamespace(dataset=range(20), batch_size=2)) == 3
+    assert stopping._all_reach(2, loader) and not stopping._all_reach(3, loader)
 
 
 def start(config: Path, work_dir: Path) -> subprocess.Popen:
@@ -118,7 +121,6 @@ def test_sigterm_to_a_whole_job_saves_and_says_how_to_go_on(camvid_like, tiny_co
             if 'Iter(train)' in line:
                 break
         os.killpg(process.pid, signal.SIGTERM)
-        # Another run cannot enter meanwhile.
         errors = process.communicate(timeout=120)[1]
     finally:
         process.kill()

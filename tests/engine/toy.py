@@ -41,8 +41,7 @@ class ToyModel(BaseModel):
         indices = [int(sample.img_path.removesuffix('.jpg')) for sample in data_samples]
         if set(indices) & set(self.broken):
             loss = loss + (weight * 0).sqrt().sum()
-        if set(indices) & set(self.steep):
-            loss = loss + self.slope * self.spare.sum()
+        loss = loss + (self.slope if set(indices) & set(self.steep) else 0.) * self.spare.sum()
         return dict(loss=loss) if mode == 'loss' else data_samples
 
 

@@ -16,7 +16,7 @@ from densevit.errors import DoubtfulResultWarning
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
 from densevit.registry import quiet_imports
-from densevit.weights import zoo
+from densevit.weights import WeightsError, zoo
 
 CONFIG = '''
 default_scope = 'mmseg'
@@ -83,6 +83,16 @@ def test_load__config_and_weights(config, checkpoint, picture):
     assert all(torch.equal(value, state[name]) for name, value in predictor.model.state_dict().items())
     result = predictor.predict(picture)
     assert result.classes == ('road', 'rest') and result.palette == ((1, 2, 3), (4, 5, 6))
+
+
+@pytest.mark.parametrize('name', ['decode_head.conv_seg.weight', 'backbone.layer1.0.bn1.running_var'])
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_load__weights_that_are_no_numbers_are_refused(config, checkpoint, name, value):
+    content = torch.load(checkpoint, weights_only=True)
+    content['state_dict'][name].view(-1)[1] = value
+    torch.save(content, checkpoint)
+    with pytest.raises(WeightsError, match=f'NaN or infinite weights .{name}.*earlier checkpoint'):
+        load(config, checkpoint, device='cpu')
 
 
 def test_load__given_classes_win(config, checkpoint):

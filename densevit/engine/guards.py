@@ -16,12 +16,12 @@ from rich.progress import Progress
 from torch import nn
 
 from ..datasets.checks import (
-    check_category_order,
     check_classes,
     check_files,
     check_has_labels,
     check_same_classes,
     check_sample,
+    check_stock_coco,
     check_stuff,
     summary,
 )
@@ -108,6 +108,7 @@ class DataCheckHook(Hook):
         memory, surveys = FactsMemory(Path(runner.work_dir) / 'data_check.json'), {}
         for name, dataset in datasets.items():
             check_files(dataset, name)
+            remarks = check_stock_coco(dataset, name)
             self._check_classes(model, datasets, name)
             metrics = getattr(getattr(loops[name], 'evaluator', None), 'metrics', ())
             try:
@@ -116,6 +117,7 @@ class DataCheckHook(Hook):
                         dataset, name, _rule(model, dataset, metrics), memory, self.max_files, advance)
             finally:
                 memory.save()
+            surveys[name].remarks.update(remarks)
             if name != 'train':
                 check_has_labels(dataset, metrics, name)
         runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets)]))
@@ -126,7 +128,6 @@ class DataCheckHook(Hook):
         first = next(iter(datasets))
         if name == first:
             check_classes(datasets[name], *classes_of(model), name)
-        check_category_order(datasets[name], name)
         check_same_classes(datasets[name], datasets[first], name, first)
         if getattr(model, 'task', None) == 'panoptic':
             check_stuff(datasets[name], model.stuff_classes, name)

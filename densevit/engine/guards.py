@@ -27,7 +27,7 @@ from ..datasets.checks import (
 )
 from ..datasets.file_facts import FactsMemory
 from ..datasets.label_maps import LabelRule
-from ..datasets.survey import survey
+from ..datasets.survey import leaves, survey
 from ..registry import HOOKS
 
 
@@ -112,7 +112,7 @@ class DataCheckHook(Hook):
             self._check_classes(model, datasets, name)
             metrics = getattr(getattr(loops[name], 'evaluator', None), 'metrics', ())
             try:
-                with _bar(f'looking at the {name} data', len(dataset)) as advance:
+                with _bar(f'looking at the {name} data', sum(map(len, leaves(dataset)))) as advance:
                     surveys[name] = survey(
                         dataset, name, _rule(model, dataset, metrics), memory, self.max_files, advance)
             finally:

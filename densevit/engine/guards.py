@@ -21,18 +21,18 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ..datasets.checks import (
-    check_category_order,
     check_classes,
     check_files,
     check_has_labels,
     check_same_classes,
     check_sample,
+    check_stock_coco,
     check_stuff,
     summary,
 )
 from ..datasets.file_facts import FactsMemory
 from ..datasets.label_maps import LabelRule
-from ..datasets.survey import survey
+from ..datasets.survey import leaves, survey
 from ..registry import HOOKS
 from .distributed import any_process
 
@@ -183,14 +183,16 @@ class DataCheckHook(Hook):
         memory, surveys = FactsMemory(Path(runner.work_dir) / 'data_check.json'), {}
         for name, dataset in datasets.items():
             check_files(dataset, name)
+            remarks = check_stock_coco(dataset, name)
             self._check_classes(model, datasets, name)
             metrics = getattr(getattr(loops[name], 'evaluator', None), 'metrics', ())
             try:
-                with _bar(f'looking at the {name} data', len(dataset)) as advance:
+                with _bar(f'looking at the {name} data', sum(map(len, leaves(dataset)))) as advance:
                     surveys[name] = survey(
                         dataset, name, _rule(model, dataset, metrics), memory, self.max_files, advance)
             finally:
                 memory.save()
+            surveys[name].remarks.update(remarks)
             if name != 'train':
                 check_has_labels(dataset, metrics, name)
         runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets)]))
@@ -201,7 +203,6 @@ class DataCheckHook(Hook):
         first = next(iter(datasets))
         if name == first:
             check_classes(datasets[name], *classes_of(model), name)
-        check_category_order(datasets[name], name)
         check_same_classes(datasets[name], datasets[first], name, first)
         if getattr(model, 'task', None) == 'panoptic':
             check_stuff(datasets[name], model.stuff_classes, name)

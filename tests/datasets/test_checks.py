@@ -15,12 +15,12 @@ from PIL import Image
 from densevit.datasets import CocoInstanceDataset, PanopticDataset
 from densevit.datasets.checks import (
     ClassesError,
-    check_category_order,
     check_classes,
     check_coco_files,
     check_folders,
     check_has_labels,
     check_same_classes,
+    check_stock_coco,
     left_out,
     summary,
 )
@@ -281,19 +281,31 @@ def stock_file(folder):
 
 def test_classes_in_another_order_than_mmdetection_numbers_them__obeyed(folder, stock_file):
     with pytest.raises(ClassesError, match=r"dict\(classes=\['cell', 'rod'\]\), or put the categories of the file"):
-        check_category_order(stock(folder, ('rod', 'cell')), 'train')
-    check_category_order(stock(folder, ('cell', 'rod')), 'train')
+        check_stock_coco(stock(folder, ('rod', 'cell')), 'train')
+    check_stock_coco(stock(folder, ('cell', 'rod')), 'train')
     stock_file.categories.reverse()
     stock_file.dump(folder / 'stock.json')
-    check_category_order(stock(folder, ('rod', 'cell')), 'train')
+    check_stock_coco(stock(folder, ('rod', 'cell')), 'train')
     with pytest.raises(ClassesError, match='put the categories of its ann_file'):
         check_same_classes(stock(folder, ('rod', 'cell')), coco(folder), 'val', 'train')
 
 
 def test_a_class_that_mmdetection_would_leave_out(folder, stock_file):
     with pytest.raises(ClassesError, match="has 'cel', which is no category of .*stock.json: it has cell, rod"):
-        check_category_order(stock(folder, ('cel', 'rod')), 'train')
-    check_category_order(stock(folder, ('rod', )), 'train')  # one of two is right
+        check_stock_coco(stock(folder, ('cel', 'rod')), 'train')
+    check_stock_coco(stock(folder, ('rod', )), 'train')  # one of two is right
+
+
+def test_two_images_of_one_id_and_boxes_that_mmdetection_leaves_out(folder, stock_file):
+    assert check_stock_coco(stock(folder, ('cell', 'rod')), 'train') == {}
+    stock_file.annotations[0].bbox = [5, 5, 0, 9]
+    stock_file.annotations[1].bbox = [500, 5, 9, 9]
+    stock_file.dump(folder / 'stock.json')
+    assert [*check_stock_coco(stock(folder, ('cell', 'rod')), 'train').values()] == [2]
+    stock_file.images[1].id = stock_file.images[0].id
+    stock_file.dump(folder / 'stock.json')
+    with pytest.raises(AnnotationError, match='two images of id 10'):
+        check_stock_coco(stock(folder, ('cell', 'rod')), 'train')
 
 
 @pytest.mark.parametrize(('damage', 'words'), [

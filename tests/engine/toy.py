@@ -16,8 +16,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from densevit.compat import allow_mmengine_checkpoints
 from densevit.engine import run_config
+from densevit.pickles import load_torch
 
 
 @MODELS.register_module(force=True)
@@ -126,8 +126,7 @@ def toy_run(work_dir: Path, resume: str | None = None, **changes: Any) -> Path:
 
 
 def load(path: Path) -> dict[str, Any]:
-    allow_mmengine_checkpoints()
-    return torch.load(path, weights_only=True)
+    return load_torch(path)
 
 
 def names(folder: Path) -> list[str]:

@@ -55,8 +55,10 @@ def test_wrong_channels__are_told_when_the_model_is_built(tmp_path):
 
 def test_page__names_what_there_is():
     import densevit
+    from densevit.registry import OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+    registered = {*OPTIM_WRAPPER_CONSTRUCTORS.module_dict, *TRANSFORMS.module_dict}
     for name in set(re.findall(r'`densevit\.([A-Z]\w+)`', PAGE)):
-        assert hasattr(densevit, name) or name == 'LayerDecayConstructor', name
+        assert hasattr(densevit, name) or name in registered, name
     commands = re.findall(r'^python (tools/\S+)', PAGE, re.MULTILINE)
     assert commands and all((ROOT / command).is_file() for command in commands)
     for link in re.findall(r'\]\((?!https?://)([^)#]+)\)', PAGE):

@@ -25,6 +25,16 @@ FIGURES = [dict(AP=1.)] * 3
 pytestmark = pytest.mark.usefixtures('quick_runs')
 
 
+@pytest.fixture(autouse=True)
+def signals_of_a_terminal():
+    """A shell's job in the background begins with signals that are ignored."""
+    usual = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(('number', 'iteration', 'validating', 'saved'), [
     (signal.SIGTERM, 2, False, 'iter_3.pth'),
     (signal.SIGHUP, 3, False, 'iter_4.pth'),

@@ -57,7 +57,7 @@ def test_nothing_found__refused(tree, source, message):
 
 def test_sample_image():
     with Image.open(sample_image()) as image:
-        assert image.size == (640, 427)
+        assert image.size == (451, 300)
 
 
 def test_sample_image__missing(monkeypatch):

@@ -39,7 +39,7 @@ def put_in_cache(cache, repo_id, file, content):
 
 
 def test_names():
-    assert zoo.names()[0] == 'eomt_tiny_camvid'
+    assert zoo.names()[0] == 'eomt_tiny_animals'
     assert {'eomt_vitl_ade20k', 'eomt_vitl_cityscapes', 'eomt_vitl_dinov3_ade20k'} < set(zoo.names())
     assert all(zoo.entry(name).name == name for name in zoo.names())
 
@@ -52,7 +52,7 @@ def test_a_mistyped_name(name, near):
 
 
 def test_a_name_like_no_other():
-    with pytest.raises(ValueError, match="no model is named 'xyz'; known are eomt_tiny_camvid, "):
+    with pytest.raises(ValueError, match="no model is named 'xyz'; known are eomt_tiny_animals, "):
         zoo.entry('xyz')
 
 

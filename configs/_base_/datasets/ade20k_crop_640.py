@@ -4,7 +4,7 @@ _base_ = 'ade20k_crop_512.py'
 crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 640), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevit.LoadImage'),
     dict(type='mmseg.Resize', scale=(2048, 640), keep_ratio=True),
     dict(type='mmseg.LoadAnnotations'),  # after Resize: predictions are compared at the original size
     dict(type='mmseg.PackSegInputs')

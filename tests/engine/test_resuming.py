@@ -93,6 +93,19 @@ def test_what_cannot_be_continued_is_one_line(tmp_path, changes, words):
     assert names(tmp_path) == ['iter_2.pth', 'iter_4.pth']
 
 
+def test_epochs_that_became_shorter_are_continued(tmp_path):
+    """Sixteen iterations of one image are two epochs; with four images in each, three epochs have six."""
+    epochs = {'train_cfg': dict(type='EpochBasedTrainLoop', max_epochs=2), 'param_scheduler': None,
+              'train_dataloader.sampler': dict(_delete_=True, type='DefaultSampler', shuffle=False),
+              'default_hooks.checkpoint': dict(type='densevit.AtomicCheckpointHook', interval=1)}
+    toy_run(tmp_path, **epochs)
+    toy_run(tmp_path, 'auto', **epochs | {
+        'train_cfg': dict(type='EpochBasedTrainLoop', max_epochs=3), 'train_dataloader.batch_size': 4})
+    assert names(tmp_path) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
+    with pytest.raises(ResumeError, match='has 3 epochs behind it.*set train_cfg.max_epochs above 3'):
+        toy_run(tmp_path, 'auto', **epochs)
+
+
 @pytest.mark.parametrize('changes', [{'train_dataloader.batch_size': 2}, {}], ids=['batch', 'processes'])
 def test_another_division_of_the_data_is_told(tmp_path, warnings, monkeypatch, changes):
     toy_run(tmp_path, **HALF)

@@ -308,6 +308,13 @@ def test_json_of_another_size__obeyed(data):
     assert survey(instances(data), 'val', LabelRule(2)).unlabelled == 1
 
 
+@pytest.mark.parametrize('box', [[0, 5, 9, 9], [-20, 5, 29, 9]])  # of the part in the image, or of all
+def test_a_polygon_that_leaves_the_image_keeps_its_box(box):
+    image = dict(height=40, width=40)
+    assert coco_masks.mask_box([[-20, 5, 9, 5, 9, 14, -20, 14]], image) == [0, 5, 9, 9]
+    assert coco_masks.near(coco_masks.inside(box, image), [0, 5, 9, 9])
+
+
 @pytest.mark.parametrize('bad', [dict(bbox=[1, 1, NAN, 9]), dict(segmentation=[[1, 1, 1e9, 1, 5, 5]])])
 def test_mmdetections_dataset_is_looked_at_as_well(bad, data):
     edit(data, 'instances', lambda d: [each.update(id=each['id'] + 1) for each in d['annotations']])

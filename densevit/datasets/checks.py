@@ -70,7 +70,8 @@ def check_folders(cfg: Any, splits: Sequence[str] = SPLITS) -> None:
     """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         for key, dataset in datasets_of(cfg, splits):
-            kind = DATASETS.get(dataset.get('type') or '')
+            kind = dataset.get('type')
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind  # configs may hold the class
             if isinstance(kind, type) and issubclass(kind, BaseSegDataset):
                 try:
                     built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
@@ -194,7 +195,7 @@ def _check_category_order(leaf: Any, categories: Sequence[dict[str, Any]], class
                            f'dict(classes={numbered}), or put the categories of the file into your order')
 
 
-def check_coco_files(cfg: Any, splits: Sequence[str] = SPLITS) -> None:
+def check_coco_files(cfg: Any, splits: Sequence[str] = ('train', 'val')) -> None:
     """Say what keeps mmdetection's COCO datasets from being built; it fails at a missing key without a place.
 
     Raises:

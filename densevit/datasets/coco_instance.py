@@ -8,7 +8,7 @@ from typing import Any
 from ..registry import DATASETS
 from .coco_classes import COCO_THINGS
 from .coco_json import AnnotationError, CocoJsonDataset, reading
-from .coco_masks import clean_mask, is_box, mask_box, near
+from .coco_masks import clean_mask, inside, is_box, mask_box, near
 
 # Remarks of a dataset.
 EMPTY = 'annotations dropped whose mask has no pixel, or polygons of fewer than three points alone'
@@ -72,7 +72,7 @@ class CocoInstanceDataset(CocoJsonDataset):
 
     def _box(self, box: Any, mask: Any, entry: Mapping[str, Any]) -> list[float]:
         own = mask_box(mask, entry)
-        if is_box(box) and near(box, own):
+        if is_box(box) and near(inside(box, entry), own):
             return list(box)
         if box is not None:
             self.remarks[BOXES] += 1

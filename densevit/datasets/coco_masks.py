@@ -137,11 +137,19 @@ def _encoded(mask: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def mask_box(mask: Any, image: Mapping[str, Any]) -> list[float]:
-    """The box [x, y, width, height] around a clean mask."""
+    """The box [x, y, width, height] around the part of a clean mask that is in the image."""
     if isinstance(mask, dict):
         return rle_tools.toBbox(_encoded(mask, image['height'], image['width'])).tolist()
     xs, ys = ([value for polygon in mask for value in polygon[axis::2]] for axis in (0, 1))
-    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+    return inside([min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)], image)
+
+
+def inside(box: Sequence[float], image: Mapping[str, Any]) -> list[float]:
+    """The part of a box [x, y, width, height] that is in an image with ``height`` and ``width``."""
+    starts, ends = ([min(max(value, 0), side) for value, side in zip(corner, (image['width'], image['height']),
+                                                                    strict=True)]
+                    for corner in (box[:2], (box[0] + box[2], box[1] + box[3])))
+    return [*starts, *(end - start for start, end in zip(starts, ends, strict=True))]
 
 
 def is_box(box: Any) -> bool:

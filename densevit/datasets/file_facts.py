@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -122,11 +123,10 @@ class FactsMemory:
         """Write what was read, if anything was; a folder that cannot be written to is no error."""
         if self.path is None or not self.changed:
             return
-        try:
-            write_atomic(json.dumps(dict(version=_VERSION, files=self.known)).encode(), self.path)
-        except OSError:
-            return
         self.changed = False
+        known = dict(self.known)  # other threads may be adding to it
+        with suppress(OSError):
+            write_atomic(json.dumps(dict(version=_VERSION, files=known)).encode(), self.path)
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from .coco_masks import MaskError, clean_mask
 from .file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
 from .label_maps import LabelError, LabelRule, check_two_values, labels_of
 
+_REMEMBERED = 1000  # images, after which what was read is written down
 _VOID = 0  # the segment id of pixels without annotation
 _TURNED = ('images are mirrored or turned by their EXIF orientation, and their size cannot tell whether the labels are '
            'made for that: look at some, or remove the orientation (exiftool -Orientation= FILES)')
@@ -100,6 +101,8 @@ def survey(
         for look in in_threads(lambda index, leaf=leaf: _look(leaf, index, rule, memory), _chosen(leaf, max_files)):
             advance()
             result.looked_at += 1
+            if result.looked_at % _REMEMBERED == 0:
+                memory.save()  # for a start that is killed here
             if look.fault is not None:
                 faults.append(look.fault)
             if look.labels is not None:
@@ -161,7 +164,7 @@ def _annotated(info: Mapping[str, Any], shape: tuple[int, int] | None, image: Fa
     """Labels of an image, None if it has no place for them, and raw values of its label map."""
     path = info.get('seg_map_path')
     if 'segments_info' in info:
-        if info['segments_info'] is None:  # a file of images alone
+        if info['segments_info'] is None or path is None:  # a file of images alone
             return [], ()
         facts = memory.facts(path, 'segments')
         _compare(info, image, shape, (facts.height, facts.width), f'{path} has')
@@ -197,7 +200,8 @@ def _segments(info: Mapping[str, Any], facts: Facts) -> list[int]:
         raise AnnotationError(f'{path} is no RGB picture: panoptic PNG files write segment ids as colours, red + 256 * '
                               'green + 65536 * blue')
     present = set(facts.values)
-    if unlisted := present - {_VOID, *(segment['id'] for segment in segments)}:
+    unlisted = present - {_VOID, *(segment['id'] for segment in segments)}
+    if unlisted and 'instances' not in info:  # mmdetection leaves thin segments out of its list, and makes them void
         raise AnnotationError(f'{path} has pixels of segment {min(unlisted)}, which its annotation does not list: add '
                               'it there, or write the PNG anew')
     return [*{segment['category'] for segment in segments

@@ -80,8 +80,7 @@ class AtomicCheckpointHook(CheckpointHook):
         Returns:
             Its path. Where epochs are counted, that of the last one, if any: within an epoch no run can be resumed.
         """
-        name = self.filename_tmpl.format(step)
-        if not self.by_epoch and (self.last_ckpt is None or Path(self.last_ckpt).name != name):
+        if not self.by_epoch and not self._has_saved(step):
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
         return self.last_ckpt
 
@@ -97,6 +96,9 @@ class AtomicCheckpointHook(CheckpointHook):
             write_atomic(self.last_ckpt.encode(), Path(runner.work_dir, 'last_checkpoint'))
             for old in outdated:
                 self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+    def _has_saved(self, step: int) -> bool:
+        return self.last_ckpt is not None and Path(self.last_ckpt).name == self.filename_tmpl.format(step)
 
     def _write(self, runner: Any, name: str, meta: dict[str, Any], **options: Any) -> None:
         self._position = dict(meta)
@@ -150,7 +152,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 continue
             refuse_non_finite(runner, self.last_ckpt)
             outdated.append(self._save_best(runner, key, suffix, float(metrics[key]), step, meta))
-        if outdated and self.last_ckpt is not None:  # again, now that the run has another best score
+        if outdated and self._has_saved(step):  # again, now that the run has another best score
             self._save_checkpoint_with_step(runner, step, dict(meta))
         if is_main_process():
             for path in filter(None, outdated):

@@ -85,7 +85,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: OneLineParser, argv:
     except RunStopped as stop:
         stop_progress()
         if is_main_process():
-            _say(f'{stop}, {"saved as " + stop.checkpoint if stop.checkpoint else "and nothing is saved"}'
+            _say(f'{stop}, {"the last checkpoint is " + stop.checkpoint if stop.checkpoint else "and nothing is saved"}'
                  f'{_how_to_go_on(args)}')
         return 128 + stop.signal
     except Exception as error:

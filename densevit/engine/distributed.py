@@ -50,6 +50,7 @@ def prepare_launcher(cfg: Config, launcher: str) -> None:
     if missing:
         raise LauncherError(f'--launcher {launcher}: the environment has no {missing[0]}; start the processes with '
                             f'{"tools/dist_train.sh CONFIG 2" if launcher == "pytorch" else launcher}')
+    os.environ['RANK'] = os.environ[_VARIABLES[launcher][0]]
     if torch.cuda.is_available():
         _start_on_gpus(cfg, launcher, strategy)
     else:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -34,7 +33,7 @@ from ..datasets.file_facts import FactsMemory
 from ..datasets.label_maps import LabelRule
 from ..datasets.survey import leaves, survey
 from ..registry import HOOKS
-from .distributed import any_process
+from .distributed import any_process, decide_once
 
 _LEAST_SCALE = 1e-4  # that of fairseq
 
@@ -175,8 +174,9 @@ class DataCheckHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Raises the errors of :mod:`densevit.datasets.checks` and :mod:`densevit.datasets.survey`."""
-        if not is_main_process():
-            return
+        decide_once(partial(self._look, runner))
+
+    def _look(self, runner: Any) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loops = {name: getattr(runner, f'_{name}_loop') for name in ('train', 'val', 'test')}
         datasets = {name: loop.dataloader.dataset for name, loop in loops.items() if hasattr(loop, 'dataloader')}

@@ -63,7 +63,7 @@ class ResumeHook(Hook):
             _check_groups(wrapper.optimizer.param_groups, saved)
         before, now = checkpoint['meta'].get('run', {}), _facts(runner)
         _check_kind(before, now, wrapper.optimizer.param_groups, saved)
-        _check_length(checkpoint['meta']['iter'], runner)
+        _check_length(checkpoint['meta'], runner)
         for key, what in dict(processes='process(es)', batch_size='image(s) in each').items():
             if before.get(key, now[key]) != now[key]:
                 runner.logger.warning(
@@ -140,12 +140,15 @@ def _check_kind(before: dict, now: dict, groups: Sequence[dict], saved: Sequence
                           'optim_wrapper.optimizer.type back, or begin a new run with its weights (--load-from)')
 
 
-def _check_length(step: int, runner: Any) -> None:
-    if step > runner.max_iters:
-        raise ResumeError(f'the checkpoint has {step} iterations behind it, and the config trains {runner.max_iters}: '
-                          f'set train_cfg.max_iters above {step}')
-    if step == runner.max_iters:
-        runner.logger.warning(f'all {step} iterations are done: set train_cfg.max_iters above it to train on')
+def _check_length(meta: Mapping[str, Any], runner: Any) -> None:
+    kind = 'epoch' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'iter'  # an epoch may change its length
+    done, length = meta[kind], getattr(runner, f'max_{kind}s')
+    unit = 'epochs' if kind == 'epoch' else 'iterations'
+    if done > length:
+        raise ResumeError(f'the checkpoint has {done} {unit} behind it, and the config trains {length}: set '
+                          f'train_cfg.max_{kind}s above {done}')
+    if done == length:
+        runner.logger.warning(f'all {done} {unit} are done: set train_cfg.max_{kind}s above it to train on')
 
 
 def _changed_options(groups: Sequence[dict], saved: Sequence[dict], scheduled: set[str]

@@ -79,8 +79,8 @@ class StopSignalHook(Hook):
             return
         self.received, self._since = number, time.monotonic()
         if is_main_process():  # not print, which may be what was interrupted
-            os.write(2, f'{signal.Signals(number).name}: the iteration is finished and saved; another signal ends the '
-                        'run at once\n'.encode())
+            os.write(2, f'{signal.Signals(number).name}: the run ends after this iteration; another signal ends it '
+                        'at once\n'.encode())
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Raise ``RunStopped`` where a signal was received, unless gradients are being accumulated."""
@@ -104,8 +104,10 @@ class StopSignalHook(Hook):
 
 def _all_reach(batch_idx: int, loader: DataLoader) -> bool:
     """Whether each process has this batch, whatever becomes of images that cannot be divided evenly."""
-    processes = get_world_size()
-    return processes == 1 or batch_idx < len(loader.dataset) // (processes * (loader.batch_size or 1))
+    processes, size = get_world_size(), loader.batch_size
+    if processes == 1 or size is None:  # of a batch sampler, which is its own master
+        return processes == 1
+    return batch_idx < len(loader.dataset) // (processes * size)
 
 
 def _init_shielded(init: Callable[[int], None] | None, worker: int) -> None:

@@ -55,7 +55,12 @@ def locked(folder: Path) -> Iterator[None]:
         WorkDirError: Another run is in the folder.
     """
     held: list[IO[str] | None] = []
-    decide_once(lambda: held.append(_lock(folder)))  # a file cannot be handed to other processes, nor needs to be
+
+    def hold() -> None:  # a file cannot be handed to other processes, nor needs to be
+        if os.environ.get('RANK', '0') == '0':  # DeepSpeed's processes do not know of each other yet
+            held.append(_lock(folder))
+
+    decide_once(hold)
     try:
         yield
     finally:

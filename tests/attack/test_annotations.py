@@ -14,7 +14,7 @@ from PIL import Image
 
 from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset, coco_instance
 from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
-from densevit.datasets.coco_masks import compressed
+from densevit.datasets.coco_masks import compressed, inside, mask_box, near
 from densevit.datasets.label_maps import LabelRule
 from densevit.datasets.survey import DataError, survey
 from densevit.evaluation import InstanceMetric, PanopticMetric
@@ -306,6 +306,13 @@ def test_json_of_another_size__obeyed(data):
         survey(instances(data), 'val', LabelRule(2))
     edit(data, 'instances', image(height=48, width=64))
     assert survey(instances(data), 'val', LabelRule(2)).unlabelled == 1
+
+
+@pytest.mark.parametrize('box', [[0, 5, 9, 9], [-20, 5, 29, 9]])  # of the part in the image, or of all
+def test_a_polygon_that_leaves_the_image_keeps_its_box(box):
+    image = dict(height=40, width=40)
+    assert mask_box([[-20, 5, 9, 5, 9, 14, -20, 14]], image) == [0, 5, 9, 9]
+    assert near(inside(box, image), [0, 5, 9, 9])
 
 
 @pytest.mark.parametrize('bad', [dict(bbox=[1, 1, NAN, 9]), dict(segmentation=[[1, 1, 1e9, 1, 5, 5]])])

@@ -71,6 +71,10 @@ def test_files_of_another_suffix__obeyed(maps):
     check_folders(config(entry(maps, img_suffix='.JPG')))
 
 
+def test_a_dataset_may_be_named_by_its_class(maps):
+    check_folders(Config(dict(train_dataloader=dict(dataset=entry(maps, type=BaseSegDataset)))), ('train', ))
+
+
 def test_an_empty_list__obeyed(maps):
     (maps / 'list.txt').touch()
     with pytest.raises(EmptyDatasetError, match="list.txt has no line.*train_dataloader.dataset.ann_file=''"):

@@ -61,6 +61,11 @@ def test_two_metrics_have_a_best_checkpoint_each(tmp_path):
     assert names(tmp_path)[:2] == ['best_AP_iter_4.pth', 'best_mIoU_iter_2.pth']
 
 
+def test_no_checkpoint_beside_the_interval_is_written_for_a_best_one(tmp_path):
+    toy_run(tmp_path, figures=[dict(AP=value) for value in (1., 2., 3.)], **{'default_hooks.checkpoint.interval': 5})
+    assert names(tmp_path) == ['best_AP_iter_6.pth', 'iter_5.pth', 'iter_6.pth']
+
+
 def test_a_resumed_run_knows_the_best_so_far(tmp_path):
     toy_run(tmp_path, figures=[dict(AP=value) for value in (1., 3.)], **{'train_cfg.max_iters': 4})
     toy_run(tmp_path, 'auto', figures=[dict(AP=2.), dict(AP=4.)], **{'train_cfg.max_iters': 8})

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+from mmengine.runner import EpochBasedTrainLoop
 from test_resume import assert_same
 from toy import load, names, toy_run
 
@@ -91,6 +93,14 @@ def test_what_cannot_be_continued_is_one_line(tmp_path, changes, words):
     with pytest.raises(ResumeError, match=words):
         toy_run(tmp_path, 'auto', **changes)
     assert names(tmp_path) == ['iter_2.pth', 'iter_4.pth']
+
+
+def test_epochs_that_became_shorter_are_continued():
+    """Two epochs of eight iterations are less than three of two."""
+    runner = SimpleNamespace(train_loop=object.__new__(EpochBasedTrainLoop), max_epochs=3, max_iters=6)
+    resuming._check_length(dict(epoch=2, iter=16), runner)
+    with pytest.raises(ResumeError, match='has 4 epochs behind it.*set train_cfg.max_epochs above 4'):
+        resuming._check_length(dict(epoch=4, iter=4), runner)
 
 
 @pytest.mark.parametrize('changes', [{'train_dataloader.batch_size': 2}, {}], ids=['batch', 'processes'])

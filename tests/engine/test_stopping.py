@@ -113,6 +113,8 @@ def test_processes_ask_each_other_only_where_all_have_a_batch(monkeypatch):
     assert stopping._all_reach(9, loader)
     monkeypatch.setattr(stopping, 'get_world_size', lambda: 3)
     assert stopping._all_reach(2, loader) and not stopping._all_reach(3, loader)
+    loader.batch_size = None  # of a batch sampler: how many batches it has nobody knows
+    assert not stopping._all_reach(0, loader)
 
 
 def start(config: Path, work_dir: Path) -> subprocess.Popen:

@@ -14,7 +14,8 @@ import torch
 from checkout import forget_runs
 from toy import names, toy_config
 
-from densevit.engine import run_config, work_dir
+from densevit.datasets.locate import MissingDataError
+from densevit.engine import guards, run_config, work_dir
 from densevit.engine.distributed import prepare_launcher
 
 FORK = multiprocessing.get_context('fork')
@@ -75,3 +76,27 @@ def test_an_error_of_the_main_process_is_that_of_both(two_ranks, tmp_path):
     (tmp_path / '.lock').mkdir()
     ends = two_ranks()
     assert all('.lock' in end for end in ends) and names(tmp_path) == []
+
+
+def test_a_fault_of_the_data_ends_both(two_ranks, monkeypatch):
+    """The main process alone looks at the data; the other one must not wait for it."""
+    def fail(*args: Any) -> None:
+        raise MissingDataError('0.jpg is missing')
+
+    monkeypatch.setattr(guards, 'check_files', fail)
+    assert two_ranks(custom_hooks=[dict(type='densevit.DataCheckHook')]) == ['MissingDataError: 0.jpg is missing'] * 2
+
+
+def test_processes_that_do_not_know_of_each_other_share_a_work_dir(tmp_path, monkeypatch):
+    """DeepSpeed starts the group later than the work dir is locked."""
+    with work_dir.locked(tmp_path):
+        monkeypatch.setenv('RANK', '1')
+        other = FORK.Process(target=_lock_once, args=(tmp_path, ))
+        other.start()
+        other.join()
+    assert other.exitcode == 0
+
+
+def _lock_once(folder: Path) -> None:
+    with work_dir.locked(folder):
+        pass

@@ -249,6 +249,14 @@ def test_an_archive_without_checksums_is_read(here):
     assert torch.equal(read_state_dict(here / 'a.pth')['weight'], STATE['weight'])
 
 
+def test_positions_that_would_fill_the_memory_when_resized(here):
+    torch.save({'pos_embed': torch.ones(1, 1, 1).expand(1, 2**40 + 1, 32)}, 'a.pth')
+    with pytest.raises(WeightsError, match='repeated'):
+        read_state_dict(here / 'a.pth')
+    torch.save({'pos_embed': torch.ones(1, 1, 1).expand(1, 17, 32)}, 'b.pth')
+    assert read_state_dict(here / 'b.pth')['pos_embed'].shape == (1, 17, 32)
+
+
 def test_classes_without_names_are_not_taken(here):
     torch.save({'state_dict': STATE, 'meta': {'dataset_meta': {'classes': [twice_in_a_list(2), 'b']}}}, 'a.pth')
     assert checkpoint_meta(here / 'a.pth').classes is None  # 60 times instead of 2, it would fill the memory

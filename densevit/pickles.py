@@ -26,7 +26,7 @@ _CORES = ('core', '_core')  # NumPy 2 moved its functions; a file has the path o
 # How torch.save began before its files were archives, and how many pickles it wrote: a magic number, a version, the
 # machine, the content and the names of storages.
 _LEGACY_TORCH, _LEGACY_PICKLES = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2), 5
-_MAX_NESTING = 1000
+_MAX_NESTING, _MAX_TUPLES = 1000, 100_000  # in one tuple
 
 
 class ForbiddenGlobalError(pickle.UnpicklingError):
@@ -63,8 +63,10 @@ class _Dtype(_Recorded):
             _, order, *layout = _require(self.state, tuple, 'state of a dtype')
             if any(part is not None for part in layout[:3]):
                 raise pickle.UnpicklingError('an array has a structured dtype')
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name) or order not in ('<', '>', '|', '='):
-            raise pickle.UnpicklingError(f'an array has dtype {str(name)[:40]!r} and not numbers')
+        if not isinstance(name, str):  # and may be too large to be shown
+            raise pickle.UnpicklingError('an array has a dtype without a name')
+        if not _DTYPE.fullmatch(name) or order not in ('<', '>', '|', '='):
+            raise pickle.UnpicklingError(f'an array has dtype {name[:40]!r} and not numbers')
         return np.dtype(name).newbyteorder(order)
 
 
@@ -221,17 +223,22 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _check_archive(file: BinaryIO) -> None:
     """What ``torch.load`` would take from the memory before it looks.
 
-    torch.save does not compress: an archive that claims more than it has would fill the memory.
+    torch.save does not compress: an archive that claims more than it has would fill the memory. PyTorch tells archives
+    by their first bytes, finds names in any case, and takes another table of contents than Python where bytes were
+    added.
     """
-    if zipfile.is_zipfile(file):
+    if file.read(4) == b'PK\x03\x04':
         try:
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
                 claimed, size = sum(entry.file_size for entry in entries), file.seek(0, os.SEEK_END)
                 if claimed > size:
                     raise pickle.UnpicklingError(f'the archive claims {claimed:,} bytes and has {size:,}')
+                if archive.comment or min((entry.header_offset for entry in entries), default=0):
+                    raise pickle.UnpicklingError('the archive has bytes before or after it')
                 for entry in entries:
-                    if entry.filename.endswith('data.pkl'):
+                    if entry.filename.lower().endswith('data.pkl'):
+                        entry.CRC = None  # of archives without checksums; files.damaged_part compares those of others
                         _check_steps(archive.open(entry))
         except zipfile.BadZipFile as error:
             raise pickle.UnpicklingError(f'the archive is damaged: {error}') from error
@@ -245,36 +252,43 @@ def _check_archive(file: BinaryIO) -> None:
 def _check_steps(file: IO[bytes]) -> None:
     """See that a pickle, to which the file is set, neither fills the memory nor ends the process.
 
-    Python's unpickler allocates as much as the highest number under which a value is noted, and a tuple in tuples
-    overflows the stack of the process when it becomes the key of a dict.
+    Python's unpickler allocates as much as the highest number under which a value is noted. A tuple that becomes the
+    key of a dict is walked through: nested deeply it overflows the stack of the process, and one that holds another
+    twice, which holds another twice, takes for ever.
     """
-    stack: list[int] = []  # of what lies on the unpickler's stack, how deep tuples are nested in it
+    stack: list[tuple[int, int]] = []  # of what lies on the unpickler's stack: how deep tuples are in it, and how many
     marks, memo = [], {}
     for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         name, before = opcode.name, opcode.stack_before
         if name == 'MARK':
             marks.append(len(stack))
             continue
+        if name == 'POP' and marks and marks[-1] == len(stack):  # takes the mark
+            marks.pop()
+            continue
         if name.endswith('PUT') and argument > step:
             raise pickle.UnpicklingError(f'step {step} of a pickle notes value {argument}')
         if name.endswith('PUT') or name == 'MEMOIZE':
             memo[len(memo) if argument is None else argument] = stack[-1]
             continue
-        count = len(before)
+        start = len(stack) - len(before)
         if pickletools.markobject in before:
-            count = len(stack) - marks.pop() + before.index(pickletools.markobject)
-        taken = stack[len(stack) - count:]
-        del stack[len(stack) - count:]
-        depth = 0
+            start = marks.pop() - before.index(pickletools.markobject)
+        if start < (marks[-1] if marks else 0):
+            raise pickle.UnpicklingError(f'step {step} of a pickle takes what is not there')
+        taken = stack[start:]
+        del stack[start:]
+        depth = tuples = 0
         if name.startswith('TUPLE') or name == 'FROZENSET':
-            depth = 1 + max(taken, default=0)
+            depth = 1 + max((depth for depth, _ in taken), default=0)
+            tuples = 1 + sum(tuples for _, tuples in taken)
         elif name.endswith('GET'):
-            depth = memo[argument]
+            depth, tuples = memo[argument]
         elif name == 'DUP':
-            depth = taken[0]
-        if depth > _MAX_NESTING:
-            raise pickle.UnpicklingError(f'a pickle nests tuples more than {_MAX_NESTING} deep')
-        stack += [depth] * len(opcode.stack_after)
+            depth, tuples = taken[0]
+        if depth > _MAX_NESTING or tuples > _MAX_TUPLES:
+            raise pickle.UnpicklingError('a tuple holds too many tuples, or too deep ones')
+        stack += [(depth, tuples)] * len(opcode.stack_after)
 
 
 def _settled(content: Any, finish: Callable[[Any], Any] = lambda value: value) -> Any:
@@ -289,19 +303,23 @@ def _settled(content: Any, finish: Callable[[Any], Any] = lambda value: value) -
             return finish(part.value())
         if isinstance(part, type) and issubclass(part, _Recorded):
             raise pickle.UnpicklingError('a pickle holds a function or class as a value')
-        if not isinstance(part, dict | list | tuple | argparse.Namespace):
+        if not isinstance(part, dict | list | tuple | set | frozenset | argparse.Namespace):
             return part
         if id(part) in known:
             return known[id(part)][1]
         known[id(part)] = part, part
-        if isinstance(part, tuple):
-            known[id(part)] = part, tuple(map(settle, part))
-        elif isinstance(part, list):
-            part[:] = map(settle, list(part))
+        if isinstance(part, tuple | frozenset):
+            known[id(part)] = part, (tuple if isinstance(part, tuple) else frozenset)(map(settle, part))
+        elif isinstance(part, list | set):
+            items = list(map(settle, part))
+            part.clear()
+            (part.extend if isinstance(part, list) else part.update)(items)
         else:
             inside = vars(part) if isinstance(part, argparse.Namespace) else part
-            for key, value in list(inside.items()):
-                inside[key] = settle(value)
+            pairs = [(settle(key), settle(value)) for key, value in inside.items()]
+            inside.clear()
+            for key, value in pairs:
+                inside[key] = value
         return known[id(part)][1]
 
     return settle(content)

@@ -19,6 +19,7 @@ _TOLERATED = 0.25
 _LEFT_AS_IT_WAS = ('PNG', 'TIFF', 'JPEG2000')
 
 _START_OF_SCAN, _END_OF_IMAGE = b'\xff\xda', b'\xff\xd9'
+_MAX_SCANS = 100  # that get noise; encoders write about ten, and thousands would fill the memory with it
 # The end of a scan's data: a marker that is neither an escaped byte, a restart nor a filling.
 _END_OF_SCAN = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 
@@ -83,7 +84,7 @@ def _with_noise(content: bytes) -> bytes:
     """A JPEG with noise behind the data of each scan, and restarts in it for a decoder that waits for one."""
     pieces = np.random.default_rng(0).integers(0, 255, (64, 1024), np.uint8)  # no byte of 255, so no other marker
     noise = b''.join(piece.tobytes() + bytes([255, 0xd0 + index % 8]) for index, piece in enumerate(pieces))
-    parts, start = [content[:2]], 2
+    parts, start, scans = [content[:2]], 2, 0
     while content[start:start + 1] == b'\xff' and content[start:start + 2] != _END_OF_IMAGE:
         stop = start + 2 + int.from_bytes(content[start + 2:start + 4], 'big')
         if content[start:start + 2] != _START_OF_SCAN:
@@ -91,6 +92,7 @@ def _with_noise(content: bytes) -> bytes:
         else:
             end = _END_OF_SCAN.search(content, stop)
             stop = end.start() if end else len(content)
-            parts += [content[start:stop], noise]
+            scans += 1
+            parts += [content[start:stop], noise if scans <= _MAX_SCANS else b'']
         start = stop
     return b''.join([*parts, content[start:]])

@@ -123,13 +123,17 @@ def _from_path(path: Path, doubts: list[str]) -> np.ndarray:
 
 def _open(path: Path) -> Image.Image:
     try:
-        return Image.open(path)
+        image = Image.open(path)
     except Image.UnidentifiedImageError as error:
         if not heif.is_heif(path):
             raise
         if not heif.has_heif():
             raise ImageError(f'{printable(path)}: is a HEIC picture; to read it run: {heif.INSTALL}') from error
         return heif.open_heif(path)
+    if image.format == 'EPS':  # whatever the file's name; Pillow would have Ghostscript run it
+        image.close()
+        raise ImageError(f'{printable(path)}: is PostScript, which is a program; save it as PNG or JPEG')
+    return image
 
 
 def _check_file(path: Path) -> None:

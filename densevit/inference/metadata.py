@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Number
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +76,7 @@ def _checked(meta: Mapping[str, Any]) -> DatasetMeta:
     classes, palette = meta.get('classes'), meta.get('palette')
     if isinstance(classes, str):
         classes = [classes]
-    if not isinstance(classes, Sequence) or not classes:
+    if not isinstance(classes, Sequence) or not classes or not all(isinstance(name, str | Number) for name in classes):
         return DatasetMeta(None, None)
     return DatasetMeta([str(name) for name in classes], palette if _are_colors(palette, len(classes)) else None)
 

@@ -23,6 +23,7 @@ from ..pickles import is_plain_pickle, load_arrays, load_torch
 from .report import WeightsError, WeightsNotFoundError
 
 State = dict[str, Tensor]
+_MAX_REPEATED = 2**28  # elements of one tensor that repeats what is in memory
 
 # What holds the weights in training checkpoints. Averaged weights come first; mmengine's EMAHook already puts them
 # into `state_dict` and the others into `ema_state_dict`.
@@ -149,7 +150,11 @@ def _kind(tensor: Tensor) -> str:
     """'' of one whose values lie in memory, as those of a model do."""
     if tensor.is_nested or tensor.is_meta or tensor.is_quantized:
         return 'nested' if tensor.is_nested else 'meta' if tensor.is_meta else 'quantized'
-    return '' if tensor.layout == torch.strided else 'sparse'
+    if tensor.layout != torch.strided:
+        return 'sparse'
+    # Of a few bytes, which resizing positions would write out.
+    is_expanded = tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+    return 'repeated' if is_expanded and tensor.numel() > _MAX_REPEATED else ''
 
 
 def _read_safetensors(path: Path) -> State:

@@ -29,9 +29,10 @@ from safetensors.torch import save_file
 import densevit
 from densevit.engine.run_config import ConfigError, load_config
 from densevit.inference.cli import main as infer
+from densevit.inference.metadata import checkpoint_meta
 from densevit.models.pretraining import without_pretraining
-from densevit.pickles import load_torch
-from densevit.weights import WeightsError, load_weights, safe_reading
+from densevit.pickles import load_plain, load_torch
+from densevit.weights import WeightsError, load_weights, read_state_dict, safe_reading
 
 STATE = {'weight': torch.arange(6.).reshape(2, 3), 'bias': torch.ones(2)}
 
@@ -90,6 +91,11 @@ def safetensors(header: bytes, data: bytes = b'') -> bytes:
     return struct.pack('<Q', len(header)) + header + data
 
 
+def twice_in_a_list(times: int) -> list:
+    return [] if times == 0 else [twice_in_a_list(times - 1)] * 2
+
+
+DEEP_KEY = b'\x80\x02})' + b'\x85' * 200_000 + b'Ns.'
 _reconstruct, _frombuffer = np.empty(0).__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
 F8, STRUCTURE = np.dtype('f8'), np.dtype([('a', 'O')])
 
@@ -172,8 +178,16 @@ DEADLY: dict[str, Callable[[], bytes]] = {
     'reads before an array.pth': lambda: torch_bytes(
         {'weight': Call(np.ndarray, (2, ), '<i8', np.zeros(8), -2**44)}),
     'a memo of 16 GB.pkl': lambda: b'\x80\x02}r' + struct.pack('<I', 2**30) + b'.',
-    'tuples in a key.pkl': lambda: b'\x80\x02})' + b'\x85' * 200_000 + b'Ns.',
-    'tuples in a key.pth': lambda: archive(b'\x80\x02})' + b'\x85' * 200_000 + b'Ns.'),
+    'tuples in a key.pkl': lambda: DEEP_KEY,
+    'tuples in a key.pth': lambda: archive(DEEP_KEY),
+    'tuples in a key after a mark that POP took.pkl': lambda: b'\x80\x02}N\x85' + b'(0\x85' * 200_000 + b'Ns.',
+    'tuples in a key under a name in capitals.pth': lambda: archive(DEEP_KEY).replace(b'data.pkl', b'DATA.PKL'),
+    'tuples in a key before an archive.pth': lambda: b''.join((
+        torch_bytes({}, _use_new_zipfile_serialization=False).removesuffix(pickle.dumps({}, 2) + pickle.dumps([], 2)),
+        DEEP_KEY, pickle.dumps([], 2), archive(b''))),
+    'a tuple twice in a tuple, and so on.pkl': lambda: b'\x80\x02})' + b'2\x86' * 60 + b'Ns.',
+    'a dtype of a list twice in a list, and so on.pkl': lambda: pickle.dumps(
+        {'weight': array((1, ), Call(np.dtype, twice_in_a_list(60)), b'1')}),
     'zeros that were compressed.pth': lambda: archive(torch_pickle(), zipfile.ZIP_DEFLATED, **{'0': bytes(3 * 10**7)}),
 }
 
@@ -224,6 +238,36 @@ def test_index_that_is_none(here, text):
     index = here / 'model.safetensors.index.json'
     index.write_bytes(text)
     assert_refused(index)
+
+
+def test_an_archive_without_checksums_is_read(here):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(STATE, here / 'a.pth')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_state_dict(here / 'a.pth')['weight'], STATE['weight'])
+
+
+def test_positions_that_would_fill_the_memory_when_resized(here):
+    torch.save({'pos_embed': torch.ones(1, 1, 1).expand(1, 2**40 + 1, 32)}, 'a.pth')
+    with pytest.raises(WeightsError, match='repeated'):
+        read_state_dict(here / 'a.pth')
+    torch.save({'pos_embed': torch.ones(1, 1, 1).expand(1, 17, 32)}, 'b.pth')
+    assert read_state_dict(here / 'b.pth')['pos_embed'].shape == (1, 17, 32)
+
+
+def test_classes_without_names_are_not_taken(here):
+    torch.save({'state_dict': STATE, 'meta': {'dataset_meta': {'classes': [twice_in_a_list(2), 'b']}}}, 'a.pth')
+    assert checkpoint_meta(here / 'a.pth').classes is None  # 60 times instead of 2, it would fill the memory
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_numbers_of_numpy_as_keys(here, protocol):
+    content = {np.int64(3): 'a', (1, np.int32(2)): np.float32(4)}
+    (here / 'a.pkl').write_bytes(pickle.dumps(content, protocol))
+    with open(here / 'a.pkl', 'rb') as file:
+        assert load_plain(file) == content
 
 
 def test_files_that_end_the_process(here):

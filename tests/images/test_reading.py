@@ -296,3 +296,9 @@ def test_decompression_bomb__refused(tmp_path, monkeypatch):
 def test_integers_beyond_sixteen_bits__refused():
     with pytest.raises(ImageError, match='beyond 16 bits'):
         read_image(Image.new('I', (2, 2), 70000))
+
+
+def test_postscript_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr('PIL.EpsImagePlugin.Ghostscript', lambda *args, **options: pytest.fail('Ghostscript runs'))
+    with pytest.raises(ImageError, match=r'a\.jpg.*PostScript'):
+        read_image(save(tmp_path / 'a.jpg', quadrants(), format='EPS'))

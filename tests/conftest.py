@@ -91,6 +91,8 @@ def quick_runs(monkeypatch: pytest.MonkeyPatch):
     """For tests that train themselves."""
     # Most of a short run's time would go into laying out the text of the config, which every checkpoint has.
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, False))
+    yield
+    forget_runs()  # the scope of the last one, too
 
 
 @pytest.fixture

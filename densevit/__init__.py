@@ -41,7 +41,8 @@ _HOMES = dict(
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: `import densevit` stays quick."""
     if name in _HOMES:
-        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+        with import_module('.registry', __name__).quiet_imports():
+            return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
     raise AttributeError(f"module 'densevit' has no attribute '{name}'")
 
 

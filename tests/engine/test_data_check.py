@@ -115,7 +115,8 @@ def test_what_mmdetection_cannot_build_is_said_by_the_run(raised, tmp_path, monk
     def train():
         raise raised
 
-    monkeypatch.setattr(run_config, 'build_runner', lambda cfg: SimpleNamespace(train=train, register_hook=lambda hook: None))
+    runner = SimpleNamespace(train=train, register_hook=lambda hook: None)
+    monkeypatch.setattr(run_config, 'build_runner', lambda cfg: runner)
     dataset = dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='coco.json')
     with pytest.raises(AnnotationError, match='number 0 of the annotations in .*coco.json has no bbox'):
         run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))), None)

@@ -162,6 +162,7 @@ def asked(*address, **options):
     raise OSError('there is no network')
 socket.getaddrinfo = socket.socket.connect = asked
 import densevit
+densevit.load_weights, densevit.PlainViT
 densevit.load('eomt_tiny_camvid').predict(np.zeros((32, 48, 3), np.uint8))
 print('done')
 '''

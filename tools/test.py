@@ -1,4 +1,4 @@
-"""Evaluate a model: python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_4500.pth"""
+"""Evaluate a model: python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_1550.pth"""
 from __future__ import annotations
 
 import argparse
@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 
 def build_parser() -> cli.OneLineParser:
     parser = cli.OneLineParser(
-        'python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_4500.pth --out labels',
+        'python tools/test.py configs/tiny/eomt_tiny_camvid.py work_dirs/eomt_tiny_camvid/iter_1550.pth --out labels',
         prog='tools/test.py', description='Evaluate a model on the test data of a config.')
     parser.add_argument('config', help='a file of configs/, or your own; a config is code: run what you trust')
     parser.add_argument('checkpoint', help='a .pth of tools/train.py, or .safetensors')

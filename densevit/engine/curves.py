@@ -5,6 +5,7 @@ import io
 import math
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ class CurveHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Add the metrics and draw; a validation outside of a training has no curve."""
         if runner.iter:
-            numbers = {name: float(value) for name, value in (metrics or {}).items() if isinstance(value, int | float)}
-            self._add(runner, numbers)
+            items = (metrics or {}).items()
+            self._add(runner, {name: float(value) for name, value in items if isinstance(value, Real)})  # NumPy's, too
             self._draw(runner)
 
     def after_train(self, runner: Runner) -> None:

@@ -41,7 +41,8 @@ _EPILOG = """beside the overlay outputs/street.jpg:
 
 examples:
   python demo/infer.py                                   a photograph that is installed with scikit-image
-  python demo/infer.py street.jpg                        outputs/street.jpg: the picture, its overlay and a legend
+  python demo/infer.py dog.jpg                           outputs/dog.jpg: the picture, its overlay and a legend
+  python demo/infer.py street.jpg --model eomt_tiny_camvid    streets: roads, cars, buildings, trees ...
   python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; JSON beside each overlay
   python demo/infer.py cells.png --model eomt_tiny_nuclei --masks    each instance in a shade of its own
   python demo/infer.py street.jpg --config densevit::eomt_vitl_ade20k.py --weights eomt.pth --device cuda
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='*', metavar='IMAGE', help='file, folder, glob or file:// URL')
-    parser.add_argument('--model', default='eomt_tiny_camvid', metavar='NAME',
+    parser.add_argument('--model', default='eomt_tiny_animals', metavar='NAME',
                         help=f'in the package: {", ".join(_bundled_models())}; or a published model, whose weights are '
                              'downloaded: a wrong name lists all (default: %(default)s)')
     parser.add_argument('--config', metavar='FILE',

@@ -16,7 +16,7 @@ from densevit.images import ImageError, heif, local_path
 
 from .saving import OutputError, output_file
 
-_SAMPLE = 'data/rocket.jpg'  # one of the few photographs that are inside scikit-image's wheel: sky, poles, a building
+_SAMPLE = 'data/chelsea.png'  # one of the few photographs that are inside scikit-image's wheel: a cat
 
 # Pillow lists these too, but a folder of pictures does not mean them: documents, videos, scientific containers.
 _NOT_PICTURES = {'.pdf', '.ps', '.eps', '.mpg', '.mpeg', '.h5', '.hdf', '.grib', '.bufr', '.fit', '.fits'}

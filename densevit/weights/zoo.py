@@ -60,6 +60,8 @@ def _detectron2(config: str, task: str, file: str) -> ZooEntry:
 
 
 _ENTRIES = {item.name: item for item in (
+    ZooEntry('eomt_tiny_animals', 'tiny/eomt_tiny_animals.py', 'eomt_tiny_animals.safetensors', 'semantic',
+             'Apache-2.0'),
     ZooEntry('eomt_tiny_camvid', 'tiny/eomt_tiny_camvid.py', 'eomt_tiny_camvid.safetensors', 'semantic', 'Apache-2.0'),
     ZooEntry('eomt_tiny_nuclei', 'tiny/eomt_tiny_nuclei.py', 'eomt_tiny_nuclei.safetensors', 'instance', 'Apache-2.0'),
     # github.com/tue-mps/eomt, model_zoo/dinov2.md and dinov3.md

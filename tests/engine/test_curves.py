@@ -20,7 +20,8 @@ def train(hook, runner, start, stop):
         runner.iter = index
         hook.after_train_iter(runner, index, None, dict(loss=torch.tensor(10. - index)))
     runner.iter = stop
-    hook.after_val_epoch(runner, {'mIoU': float(stop), 'PQ': float('nan'), 'name': 'text'})
+    # A number of NumPy, as mmsegmentation gives it.
+    hook.after_val_epoch(runner, {'mIoU': np.float32(stop), 'PQ': float('nan'), 'name': 'text'})
 
 
 def test_a_resumed_run__goes_on_with_its_curve(tmp_path):

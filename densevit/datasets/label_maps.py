@@ -77,16 +77,18 @@ def _unknown(path: str, value: float, label: int, rule: LabelRule) -> str:
             f'ignore_index={ignored}: correct the labels, map them in the dataset, or set num_classes')
 
 
-def check_two_values(values: Collection[float], rule: LabelRule) -> None:
+def check_two_values(values: Collection[float], rule: LabelRule, name: str) -> None:
     """See that the masks of two classes are not black and white pictures, 0 and 255, in which white is ignored.
 
     Args:
-        values: All that the training label maps hold.
+        values: All that the label maps of a split hold.
+        rule: Of the model.
+        name: Of the split.
 
     Raises:
         LabelError: They are.
     """
     if set(values) == {0, 255} and rule.num_classes == 2 and 255 in rule.ignored:
         second = f'class 1 ({rule.classes[1]})' if len(rule.classes) == 2 else 'class 1'
-        raise LabelError(f'the label maps of the train data hold only 0 and 255, and 255 is ignored, so that {second} '
+        raise LabelError(f'the label maps of the {name} data hold only 0 and 255, and 255 is ignored, so that {second} '
                          'never occurs: write 1 in the place of 255 (labels[labels == 255] = 1)')

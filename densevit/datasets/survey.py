@@ -115,8 +115,8 @@ def survey(
     if faults:
         more = f' ({len(faults) - 1} more images of the {name} data have faults)' if len(faults) > 1 else ''
         raise DataError(faults[0] + more)
-    if not mapped and name == 'train':
-        check_two_values(values, rule)
+    if not mapped and name != 'test':
+        check_two_values(values, rule, name)
     if annotated and not result.classes and name != 'test':
         raise EmptyDatasetError(_nothing_labelled(result, name, values))
     if not annotated:

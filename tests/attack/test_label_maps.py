@@ -102,17 +102,18 @@ def test_an_image_upside_down_by_exif_is_said(maps):
     assert sum(remarks.values()) == 1 and 'EXIF orientation' in next(iter(remarks))
 
 
-def test_masks_of_0_and_255__obeyed(maps):
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_masks_of_0_and_255__obeyed(maps, split):
     white = np.where(LABELS > 0, 255, 0).astype(np.uint8)
     for index in range(3):
         Image.fromarray(white).save(maps / f'labels/{index}.png')
     with pytest.raises(LabelError, match=r'only 0 and 255.* class 1 \(c1\) never occurs.*labels == 255') as caught:
-        survey(semantic(maps, 2), 'train', LabelRule(2, classes=('c0', 'c1')))
+        survey(semantic(maps, 2), split, LabelRule(2, classes=('c0', 'c1')))
     one_line(caught)
     white[white == 255] = 1
     for index in range(3):
         Image.fromarray(white).save(maps / f'labels/{index}.png')
-    assert survey(semantic(maps, 2), 'train', LabelRule(2)).classes == {0: 3, 1: 3}
+    assert survey(semantic(maps, 2), split, LabelRule(2)).classes == {0: 3, 1: 3}
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])

@@ -11,51 +11,16 @@
 #
 # Command:  python tools/train.py configs/tiny/eomt_tiny_animals.py --amp
 # Test:     python tools/test.py configs/tiny/eomt_tiny_animals.py densevit/weights/bundled/eomt_tiny_animals.safetensors
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/voc_animals.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/datasets/voc_animals.py', '../_base_/models/eomt_tiny_lite0.py'
+]
 num_classes = 7
 max_iters = 1650  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
-model = dict(
-    type='densevit.MaskSegmentor',
-    num_classes=num_classes,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(288, 288)),
-    backbone=dict(
-        type='densevit.PlainViT',
-        pretrained=True,
-        # The last stage is dilated, so that its map has stride 16, too.
-        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(1, 2, 4), output_stride=16),
-        img_size=(288, 288),
-        embed_dim=192,
-        depth=5,
-        num_heads=6,
-        class_token=False,
-        no_embed_class=True,
-        drop_path_rate=.1),
-    head=dict(type='densevit.EoMT', num_queries=24, num_blocks=2, lateral=True),
-    criterion=dict(num_points=2048),
-    test_cfg=dict(mode='whole'))
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),
-    constructor='densevit.LayerDecayConstructor',
-    paramwise_cfg=dict(stem_lr_mult=.1),  # it has ImageNet's weights, the blocks have none
-    clip_grad=dict(max_norm=5.))
+size = (288, 288)
+model = dict(num_classes=num_classes, data_preprocessor=dict(size=size), backbone=dict(img_size=size))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=100, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=550)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-custom_hooks = [
-    dict(type='densevit.ChannelsLastHook'),
-    dict(type='densevit.MaskAnnealingHook'),
-    dict(type='mmengine.EMAHook', momentum=.004, priority='NORMAL')
-]
+train_cfg = dict(max_iters=max_iters, val_interval=550)
 default_hooks = dict(checkpoint=dict(interval=100))

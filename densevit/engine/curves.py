@@ -18,7 +18,7 @@ from ..registry import HOOKS
 
 NAME = 'curve.png'
 _POINTS = 'curve'  # in the message hub, which checkpoints keep: a resumed run goes on with the same curve
-_MAX_METRICS = 6
+_MAX_METRICS, _LEAST_POINTS = 6, 20
 
 
 @HOOKS.register_module()
@@ -29,7 +29,7 @@ class CurveHook(Hook):
     was resumed has one curve.
 
     Args:
-        interval: Iterations over which the loss is averaged to a point.
+        interval: Iterations over which the loss is averaged to a point; fewer in a short run, which has 20 points.
     """
     priority = 'VERY_LOW'
 
@@ -43,7 +43,7 @@ class CurveHook(Hook):
         if outputs is None or 'loss' not in outputs:
             return
         self._sum, self._count = self._sum + float(outputs['loss'].detach()), self._count + 1
-        if (runner.iter + 1) % self.interval == 0:
+        if (runner.iter + 1) % min(self.interval, max(1, runner.max_iters // _LEAST_POINTS)) == 0:
             self._add(runner, dict(loss=self._sum / self._count))
             self._sum, self._count = 0., 0
 

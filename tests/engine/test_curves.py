@@ -11,8 +11,8 @@ from PIL import Image
 from densevit.engine import CurveHook
 
 
-def runner_in(folder, hub):
-    return SimpleNamespace(iter=0, work_dir=str(folder), message_hub=hub)
+def runner_in(folder, hub, max_iters=1000):
+    return SimpleNamespace(iter=0, max_iters=max_iters, work_dir=str(folder), message_hub=hub)
 
 
 def train(hook, runner, start, stop):
@@ -47,6 +47,12 @@ def test_picture_shows_loss_and_metric(tmp_path):
     height, width = picture.shape[:2]
     for half in (picture[:, :width // 2], picture[:, width // 2:]):  # a line in matplotlib's first colour in each
         assert (np.abs(half.astype(int) - (31, 119, 180)).sum(2) < 30).sum() > height // 2
+
+
+def test_a_short_run_has_a_curve_too(tmp_path):
+    hub = MessageHub('curve_test_short')
+    train(CurveHook(), runner_in(tmp_path, hub, max_iters=8), 0, 8)
+    assert sum('loss' in point for point in hub.get_info('curve')) == 8
 
 
 def test_a_run_without_losses_or_validation__writes_no_picture(tmp_path):

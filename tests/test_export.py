@@ -52,15 +52,19 @@ def test_exported_program_takes_every_batch_and_size(name):
         assert_equal(torch.utils._pytree.tree_leaves(program(images)), model, images)
 
 
+def eomt_with_masks() -> nn.Module:
+    return EoMT(PlainViT(**dict(VIT, depth=1), pos_embed_offset=.1), 5, num_queries=6, num_blocks=1)
+
+
+@pytest.mark.parametrize('build_model', [eomt_with_masks, MODELS['SegFormerNet']], ids=['EoMT', 'SegFormer'])
 @torch.no_grad()
-def test_onnx_of_eomt_with_masks(tmp_path):
+def test_onnx_takes_every_batch_and_size(build_model, tmp_path):
     pytest.importorskip('onnxscript')
     runtime = pytest.importorskip('onnxruntime')
     torch.manual_seed(0)
-    backbone = PlainViT(**dict(VIT, depth=1), pos_embed_offset=.1)
-    model = randomise(EoMT(backbone, 5, num_queries=6, num_blocks=1)).eval()
-    torch.onnx.export(model, (example(model), ), tmp_path / 'eomt.onnx', dynamo=True, dynamic_shapes=OPEN)
-    session = runtime.InferenceSession(tmp_path / 'eomt.onnx')
+    model = randomise(build_model()).eval()
+    torch.onnx.export(model, (example(model), ), tmp_path / 'model.onnx', dynamo=True, dynamic_shapes=OPEN)
+    session = runtime.InferenceSession(tmp_path / 'model.onnx')
     for size in SIZES:
         images = torch.randn(size[0], 3, *size[1:])
         answers = session.run(None, {session.get_inputs()[0].name: images.numpy()})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..backbones.options import Grid
 from ..layers import DeformableAttention
-from .levels import flatten_levels, reference_points, split_levels
+from ..layers.levels import flatten_levels, reference_points, split_levels
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 

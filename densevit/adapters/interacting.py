@@ -15,8 +15,8 @@ from ..backbones import PlainViT
 from ..backbones.contract import crop_to_strides, pad_to_multiple
 from ..backbones.options import Grid, pick_levels
 from ..layers import DeformableAttention, SyncBatchNorm
+from ..layers.levels import flatten_levels, split_levels
 from .adapter import Adapter
-from .levels import flatten_levels, split_levels
 from .spatial_prior import SpatialPriorModule
 
 Form = Literal['detection', 'segmentation']

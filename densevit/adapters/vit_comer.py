@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ..backbones import PlainViT
 from ..backbones.options import Grid
+from ..layers.levels import add_to_level, flatten_levels, split_levels
 from .extractor import ConvFFN, DeformableStep, Extractor, LayerNorm
 from .interacting import TOKEN_LEVEL, Form, InteractingAdapter, Interaction, attention_sizes, resize
-from .levels import add_to_level, flatten_levels, split_levels
 
 _MRFP_RATIOS = dict(detection=.5, segmentation=6.)
 _NUM_EXTRA = 4

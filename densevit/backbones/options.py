@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Literal
 
-Grid = tuple[int, int]
+from ..layers.levels import Grid
+
 PosEmbed = Literal['interpolate', 'tile', 'absolute_window']
 
 

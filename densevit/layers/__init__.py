@@ -9,8 +9,8 @@ from .relative_position import decomposed_rel_pos_bias, relative_position_bias
 from .resize import resize_rows
 from .sine_positions import sine_positions
 from .symbolic import crop, is_symbolic
+from .tiles import window_origins
 from .upscale import ScaleBlock
-from .windows import window_origins
 
 __all__ = [
     'AttentionWindows', 'DeformableAttention', 'ScaleBlock', 'SyncBatchNorm', 'absolute_window_pos_embed',

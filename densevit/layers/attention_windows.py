@@ -1,6 +1,6 @@
 """Attention within the windows of a token grid: how tokens are put into windows, masked and put back.
 
-Not to be confused with :mod:`densevit.layers.windows`, which lays overlapping windows over the pixels of an image.
+Not to be confused with :mod:`densevit.layers.tiles`, which lays overlapping windows over the pixels of an image.
 """
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...adapters.levels import flatten_levels
 from ...backbones.contract import Backbone
 from ...layers import sine_positions
+from ...layers.attention import CrossAttention, FeedForward, SelfAttention
+from ...layers.levels import flatten_levels
 from .mask_types import MaskPrediction
 from .maskformer_loss import MaskFormerLoss
 from .networks import MaskNetwork, require_pyramid
-from .post_norm import CrossAttention, FeedForward, SelfAttention
 
 _NUM_GROUPS = 32
 

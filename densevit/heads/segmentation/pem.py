@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from timm.layers import Mlp
 from torch import Tensor, nn
 
-from ...adapters.levels import flatten_levels
 from ...backbones.contract import Backbone
 from ...layers import SyncBatchNorm, sine_positions
+from ...layers.attention import Attention
+from ...layers.levels import flatten_levels
 from .mask2former import attention_mask
 from .mask_types import MaskPrediction
 from .networks import MaskNetwork, require_pyramid
 from .pem_pixel_decoder import PEMPixelDecoder
 from .pixel_decoder import NUM_LEVELS, PixelFeatures
-from .post_norm import Attention
 
 
 class LocalTokens(nn.Module):

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...adapters.levels import flatten_levels, reference_points, split_levels
 from ...layers import DeformableAttention, sine_positions
-from .post_norm import FeedForward
+from ...layers.attention import FeedForward
+from ...layers.levels import flatten_levels, reference_points, split_levels
 
 NUM_LEVELS = 3
 _NUM_GROUPS = 32

@@ -13,9 +13,9 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
+from ...layers.attention import Attention, FeedForward, SelfAttention
 from .mask_types import MaskPrediction
 from .networks import MaskNetwork, at_finest
-from .post_norm import Attention, FeedForward, SelfAttention
 from .segvit_loss import SegViTLoss
 
 _SELF_PROJECTIONS = tuple(f'self_attention.attn.{part}_proj' for part in 'qkv')

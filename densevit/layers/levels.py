@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..backbones.options import Grid
+Grid = tuple[int, int]
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 _IOU = 0  # the other mode, 1, divides by the area of the first box alone
 _NAIVE, _LINEAR, _GAUSSIAN = 0, 1, 2

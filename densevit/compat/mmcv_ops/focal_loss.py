@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 
 def _is_class(target: Tensor, num_classes: int) -> Tensor:

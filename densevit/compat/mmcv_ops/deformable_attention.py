@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from densevit.compat.mmcv_ops.precision import widen
 from densevit.layers.deformable_attention import multi_scale_deformable_attention
-from densevit.layers.mmcv_ops.precision import widen
 
 
 def multi_scale_deformable_attn_pytorch(

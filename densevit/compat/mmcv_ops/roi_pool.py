@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 
 def _bin_edges(low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:

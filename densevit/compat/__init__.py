@@ -40,7 +40,7 @@ class _StandInLoader(Loader):
 class MMCVExtStandIn(ModuleType):
     """A module with every operator that `mmcv.ops` may ask for at import.
 
-    Those of `densevit.layers.mmcv_ops` work; any other raises `MissingOpError` when it is called, and not before,
+    Those of `densevit.compat.mmcv_ops` work; any other raises `MissingOpError` when it is called, and not before,
     because `mmcv.ops` asserts at import that all of its operators exist.
     """
 
@@ -54,7 +54,7 @@ class MMCVExtStandIn(ModuleType):
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):
             raise AttributeError(f'module {_EXT!r} has no attribute {name!r}')
-        from densevit.layers.mmcv_ops import OPS  # late: torchvision takes longer to import than all of densevit
+        from densevit.compat.mmcv_ops import OPS  # late: torchvision takes longer to import than all of densevit
 
         operator = OPS.get(name) or _missing_operator(name)
         setattr(self, name, operator)
@@ -76,7 +76,7 @@ class _AttentionLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        from densevit.layers.mmcv_ops.deformable_attention import multi_scale_deformable_attn_pytorch
+        from densevit.compat.mmcv_ops.deformable_attention import multi_scale_deformable_attn_pytorch
 
         module.replaced = module.multi_scale_deformable_attn_pytorch
         module.multi_scale_deformable_attn_pytorch = multi_scale_deformable_attn_pytorch

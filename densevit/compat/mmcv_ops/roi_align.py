@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 _MAX = 0  # the other pool_mode, 1, averages
 

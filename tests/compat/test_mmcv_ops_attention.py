@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from densevit.compat import MMCVExtStandIn, install_mmcv_ops
+from densevit.compat.mmcv_ops.deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
 from densevit.layers import multi_scale_deformable_attention
-from densevit.layers.mmcv_ops.deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
 
 pytest.importorskip('mmcv')
 install_mmcv_ops()
@@ -94,7 +94,7 @@ def test_stock_module_on_a_cpu_runs_ours(monkeypatch):
     if not isinstance(mmcv_module.ext_module, MMCVExtStandIn):
         pytest.skip('mmcv is compiled here')
     called = []
-    where = 'densevit.layers.mmcv_ops.deformable_attention.multi_scale_deformable_attention'
+    where = 'densevit.compat.mmcv_ops.deformable_attention.multi_scale_deformable_attention'
     monkeypatch.setattr(where, lambda *args: called.append(args) or multi_scale_deformable_attention(*args))
     module, inputs = module_case('cpu')
     ours = results(module, inputs)

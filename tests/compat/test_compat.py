@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from densevit.compat import MissingOpError, MMCVExtStandIn, install_mmcv_ops
-from densevit.layers.mmcv_ops import OPS
+from densevit.compat.mmcv_ops import OPS
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +82,7 @@ import densevit, inspect
 from mmcv.ops import multi_scale_deform_attn, multi_scale_deformable_attn_pytorch as function
 print(function.__module__, multi_scale_deform_attn.replaced(), len(inspect.getsource(multi_scale_deform_attn)))
 """
-    expected = ['densevit.layers.mmcv_ops.deformable_attention', 'of', 'mmcv', str(len(ATTENTION))]
+    expected = ['densevit.compat.mmcv_ops.deformable_attention', 'of', 'mmcv', str(len(ATTENTION))]
     assert run_python(code, fake_attention(tmp_path, None)).split() == expected
 
 

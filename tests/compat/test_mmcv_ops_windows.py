@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from densevit.compat import install_mmcv_ops
-from densevit.layers.mmcv_ops import OPS
+from densevit.compat.mmcv_ops import OPS
 
 pytest.importorskip('mmcv')
 install_mmcv_ops()

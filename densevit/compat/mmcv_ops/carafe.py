@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 
 def _taps(kernel_size: int, height: int, width: int) -> Iterator[tuple[int, slice, slice]]:

@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.layers.mmcv_ops.precision import widen
+from densevit.compat.mmcv_ops.precision import widen
 
 
 def _convolve(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from densevit.layers.mmcv_ops import (
+from densevit.compat.mmcv_ops import (
     boxes,
     carafe,
     deform_conv,

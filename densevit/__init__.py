@@ -10,8 +10,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from .adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
     from .backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-    from .heads.segmentation import EoMT
     from .inference import Predictor, SegmentationResult, load
+    from .networks.segmentation import EoMT
     from .weights import load_weights, model_card
 
 __all__ = [

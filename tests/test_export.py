@@ -14,7 +14,7 @@ from trunk_families import build
 
 from densevit.adapters import SimpleFeaturePyramid
 from densevit.backbones import PlainViT
-from densevit.heads.segmentation import EoMT, SegFormerNet
+from densevit.networks.segmentation import EoMT, SegFormerNet
 
 OPEN = ({0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}, )
 VIT = dict(embed_dim=32, depth=2, num_heads=2, img_size=64)

@@ -17,8 +17,8 @@ try:
         from densevit.engine import cli, run_config, work_dir
         from densevit.engine.exit_gate import require_gate, survey_exits
         from densevit.files import write_atomic
-        from densevit.heads.segmentation.early_exit import best_exits, fit_gate
         from densevit.models.pretraining import without_pretraining
+        from densevit.networks.segmentation.eco.network import best_exits, fit_gate
         from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)

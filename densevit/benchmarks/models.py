@@ -13,10 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..backbones import PlainViT
-from ..heads.segmentation import EoMT
 from ..inference.pipeline import in_scope
 from ..models import Segmentor
 from ..models.pretraining import without_pretraining
+from ..networks.segmentation import EoMT
 from ..registry import read_config
 from ..weights import safe_reading
 from .timing import Timing, count_runs, measure_by_turns

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from ..heads.segmentation import EoMT
+from ..networks.segmentation import EoMT
 from ..registry import HOOKS
 
 

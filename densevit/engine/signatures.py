@@ -35,9 +35,9 @@ from torch.utils.data import DataLoader
 from ..adapters.adapter import Adapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..backbones.timm_models import defined_in
-from ..heads.segmentation import InstanceReader, MaskClassificationLoss
-from ..heads.segmentation.networks import MaskNetwork
 from ..models.prediction_options import OPTION_NAMES, reader_options
+from ..networks.segmentation import InstanceReader, MaskClassificationLoss
+from ..networks.segmentation.base import MaskNetwork
 from ..registry import MODELS
 
 ROOTS = {name: registry for name, registry in vars(registries).items() if isinstance(registry, Registry)}

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..heads.segmentation import InstanceReader, MaskTarget
-from ..heads.segmentation.networks import MaskNetwork
+from ..networks.segmentation import InstanceReader, MaskTarget
+from ..networks.segmentation.base import MaskNetwork
 from ..registry import MODELS
 from .score_maps import MaskLogits, MaskScores, ScoreMap
 from .segment_predictions import instance_fields, panoptic_fields, to_original_size
@@ -31,8 +31,8 @@ class MaskSegmentor(Segmentor):
             ``pred_sem_seg``, as mmsegmentation's models do; ``'instance'`` learns from
             ``gt_instances`` and gives ``pred_instances``, ``'panoptic'`` learns from both and gives
             ``pred_panoptic_seg``, as mmdetection's do.
-        criterion: Options of the network's loss, :class:`densevit.heads.segmentation.MaskClassificationLoss` if it has
-            none of its own.
+        criterion: Options of the network's loss: :class:`densevit.networks.segmentation.MaskClassificationLoss` if
+            it has none of its own.
         test_cfg: See :class:`Segmentor`; windows are averaged in semantic segmentation only. Instances and panoptic
             maps also have the options of :class:`InstanceReader` and of the network's ``panoptic_reader``.
         stuff_classes: Ids of the classes that are not counted, for ``'panoptic'``.

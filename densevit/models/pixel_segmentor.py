@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..heads.segmentation.networks import PixelNetwork
+from ..networks.segmentation.base import PixelNetwork
 from ..registry import MODELS
 from .score_maps import ScoreMap, StoredMaps
 from .segment_targets import check_labels, present_labels

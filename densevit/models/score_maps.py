@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..heads.segmentation import semantic_scores
-from ..heads.segmentation.networks import MaskNetwork
 from ..layers import resize_rows, window_origins
 from ..layers.resize import RowTaps, blend_rows, row_taps
+from ..networks.segmentation import semantic_scores
+from ..networks.segmentation.base import MaskNetwork
 
 _FLOAT = 4  # bytes
 

@@ -9,7 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..heads.segmentation import InstanceReader, PanopticReader
+from ..networks.segmentation import InstanceReader, PanopticReader
 from .score_maps import ScoreMap
 
 INSTANCE_OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance, and the number of classes for none

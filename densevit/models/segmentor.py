@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..backbones import pad_to_multiple
-from ..heads.segmentation.networks import SegmentationNetwork
+from ..networks.segmentation.base import SegmentationNetwork
 from ..registry import MODELS
 from .prediction_options import split_options
 from .score_maps import ScoreMap, WindowScores

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..backbones import Backbone
 from ..errors import shorten
-from ..heads.segmentation.networks import SegmentationNetwork
+from ..networks.segmentation.base import SegmentationNetwork
 from .fitting import Fit
 from .reading import State
 from .report import Shape, format_shape

@@ -1,4 +1,4 @@
-"""Names of EoMT checkpoints, mapped to those of :class:`densevit.heads.segmentation.EoMT`.
+"""Names of EoMT checkpoints, mapped to those of :class:`densevit.networks.segmentation.EoMT`.
 
 The authors' code (github.com/tue-mps/eomt) keeps timm's names for DINOv2 and transformers' for DINOv3; transformers
 has names of its own for both.

@@ -1,11 +1,11 @@
 """Names of kMaX-DeepLab's PyTorch code (github.com/bytedance/kmax-deeplab), mapped to those of
-:class:`densevit.heads.segmentation.KMaXDeepLab`.
+:class:`densevit.networks.segmentation.KMaXDeepLab`.
 """
 from __future__ import annotations
 
 from torch import Tensor
 
-from ..heads.segmentation.kmax_decoder import no_object_bias
+from ..networks.segmentation.kmax.decoder import no_object_bias
 from .detectron2_resnet_names import from_detectron2_resnet
 from .reading import State
 from .renaming import Rule, common_prefix, rename, split_prefix

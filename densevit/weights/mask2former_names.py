@@ -1,4 +1,4 @@
-"""Names of Mask2Former checkpoints, mapped to those of :class:`densevit.heads.segmentation.Mask2FormerNet`.
+"""Names of Mask2Former checkpoints, mapped to those of :class:`densevit.networks.segmentation.Mask2FormerNet`.
 
 Known are the authors' (github.com/facebookresearch/Mask2Former, detectron2), transformers' and OpenMMLab's
 (mmdetection's ``panoptic_head``, mmsegmentation's ``decode_head``).

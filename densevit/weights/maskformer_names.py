@@ -1,4 +1,4 @@
-"""Names of MaskFormer checkpoints, mapped to those of :class:`densevit.heads.segmentation.MaskFormerNet`.
+"""Names of MaskFormer checkpoints, mapped to those of :class:`densevit.networks.segmentation.MaskFormerNet`.
 
 Known are the authors' (github.com/facebookresearch/MaskFormer, detectron2), transformers' and mmdetection's.
 """

@@ -1,5 +1,5 @@
 """Names of PEM's authors' checkpoints (github.com/NiccoloCavagnero/PEM), mapped to those of
-:class:`densevit.heads.segmentation.PEM`.
+:class:`densevit.networks.segmentation.PEM`.
 """
 from __future__ import annotations
 

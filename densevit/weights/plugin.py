@@ -16,7 +16,8 @@ from torch import nn
 
 from ..adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import (
+from ..models.wiring import check_wiring
+from ..networks.segmentation import (
     PEM,
     DPTNet,
     ECOMask2FormerNet,
@@ -30,7 +31,6 @@ from ..heads.segmentation import (
     SegViTShrunk,
     VPNeXt,
 )
-from ..models.wiring import check_wiring
 from ..registry import MODELS
 from .loading import load_weights
 from .vit_p_proposer import ViTPAroundWeights

@@ -11,7 +11,7 @@ from torch import nn
 from ..adapters import SimpleFeaturePyramid
 from ..adapters.interacting import InteractingAdapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..heads.segmentation import (
+from ..networks.segmentation import (
     PEM,
     DPTNet,
     ECOMask2FormerNet,

@@ -1,7 +1,7 @@
 """Names of SegFormer's checkpoints: its authors' (github.com/NVlabs/SegFormer), transformers' and mmsegmentation's.
 
-Heads are mapped to :class:`densevit.heads.segmentation.SegFormerNet`, encoders (MiT) to timm's PVT v2, whose authors'
-names MiT's authors have too.
+Heads are mapped to :class:`densevit.networks.segmentation.SegFormerNet`, encoders (MiT) to PVT v2 of timm, whose
+authors' names MiT's authors have too.
 """
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Names of SegViT's authors' checkpoints (github.com/zbwxp/SegVit), mapped to those of
-:class:`densevit.heads.segmentation.SegViT` and :class:`densevit.heads.segmentation.SegViTShrunk`.
+:class:`densevit.networks.segmentation.SegViT` and :class:`densevit.networks.segmentation.SegViTShrunk`.
 """
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Names of ViT-P's point classifiers (github.com/sajjad-sh33/ViT-P), mapped to those of
-:class:`densevit.heads.segmentation.ViTP`.
+:class:`densevit.networks.segmentation.ViTP`.
 """
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..heads.segmentation import ViTP
+from ..networks.segmentation import ViTP
 from .reading import State
 from .renaming import Rule, common_prefix, rename, split_prefix
 from .report import WeightsError

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..heads.segmentation import ViTP
+from ..networks.segmentation import ViTP
 from .loading import load_weights
 
 
@@ -19,7 +19,7 @@ class ViTPAroundWeights(ViTP):
         proposer_weights: Path or URL of a checkpoint with any of the names that :func:`densevit.load_weights` knows;
             None where a checkpoint of the whole model follows.
         fill_proposer: False where a checkpoint follows that may hold the proposer as well.
-        args, kwargs: Of :class:`densevit.heads.segmentation.ViTP`.
+        args, kwargs: Of :class:`densevit.networks.segmentation.ViTP`.
     """
 
     def __init__(

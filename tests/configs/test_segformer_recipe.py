@@ -7,7 +7,7 @@ from shrink import load, scope
 
 import densevit.registry  # noqa: F401
 from densevit import TimmPyramid
-from densevit.heads.segmentation import SegFormerNet
+from densevit.networks.segmentation import SegFormerNet
 
 # Millions of parameters of the encoder and of the decoder.
 PUBLISHED = dict(b0=(3.4, .4), b1=(13.1, .6), b2=(24.2, 3.3), b3=(44.0, 3.3), b4=(60.8, 3.3), b5=(81.4, 3.3))

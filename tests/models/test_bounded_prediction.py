@@ -10,8 +10,8 @@ import torch
 from mmengine.structures import BaseDataElement
 from randomised import randomise
 
-from densevit.heads.segmentation import EoMT
-from densevit.heads.segmentation.kmax_postprocess import competing_log_odds
+from densevit.networks.segmentation import EoMT
+from densevit.networks.segmentation.kmax.postprocess import competing_log_odds
 from densevit.registry import MODELS
 
 BACKBONE = dict(type='densevit.PlainViT', img_size=64, patch_size=16, embed_dim=32, depth=2, num_heads=2)

@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densevit.heads.segmentation.kmax import KMaXDeepLab
 from densevit.models.score_maps import (
     MaskLogits,
     MeanScores,
@@ -16,6 +15,7 @@ from densevit.models.score_maps import (
     WindowLayout,
     WindowScores,
 )
+from densevit.networks.segmentation.kmax.network import KMaXDeepLab
 
 
 class Counted(ScoreMap):

@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from densevit.heads.segmentation import PixelNetwork
 from densevit.inference import cli
+from densevit.networks.segmentation import PixelNetwork
 from densevit.registry import MODELS
 
 NETWORK = """

@@ -6,7 +6,7 @@ from randomised import randomise
 from torch import nn
 
 from densevit import TimmPyramid, load_weights
-from densevit.heads.segmentation import KMaXDeepLab
+from densevit.networks.segmentation import KMaXDeepLab
 from densevit.weights.kmax_names import read_kmax
 
 NUM_CLASSES = 5

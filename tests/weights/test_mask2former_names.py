@@ -12,7 +12,7 @@ from randomised import randomise
 
 from densevit import load_weights
 from densevit.backbones import TimmPyramid
-from densevit.heads.segmentation import Mask2FormerNet
+from densevit.networks.segmentation import Mask2FormerNet
 from densevit.weights import WeightsError
 
 NAMES = GOLDEN / 'mask2former_names.json'

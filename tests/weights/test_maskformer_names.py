@@ -7,7 +7,7 @@ from randomised import randomise
 
 from densevit import load_weights
 from densevit.backbones import TimmPyramid
-from densevit.heads.segmentation import MaskFormerNet
+from densevit.networks.segmentation import MaskFormerNet
 
 SWIN = dict(embed_dim=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
 

@@ -15,7 +15,7 @@ from randomised import randomise
 from torch import nn
 
 from densevit import TimmPyramid, load_weights
-from densevit.heads.segmentation import PEM
+from densevit.networks.segmentation import PEM
 from densevit.weights.detectron2_resnet_names import from_detectron2_resnet
 from densevit.weights.report import WeightsError
 

@@ -9,7 +9,7 @@ from randomised import randomise
 from tiny_models import TINY, random_timm
 
 from densevit import PlainViT
-from densevit.heads.segmentation.networks import SegmentationNetwork
+from densevit.networks.segmentation.base import SegmentationNetwork
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, WeightsNotFoundError
 

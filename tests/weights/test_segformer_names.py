@@ -9,7 +9,7 @@ from official import assert_close
 from randomised import randomise
 
 from densevit import TimmPyramid, load_weights
-from densevit.heads.segmentation import SegFormerNet
+from densevit.networks.segmentation import SegFormerNet
 from densevit.weights import WeightsError
 
 DIMS, HEADS, DEPTHS, CLASSES = (8, 16, 24, 32), (1, 2, 3, 4), (2, 1, 2, 1), 5

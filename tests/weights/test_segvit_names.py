@@ -8,7 +8,7 @@ from randomised import randomise
 from torch import Tensor, nn
 
 from densevit import PlainViT, load_weights
-from densevit.heads.segmentation import SegViT, SegViTShrunk
+from densevit.networks.segmentation import SegViT, SegViTShrunk
 from densevit.weights import WeightsError
 
 NUM_CLASSES, STAGES, LAYERS = 5, 3, 2

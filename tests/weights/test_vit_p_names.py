@@ -8,8 +8,8 @@ import torch
 from official import fill
 
 from densevit import PlainViT, load_weights
-from densevit.heads.segmentation import EoMT, ViTP
 from densevit.models.pretraining import without_pretraining
+from densevit.networks.segmentation import EoMT, ViTP
 from densevit.registry import MODELS
 from densevit.weights import vit_p_proposer
 from densevit.weights.report import WeightsError

@@ -6,7 +6,7 @@ from randomised import randomise
 from torch import nn
 
 from densevit.backbones import PlainViT
-from densevit.heads.segmentation import EoMT
+from densevit.networks.segmentation import EoMT
 
 TINY = dict(embed_dim=32, depth=4, num_heads=4)
 

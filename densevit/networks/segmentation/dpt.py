@@ -1,0 +1,85 @@
+"""DPT for semantic segmentation: Vision Transformers for Dense Prediction (arXiv:2103.13413, section 4.2)."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...backbones import PlainViT
+from ...backbones.contract import Backbone
+from ...layers import SyncBatchNorm
+from ..dpt_decoder import NUM_LEVELS, DPTDecoder, Readout
+from .base import PixelNetwork
+
+
+class DPTNet(PixelNetwork):
+    """Four levels of a backbone, fused from coarse to fine, and classified at a quarter of the finest stride.
+
+    A plain ViT's levels are reassembled to four strides, with its class token; so is any backbone of four maps of one
+    stride, without. The levels of a pyramid are fused at their own strides.
+
+    The authors train with an auxiliary loss of weight 0.2: ``criterion=dict(aux_weight=.2)``.
+
+    Args:
+        backbone: Gives four maps: ``out_indices`` of a plain ViT, or a pyramid. The authors read blocks that are not
+            normed: ``norm_out=False``.
+        num_classes: C.
+        channels, width, norm: See :class:`densevit.networks.dpt_decoder.DPTDecoder`.
+        readout: What becomes of the class token; None projects it where there is one.
+        dropout: Rate before both classifiers.
+        aux_level: Which fused map is classified for an auxiliary loss in train mode, coarsest first; the paper's is the
+            last but one. None for no such loss.
+
+    Raises:
+        ValueError: The backbone does not give four maps, or ``readout`` asks for a class token that it does not have.
+    """
+    class_parts = ('classify.4', 'auxiliary.4')
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        channels: Sequence[int] = (96, 192, 384, 768),
+        width: int = 256,
+        readout: Readout | None = None,
+        norm: bool = True,
+        dropout: float = .1,
+        aux_level: int | None = -2,
+    ) -> None:
+        super().__init__(backbone, num_classes)
+        if aux_level is not None and not -NUM_LEVELS <= aux_level < NUM_LEVELS:
+            raise ValueError(f'aux_level={aux_level}: there are {NUM_LEVELS} fused maps; choose -4 to 3, or None')
+        has_token = isinstance(backbone, PlainViT) and getattr(backbone.trunk, 'cls_token', None) is not None
+        if readout is None:
+            readout = 'project' if has_token else 'ignore'
+        elif readout != 'ignore' and not has_token:
+            raise ValueError(f"readout='{readout}' needs a plain ViT with a class token; leave it out, or set "
+                             "readout='ignore'")
+        self.decoder = DPTDecoder(backbone.out_channels, backbone.strides, channels, width, readout, norm)
+        self.classify = _classifier(width, num_classes, dropout)
+        self.aux_level = aux_level
+        self.auxiliary = None if aux_level is None else _classifier(width, num_classes, dropout)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Class logits, four times as fine as the finest level; in train mode auxiliary ones before them."""
+        fused = self.decoder(*self._levels(images))
+        logits = self.classify(fused[-1])
+        size = tuple(2 * side for side in logits.shape[-2:])
+        answer = F.interpolate(logits, size, mode='bilinear', align_corners=True)
+        if self.auxiliary is None or not self.training:
+            return [answer]
+        return [self.auxiliary(fused[self.aux_level]), answer]
+
+    def _levels(self, images: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
+        """Maps, and the class tokens if they are read."""
+        if self.decoder.readout == 'ignore':
+            return self.backbone(images), None
+        levels = self.backbone.levels(images)
+        return [tokens.feature_map() for tokens in levels], [tokens.x[:, 0] for tokens in levels]
+
+
+def _classifier(width: int, num_classes: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False), SyncBatchNorm(width), nn.ReLU(), nn.Dropout(dropout),
+        nn.Conv2d(width, num_classes, 1))

@@ -24,7 +24,7 @@ from mmengine.utils import import_modules_from_strings
 
 from .errors import one_line
 
-MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models', 'densevit.weights'])
+MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models'])
 DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='densevit', locations=['densevit.datasets'])
 DATA_SAMPLERS = root.Registry(
     'data sampler', parent=root.DATA_SAMPLERS, scope='densevit', locations=['densevit.datasets'])

@@ -15,9 +15,9 @@ from mmengine.model import is_model_wrapper
 
 from ..errors import shorten
 from ..files import damaged_part, write_atomic
-from ..models.finite import non_finite
 from ..pickles import load_torch
 from ..registry import HOOKS
+from ..weights.finite import non_finite
 from .distributed import any_process
 
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')

@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader
 from ..adapters.adapter import Adapter
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
 from ..backbones.timm_models import defined_in
-from ..models.prediction_options import OPTION_NAMES, reader_options
+from ..models.segmentation.options import OPTION_NAMES, reader_options
 from ..networks.segmentation import InstanceReader, MaskClassificationLoss
 from ..networks.segmentation.base import MaskNetwork
 from ..registry import MODELS

@@ -1,7 +1,8 @@
-"""mmengine models that join a backbone and a head."""
-from .mask_segmentor import MaskSegmentor
-from .pixel_segmentor import PixelSegmentor
-from .segmentor import Segmentor
-from .tta import SemanticTTA
+"""mmengine models that join a backbone and a head; importing them registers all networks and backbones."""
+from . import registration
+from .segmentation.mask_segmentor import MaskSegmentor
+from .segmentation.pixel_segmentor import PixelSegmentor
+from .segmentation.segmentor import Segmentor
+from .segmentation.tta import SemanticTTA
 
 __all__ = ['MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor']

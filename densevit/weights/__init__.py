@@ -1,5 +1,4 @@
 """Weights: official checkpoint names and ours, and the zoo of trained models."""
-from . import plugin
 from .loading import load_weights
 from .openmmlab import safe_reading
 from .reading import read_checkpoint, read_state_dict
@@ -8,5 +7,5 @@ from .zoo import ZooEntry, config_path, entry, find_weights, model_card, names
 
 __all__ = [
     'LoadReport', 'WeightsError', 'WeightsNotFoundError', 'ZooEntry', 'config_path', 'entry', 'find_weights',
-    'load_weights', 'model_card', 'names', 'plugin', 'read_checkpoint', 'read_state_dict', 'safe_reading'
+    'load_weights', 'model_card', 'names', 'read_checkpoint', 'read_state_dict', 'safe_reading'
 ]

@@ -10,9 +10,9 @@ from torch import nn
 
 from ..backbones import PlainViT
 from ..errors import shorten
-from ..models import Segmentor
-from ..models.finite import non_finite
+from ..networks.base import Network
 from .diagnosis import describe, explain, other_outputs
+from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .readers import OWN, Translated, translate
 from .reading import State, read_state_dict
@@ -79,7 +79,8 @@ def load_weights(
     if prefix:
         state = _under(prefix, state, label)
     base_state = None if base is None else read_state_dict(base)
-    module = model.network if isinstance(model, Segmentor) else model
+    network = getattr(model, 'network', None)
+    module = network if isinstance(network, Network) else model
     try:
         translated = translate(state, module, base_state)
     except WeightsError as error:

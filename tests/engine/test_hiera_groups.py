@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 
 from densevit.engine import LayerDecayConstructor
 from densevit.engine.signatures import OpenNames, argument_names
+from densevit.models import registration
 from densevit.registry import MODELS
-from densevit.weights import plugin
 
 WRAPPER = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1., weight_decay=.05))
 
@@ -36,6 +36,6 @@ def test_neither_part_of_absolute_window_positions_decays(build):
 
 @pytest.mark.parametrize('name, known', [('HieraDet', 'window_spec'), ('Hiera', 'mask_unit_attn')])
 def test_keys_of_configs_are_known(name, known):
-    assert plugin  # registers
+    assert registration
     names = argument_names(MODELS.get(name))
     assert {known, 'out_indices', 'init_cfg', 'drop_path_rate'} <= names and not isinstance(names, OpenNames)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import densevit
 from densevit.backbones import Backbone
 from densevit.inference.loading import build_model
-from densevit.models.segmentor import Segmentor
+from densevit.models.segmentation.segmentor import Segmentor
 from densevit.networks.segmentation.base import PixelNetwork, SegmentationNetwork
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, load_weights, publish

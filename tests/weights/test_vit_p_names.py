@@ -9,9 +9,9 @@ from official import fill
 
 from densevit import PlainViT, load_weights
 from densevit.models.pretraining import without_pretraining
+from densevit.models.segmentation import vit_p as vit_p_proposer
 from densevit.networks.segmentation import EoMT, ViTP
 from densevit.registry import MODELS
-from densevit.weights import vit_p_proposer
 from densevit.weights.report import WeightsError
 
 NUM_CLASSES = 4

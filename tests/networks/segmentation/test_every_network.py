@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
-from densevit.models.segmentor import build_network
+from densevit.models.segmentation.segmentor import build_network
 from densevit.registry import MODELS
 
 NUM_CLASSES = 5

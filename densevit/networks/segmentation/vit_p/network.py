@@ -42,7 +42,7 @@ class ViTP(MaskNetwork):
     the proposer and q of the points, both without "no object", become p^(1 - alpha) q^alpha, normalised, and "no
     object" keeps the proposer's.
 
-    A config gives it ``proposer_weights`` as well, see :class:`densevit.weights.vit_p_proposer.ViTPAroundWeights`.
+    A config gives it ``proposer_weights`` as well, see :class:`densevit.models.segmentation.vit_p.ViTPAroundWeights`.
 
     Since points attend to each other too, the network gets as many of them in inference as in training: a pass with
     fewer masks is filled up with points all over the image, as in the authors' code, where these are random; here they

@@ -9,8 +9,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
-from ..registry import MODELS
-from .score_maps import MeanScores, MirroredScores, ScoreMap
+from ...registry import MODELS
+from ..row_maps import MeanScores, MirroredScores, ScoreMap
 from .segmentor import Segmentor
 
 _FLIPPED_AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))

@@ -3,7 +3,7 @@
 A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
 with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
 would overwrite them. The model that takes it up is refused if its neck or heads do not fit
-(:mod:`densevit.models.wiring`).
+(:mod:`densevit.models.check`).
 """
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from torch import nn
 
 from ..adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
 from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..models.wiring import check_wiring
 from ..networks.segmentation import (
     PEM,
     DPTNet,
@@ -32,8 +31,9 @@ from ..networks.segmentation import (
     VPNeXt,
 )
 from ..registry import MODELS
-from .loading import load_weights
-from .vit_p_proposer import ViTPAroundWeights
+from ..weights.loading import load_weights
+from .check import check_wiring
+from .segmentation.vit_p import ViTPAroundWeights
 
 
 class InitFromCheckpoint:

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..networks.segmentation import InstanceReader, MaskTarget
-from ..networks.segmentation.base import MaskNetwork
-from ..registry import MODELS
-from .score_maps import MaskLogits, MaskScores, ScoreMap
-from .segment_predictions import instance_fields, panoptic_fields, to_original_size
-from .segment_targets import build_targets, check_task
+from ...networks.segmentation import InstanceReader, MaskTarget
+from ...networks.segmentation.base import MaskNetwork
+from ...registry import MODELS
+from ..row_maps import MaskLogits, MaskScores, ScoreMap
+from .predictions import instance_fields, panoptic_fields, to_original_size
 from .segmentor import Segmentor
+from .targets import build_targets, check_task
 
 
 @MODELS.register_module()

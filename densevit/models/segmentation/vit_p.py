@@ -6,8 +6,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..networks.segmentation import ViTP
-from .loading import load_weights
+from ...networks.segmentation import ViTP
+from ...weights.loading import load_weights
 
 
 class ViTPAroundWeights(ViTP):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from densevit.models.segment_targets import build_targets, present_labels
+from densevit.models.segmentation.targets import build_targets, present_labels
 
 
 def semantic_sample(labels, **meta):

@@ -9,12 +9,12 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..backbones import pad_to_multiple
-from ..networks.segmentation.base import SegmentationNetwork
-from ..registry import MODELS
-from .prediction_options import split_options
-from .score_maps import ScoreMap, WindowScores
-from .segment_predictions import semantic_fields, shown_size, to_original_size
+from ...backbones import pad_to_multiple
+from ...networks.segmentation.base import SegmentationNetwork
+from ...registry import MODELS
+from ..row_maps import ScoreMap, WindowScores
+from .options import split_options
+from .predictions import semantic_fields, shown_size, to_original_size
 
 
 class Segmentor(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .score_maps import WindowLayout
+from ..row_maps import WindowLayout
 
 # About what a CPU holds near its cores: larger bands take up to twice as long, smaller ones keep its threads waiting
 # for each other. A GPU is slowed by many small ones.

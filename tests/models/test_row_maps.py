@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from densevit.models.score_maps import (
+from densevit.models.row_maps import (
     MaskLogits,
     MeanScores,
     MirroredScores,

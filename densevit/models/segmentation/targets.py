@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..networks.segmentation import MaskTarget
+from ...networks.segmentation import MaskTarget
 
 _TASKS = ('semantic', 'instance', 'panoptic')
 

@@ -9,8 +9,8 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..networks.segmentation import InstanceReader, PanopticReader
-from .score_maps import ScoreMap
+from ...networks.segmentation import InstanceReader, PanopticReader
+from ..row_maps import ScoreMap
 
 INSTANCE_OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance, and the number of classes for none
 

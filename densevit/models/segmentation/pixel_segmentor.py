@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..networks.segmentation.base import PixelNetwork
-from ..registry import MODELS
-from .score_maps import ScoreMap, StoredMaps
-from .segment_targets import check_labels, present_labels
+from ...networks.segmentation.base import PixelNetwork
+from ...registry import MODELS
+from ..row_maps import ScoreMap, StoredMaps
 from .segmentor import Segmentor
+from .targets import check_labels, present_labels
 
 
 @MODELS.register_module()

@@ -13,7 +13,7 @@ import torch._dynamo  # the same: checkpointing imports it
 from official import importable, repository
 from torch import Tensor, nn
 
-from densevit.weights.adapter_names import read_adapter
+from densevit.weights.names.adapters import read_adapter
 
 
 class _Registry:

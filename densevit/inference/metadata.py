@@ -37,7 +37,7 @@ def checkpoint_meta(path: Path) -> DatasetMeta:
     none. No code in the file is run.
 
     Raises:
-        densevit.weights.report.WeightsError: the file is damaged or would run code.
+        densevit.weights.load_report.WeightsError: the file is damaged or would run code.
     """
     if not path.is_file() or path.suffix == '.json':
         meta = {}

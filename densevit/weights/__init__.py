@@ -1,8 +1,8 @@
 """Weights: official checkpoint names and ours, and the zoo of trained models."""
+from .load_report import LoadReport, WeightsError, WeightsNotFoundError
 from .loading import load_weights
 from .openmmlab import safe_reading
 from .reading import read_checkpoint, read_state_dict
-from .report import LoadReport, WeightsError, WeightsNotFoundError
 from .zoo import ZooEntry, config_path, entry, find_weights, model_card, names
 
 __all__ = [

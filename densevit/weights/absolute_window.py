@@ -12,8 +12,8 @@ from torch import Tensor
 from ..backbones.hiera_positions import split_pos_embed
 from ..files import write_atomic
 from ..layers import absolute_window_pos_embed, resize_pos_map
+from .load_report import WeightsError
 from .reading import State
-from .report import WeightsError
 
 _PREFIX_TOKENS = ('cls_token', 'reg_token', 'register_tokens', 'storage_tokens', 'dist_token')
 

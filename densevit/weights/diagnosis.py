@@ -11,8 +11,8 @@ from ..backbones import Backbone
 from ..errors import shorten
 from ..networks.segmentation.base import SegmentationNetwork
 from .fitting import Fit
+from .load_report import Shape, format_shape
 from .reading import State
-from .report import Shape, format_shape
 
 _SIZES = {(192, 12): 'Ti', (384, 12): 'S', (768, 12): 'B', (1024, 24): 'L', (1280, 32): 'H', (1408, 40): 'g',
           (1536, 40): 'g', (1664, 48): 'G', (4096, 40): '7B'}

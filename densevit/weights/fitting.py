@@ -12,8 +12,8 @@ from timm.layers import resize_rel_pos_bias_table
 from torch import Tensor
 
 from ..layers import resize_patch_embed, resize_pos_embed
+from .load_report import Shape
 from .reading import State
-from .report import Shape
 
 PatchResize = Literal['pinv', 'bilinear', 'bicubic']
 _REL_POS = re.compile(r'blocks\.\d+\.attn\.rel_pos_[hw]')

@@ -14,11 +14,11 @@ from ..networks.base import Network
 from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
-from .readers import OWN, Translated, translate
+from .load_report import LoadReport, WeightsError
+from .names.trunks import OURS
 from .reading import State, read_state_dict
 from .renaming import split_prefix
-from .report import LoadReport, WeightsError
-from .trunk_names import OURS
+from .translate import OWN, Translated, translate
 
 Source = str | os.PathLike | Mapping[str, Any]
 

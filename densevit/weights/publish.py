@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..files import write_atomic
+from .load_report import WeightsError
 from .reading import State, read_checkpoint, unwrap
-from .report import WeightsError
 from .zoo import BUNDLED, ZooEntry, config_path, entry, file_sha256
 
 _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import one_line
 from ..files import damaged_part
 from ..pickles import is_plain_pickle, load_arrays, load_torch
-from .report import WeightsError, WeightsNotFoundError
+from .load_report import WeightsError, WeightsNotFoundError
 
 State = dict[str, Tensor]
 _MAX_REPEATED = 2**28  # elements of one tensor that repeats what is in memory

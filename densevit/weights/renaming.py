@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from .load_report import WeightsError, format_shape
 from .reading import State
-from .report import WeightsError, format_shape
 
 # A pattern that matches a whole name, and the new name; None for a tensor that is not needed.
 Rule = tuple[str, str | None]

@@ -12,8 +12,8 @@ from typing import Any
 
 from huggingface_hub import constants, hf_hub_download
 
+from .load_report import WeightsError, WeightsNotFoundError
 from .reading import local_file
-from .report import WeightsError, WeightsNotFoundError
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLED = Path(__file__).parent / 'bundled'

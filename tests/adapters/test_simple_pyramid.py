@@ -9,7 +9,7 @@ from randomised import randomise
 
 from densevit.adapters import SimpleFeaturePyramid
 from densevit.backbones import PlainViT
-from densevit.weights.vitdet_names import read_vitdet
+from densevit.weights.names.vitdet import read_vitdet
 
 TINY = dict(embed_dim=32, depth=3, num_heads=2)
 # Positions of a 4x4 grid as pre-training leaves them, tables of relative positions for an 8x8 grid: both are stretched.

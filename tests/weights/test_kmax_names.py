@@ -7,7 +7,7 @@ from torch import nn
 
 from densevit import TimmPyramid, load_weights
 from densevit.networks.segmentation import KMaXDeepLab
-from densevit.weights.kmax_names import read_kmax
+from densevit.weights.names.kmax import read_kmax
 
 NUM_CLASSES = 5
 SIZES = dict(num_queries=7, num_layers=(1, 1, 1), decoder_channels=(16, 8, 8, 8), decoder_depths=(1, 1, 1, 1),

@@ -16,8 +16,8 @@ from torch import nn
 
 from densevit import TimmPyramid, load_weights
 from densevit.networks.segmentation import PEM
-from densevit.weights.detectron2_resnet_names import from_detectron2_resnet
-from densevit.weights.report import WeightsError
+from densevit.weights.load_report import WeightsError
+from densevit.weights.names.detectron2_resnet import from_detectron2_resnet
 
 SIZES = dict(num_queries=5, embed_dim=32, num_heads=2, decoder_layers=2, ffn_dim=32, pixel_dim=16, mask_dim=24)
 

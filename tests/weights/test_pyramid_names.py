@@ -10,7 +10,7 @@ from randomised import randomise
 
 from densevit import TimmPyramid, load_weights
 from densevit.registry import MODELS
-from densevit.weights.report import WeightsError
+from densevit.weights.load_report import WeightsError
 
 SIZES = dict(depths=(2, 2, 2, 2), num_heads=(1, 1, 2, 2))
 SWIN = dict(name='swin_tiny_patch4_window7_224', embed_dim=24, **SIZES)

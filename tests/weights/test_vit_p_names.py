@@ -12,7 +12,7 @@ from densevit.models.pretraining import without_pretraining
 from densevit.models.segmentation import vit_p as vit_p_proposer
 from densevit.networks.segmentation import EoMT, ViTP
 from densevit.registry import MODELS
-from densevit.weights.report import WeightsError
+from densevit.weights.load_report import WeightsError
 
 NUM_CLASSES = 4
 SIZES = dict(embed_dim=32, depth=2, num_heads=2, img_size=64)

@@ -13,7 +13,7 @@ from densevit.networks.segmentation import KMaXDeepLab, KMaXLoss, MaskTarget
 from densevit.networks.segmentation.kmax.decoder import KMeansAttention, no_object_bias
 from densevit.networks.segmentation.kmax.parts import resize
 from densevit.networks.segmentation.kmax.pixel_decoder import AxialAttention
-from densevit.weights.kmax_names import read_kmax
+from densevit.weights.names.kmax import read_kmax
 
 CHANNELS = (8, 12, 16, 20)
 NUM_CLASSES = 5

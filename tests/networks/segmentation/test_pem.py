@@ -7,7 +7,7 @@ from randomised import randomise
 
 from densevit import TimmPyramid
 from densevit.networks.segmentation import PEM
-from densevit.weights.pem_names import read_pem
+from densevit.weights.names.pem import read_pem
 
 CHANNELS = (8, 12, 16, 20)
 NUM_CLASSES = 5

@@ -25,24 +25,24 @@ from ..networks.segmentation import (
     SegViTShrunk,
     ViTP,
 )
-from .adapter_names import ADAPTER_PARTS, OF_ADAPTER, read_adapter
-from .adapter_names import TRUNK as ADAPTER_TRUNK
-from .eomt_names import TRUNK, EoMTWeights, add_base, read_eomt
-from .hiera_names import read_hiera
-from .kmax_names import read_kmax
-from .mask2former_names import read_mask2former
-from .maskformer_names import read_maskformer
-from .pem_names import read_pem
-from .pixel_names import read_hf_dpt, read_linear
-from .pyramid_names import has_norms, read_pyramid
+from .load_report import Shape, WeightsError
+from .names.adapters import ADAPTER_PARTS, OF_ADAPTER, read_adapter
+from .names.adapters import TRUNK as ADAPTER_TRUNK
+from .names.eomt import TRUNK, EoMTWeights, add_base, read_eomt
+from .names.hiera import read_hiera
+from .names.kmax import read_kmax
+from .names.mask2former import read_mask2former
+from .names.maskformer import read_maskformer
+from .names.pem import read_pem
+from .names.pixels import read_hf_dpt, read_linear
+from .names.pyramids import has_norms, read_pyramid
+from .names.segformer import read_segformer
+from .names.segvit import read_segvit, read_segvit_shrunk
+from .names.trunks import read_trunk
+from .names.vit_p import read_vit_p
+from .names.vitdet import OF_PYRAMID, read_vitdet, unfilled_by_plain_vit
 from .reading import State
 from .renaming import common_prefix, only_prefix, split_prefix
-from .report import Shape, WeightsError
-from .segformer_names import read_segformer
-from .segvit_names import read_segvit, read_segvit_shrunk
-from .trunk_names import read_trunk
-from .vit_p_names import read_vit_p
-from .vitdet_names import OF_PYRAMID, read_vitdet, unfilled_by_plain_vit
 
 OWN = "the model's own"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .detectron2_resnet_names import from_detectron2_resnet
-from .hf_swin_names import from_hf_swin
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .detectron2_resnet import from_detectron2_resnet
+from .hf_swin import from_hf_swin
 
 _ATTENTION_PARTS = ('q_proj', 'k_proj', 'v_proj')
 

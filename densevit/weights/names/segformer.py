@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from .query_names import QueryNaming, read_queries, split_attention
-from .reading import State
-from .renaming import Rule, fuse, rename
+from ..reading import State
+from ..renaming import Rule, fuse, rename
+from .queries import QueryNaming, read_queries, split_attention
 
 _AUTHORS: tuple[Rule, ...] = (
     *((rf'linear_c{level + 1}\.proj\.(.+)', rf'project.{level}.\1') for level in range(4)),

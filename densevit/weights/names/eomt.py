@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
-from .report import WeightsError, format_shape
-from .trunk_names import OURS, from_hf_dinov2, from_hf_dinov3
+from ..load_report import WeightsError, format_shape
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .trunks import OURS, from_hf_dinov2, from_hf_dinov3
 
 TRUNK = 'backbone.trunk.'
 _AUTHORS_HEADS: tuple[Rule, ...] = (

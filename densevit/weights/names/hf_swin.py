@@ -1,8 +1,8 @@
 """Names of a Swin inside transformers' segmentation models, brought to those of Swin's authors."""
 from __future__ import annotations
 
-from .reading import State
-from .renaming import Rule, fuse, rename
+from ..reading import State
+from ..renaming import Rule, fuse, rename
 
 _BLOCK = r'encoder\.layers\.(\d+)\.blocks\.(\d+)\.'
 _OURS = r'layers.\1.blocks.\2.'

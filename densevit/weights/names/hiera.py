@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..backbones import Hiera, HieraDet
-from ..backbones.hiera import plain_to_map
-from .reading import State
-from .renaming import Rule, common_prefix, norms_beside, rename, split_prefix
-from .report import WeightsError
+from ...backbones import Hiera, HieraDet
+from ...backbones.hiera import plain_to_map
+from ..load_report import WeightsError
+from ..reading import State
+from ..renaming import Rule, common_prefix, norms_beside, rename, split_prefix
 
 _TRUNK = 'trunk.'
 _BLOCK = re.compile(r'blocks\.(\d+)\..+')

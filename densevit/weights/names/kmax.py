@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..networks.segmentation.kmax.decoder import no_object_bias
-from .detectron2_resnet_names import from_detectron2_resnet
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
+from ...networks.segmentation.kmax.decoder import no_object_bias
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .detectron2_resnet import from_detectron2_resnet
 
 _LABEL = "the authors' kMaX-DeepLab"
 _HEAD, _BACKBONE = 'sem_seg_head.', 'backbone.'

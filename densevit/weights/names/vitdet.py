@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..adapters import SimpleFeaturePyramid
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
-from .trunk_names import OURS
+from ...adapters import SimpleFeaturePyramid
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .trunks import OURS
 
 _TRUNK = 'vit.trunk.'
 # Names that nothing but such a pyramid has.

@@ -1,8 +1,8 @@
 """Names of checkpoints of networks that classify pixels: transformers' DPT and DINOv2's linear heads."""
 from __future__ import annotations
 
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
 
 _FUSION = r'neck\.fusion_stage\.layers\.(\d+)\.'
 _HF_DPT: tuple[Rule, ...] = (

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.segmentation import ViTP
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
-from .report import WeightsError
-from .trunk_names import read_trunk
+from ...networks.segmentation import ViTP
+from ..load_report import WeightsError
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .trunks import read_trunk
 
 TRUNK = 'backbone.trunk.'
 _LABEL = "the authors' ViT-P"

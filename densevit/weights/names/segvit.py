@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 
-from .query_names import split_attention
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
-from .report import WeightsError
+from ..load_report import WeightsError
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .queries import split_attention
 
 _HEAD, _BACKBONE = 'decode_head.', 'backbone.'
 _WHOLE_ANCHORS = ('decode_head.q.weight', 'decode_head.decoder_1.layers.0.multihead_attn.q.weight')

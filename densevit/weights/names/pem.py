@@ -3,10 +3,10 @@
 """
 from __future__ import annotations
 
-from .detectron2_resnet_names import from_detectron2_resnet
-from .query_names import split_attention
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .detectron2_resnet import from_detectron2_resnet
+from .queries import split_attention
 
 _LABEL = "the authors' PEM"
 _HEAD, _BACKBONE = 'sem_seg_head.', 'backbone.'

@@ -12,11 +12,11 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from ..backbones import TimmPyramid
-from ..backbones.timm_pyramid import build_pyramid
-from .reading import State
-from .renaming import Rule, norms_beside, only_prefix, rename, split_prefix
-from .segformer_names import from_hf_mit, from_openmmlab_mit
+from ...backbones import TimmPyramid
+from ...backbones.timm_pyramid import build_pyramid
+from ..reading import State
+from ..renaming import Rule, norms_beside, only_prefix, rename, split_prefix
+from .segformer import from_hf_mit, from_openmmlab_mit
 
 _LEVEL_NORM = re.compile(r'norm(\d)\.(weight|bias)')
 _MM_SWIN: tuple[Rule, ...] = (

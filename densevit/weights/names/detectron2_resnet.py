@@ -1,8 +1,8 @@
 """Names of a ResNet inside detectron2's models, brought to those of torchvision and timm."""
 from __future__ import annotations
 
-from .reading import State
-from .renaming import Rule, rename
+from ..reading import State
+from ..renaming import Rule, rename
 
 _BLOCK = r'res(\d)\.(\d+)\.'
 _STAGES = {str(stage + 1): f'layer{stage}' for stage in range(1, 5)}  # res2 is layer1

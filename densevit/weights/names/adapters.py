@@ -7,10 +7,10 @@ import re
 
 from torch import nn
 
-from .reading import State
-from .renaming import Rule, common_prefix, rename, split_prefix
-from .report import WeightsError
-from .trunk_names import OURS, read_trunk
+from ..load_report import WeightsError
+from ..reading import State
+from ..renaming import Rule, common_prefix, rename, split_prefix
+from .trunks import OURS, read_trunk
 
 TRUNK = 'vit.trunk.'
 # What stands beside the ViT, in the official code and here; beginnings of names.

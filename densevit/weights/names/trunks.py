@@ -16,9 +16,9 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from .reading import State
-from .renaming import Rule, common_prefix, fuse, rename, split_prefix
-from .report import WeightsError
+from ..load_report import WeightsError
+from ..reading import State
+from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
 
 OURS = 'densevit'
 # Classifiers, decoders and pre-training parts, which no dense backbone has.

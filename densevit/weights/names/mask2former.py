@@ -5,9 +5,9 @@ Known are the authors' (github.com/facebookresearch/Mask2Former, detectron2), tr
 """
 from __future__ import annotations
 
-from .query_names import QueryNaming, read_queries
-from .reading import State
-from .renaming import Rule
+from ..reading import State
+from ..renaming import Rule
+from .queries import QueryNaming, read_queries
 
 _ENCODER = r'pixel_decoder.layers.\1.'
 

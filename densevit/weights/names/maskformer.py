@@ -4,9 +4,9 @@ Known are the authors' (github.com/facebookresearch/MaskFormer, detectron2), tra
 """
 from __future__ import annotations
 
-from .query_names import QueryNaming, read_queries
-from .reading import State
-from .renaming import Rule
+from ..reading import State
+from ..renaming import Rule
+from .queries import QueryNaming, read_queries
 
 _SINGLE, _STAGES = r'(weight|bias)', range(3)
 _ENCODER = r'pixel_decoder.encoder.\1.'

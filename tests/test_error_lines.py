@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from densevit.datasets.checks import EmptyDatasetError
+from densevit.datasets.common.checks import EmptyDatasetError
 from densevit.errors import one_line
 
 WORKER = """Caught ValueError in DataLoader worker process 0.

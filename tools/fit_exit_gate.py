@@ -15,9 +15,9 @@ try:
         from rich.progress import track
 
         from densevit.engine import cli, run_config, work_dir
-        from densevit.engine.exit_gate import require_gate, survey_exits
         from densevit.files import write_atomic
         from densevit.models.pretraining import without_pretraining
+        from densevit.models.segmentation.exit_gate import require_gate, survey_exits
         from densevit.networks.segmentation.eco.network import best_exits, fit_gate
         from densevit.weights import load_weights, safe_reading
 except ModuleNotFoundError as error:

@@ -14,7 +14,7 @@ import torch
 from rich.progress import track
 
 with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
-    from densevit.backbones.survey import FAMILIES, examine
+    from densevit.benchmarks.backbone_survey import FAMILIES, examine
     from densevit.engine.cli import OneLineParser, run
     from densevit.files import write_atomic
 

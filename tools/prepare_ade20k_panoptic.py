@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
-        from densevit.datasets.ade20k_panoptic import SPLITS, convert_split
+        from densevit.datasets.segmentation.ade20k_panoptic import SPLITS, convert_split
         from densevit.engine import cli
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)

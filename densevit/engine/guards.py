@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from ..datasets.checks import (
+from ..datasets.common.checks import (
     check_classes,
     check_files,
     check_has_labels,
@@ -29,9 +29,9 @@ from ..datasets.checks import (
     check_stuff,
     summary,
 )
-from ..datasets.file_facts import FactsMemory
-from ..datasets.label_maps import LabelRule
-from ..datasets.survey import leaves, survey
+from ..datasets.common.file_facts import FactsMemory
+from ..datasets.common.survey import leaves, survey
+from ..datasets.segmentation.label_maps import LabelRule
 from ..registry import HOOKS
 from .distributed import any_process, decide_once
 
@@ -173,7 +173,7 @@ class DataCheckHook(Hook):
         self.samples, self.max_files = samples, max_files
 
     def before_run(self, runner: Any) -> None:
-        """Raises the errors of :mod:`densevit.datasets.checks` and :mod:`densevit.datasets.survey`."""
+        """Raises the errors of :mod:`densevit.datasets.common.checks` and :mod:`densevit.datasets.common.survey`."""
         decide_once(partial(self._look, runner))
 
     def _look(self, runner: Any) -> None:

@@ -14,8 +14,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.checks import EmptyDatasetError, check_coco_files, check_folders
-from ..datasets.locate import HELP, check_data_roots, data_folders, resolve_data_roots
+from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
+from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
@@ -41,7 +41,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
     Args:
         path: Of the file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
         options: Values by dotted keys.
-        checkout: Where else to look for ``data``; see :func:`densevit.datasets.locate.data_folders`.
+        checkout: Where else to look for ``data``; see :func:`densevit.datasets.common.locate.data_folders`.
 
     Raises:
         ConfigError: There is no such config, or it is broken.

@@ -13,8 +13,8 @@ from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ..datasets.coco_json import reading
-from ..datasets.coco_masks import compressed
+from ..datasets.common.coco_json import reading
+from ..datasets.common.coco_masks import compressed
 from ..registry import METRICS
 
 _STATISTICS = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l', 'AR_1', 'AR_10', 'AR', 'AR_s', 'AR_m', 'AR_l')

@@ -9,7 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
-from ..datasets.panoptic_segments import read_segment_ids, segment_masks
+from ..datasets.segmentation.panoptic_segments import read_segment_ids, segment_masks
 from ..registry import METRICS
 from .panoptic_quality import VOID, PanopticCounts, indexed, panoptic_counts, panoptic_quality
 

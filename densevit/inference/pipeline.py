@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
 
-from densevit.datasets.load_image import to_openmmlab
+from densevit.datasets.common.load_image import to_openmmlab
 from densevit.images import ImageSource, read_image
 
 

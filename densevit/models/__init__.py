@@ -1,8 +1,5 @@
 """mmengine models that join a backbone and a head; importing them registers all networks and backbones."""
 from . import registration
-from .segmentation.mask_segmentor import MaskSegmentor
-from .segmentation.pixel_segmentor import PixelSegmentor
-from .segmentation.segmentor import Segmentor
-from .segmentation.tta import SemanticTTA
+from .segmentation import MaskSegmentor, PixelSegmentor, Segmentor, SemanticTTA
 
-__all__ = ['MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor']
+__all__ = ['MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'registration']

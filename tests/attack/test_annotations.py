@@ -12,11 +12,12 @@ from data_faults import one_line, truncate, turn
 from mmdet.datasets import CocoDataset
 from PIL import Image
 
-from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset, coco_instance
-from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
-from densevit.datasets.coco_masks import compressed, inside, mask_box, near
-from densevit.datasets.label_maps import LabelRule
-from densevit.datasets.survey import DataError, survey
+from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset
+from densevit.datasets.common.coco_json import AnnotationError, EmptyDatasetError
+from densevit.datasets.common.coco_masks import compressed, inside, mask_box, near
+from densevit.datasets.common.survey import DataError, survey
+from densevit.datasets.segmentation import coco_instance
+from densevit.datasets.segmentation.label_maps import LabelRule
 from densevit.evaluation import InstanceMetric, PanopticMetric
 from densevit.registry import TRANSFORMS
 

@@ -9,9 +9,9 @@ from mmcv.transforms import Compose
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
-from densevit.datasets.coco_json import EmptyDatasetError
-from densevit.datasets.label_maps import LabelError, LabelRule
-from densevit.datasets.survey import DataError, survey
+from densevit.datasets.common.coco_json import EmptyDatasetError
+from densevit.datasets.common.survey import DataError, survey
+from densevit.datasets.segmentation.label_maps import LabelError, LabelRule
 
 LABELS = np.repeat(np.arange(3, dtype=np.uint8), 8)[:, None].repeat(36, 1)  # 24 rows, 36 columns, three classes
 

@@ -13,7 +13,7 @@ from mmseg.evaluation import IoUMetric
 from PIL import Image
 
 from densevit.datasets import CocoInstanceDataset, PanopticDataset
-from densevit.datasets.checks import (
+from densevit.datasets.common.checks import (
     ClassesError,
     check_classes,
     check_coco_files,
@@ -24,11 +24,11 @@ from densevit.datasets.checks import (
     left_out,
     summary,
 )
-from densevit.datasets.coco_json import AnnotationError, EmptyDatasetError
-from densevit.datasets.file_facts import FactsMemory
-from densevit.datasets.label_maps import LabelRule
-from densevit.datasets.locate import MissingDataError
-from densevit.datasets.survey import DataError, leaves, survey
+from densevit.datasets.common.coco_json import AnnotationError, EmptyDatasetError
+from densevit.datasets.common.file_facts import FactsMemory
+from densevit.datasets.common.locate import MissingDataError
+from densevit.datasets.common.survey import DataError, leaves, survey
+from densevit.datasets.segmentation.label_maps import LabelRule
 from densevit.registry import DATASETS, TRANSFORMS
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
@@ -230,7 +230,7 @@ def test_what_was_read_once_is_remembered_until_it_changes(maps, monkeypatch):
     survey(dataset, 'train', LabelRule(2), memory)
     memory.save()
     read = []
-    monkeypatch.setattr('densevit.datasets.file_facts.Image.open', lambda path, opened=Image.open: (
+    monkeypatch.setattr('densevit.datasets.common.file_facts.Image.open', lambda path, opened=Image.open: (
         read.append(path), opened(path))[1])
     assert survey(dataset, 'train', LabelRule(2), FactsMemory(maps / 'memory.json')).classes == {0: 3, 1: 1}
     assert not read

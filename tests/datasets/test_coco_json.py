@@ -5,11 +5,11 @@ import pytest
 from coco_like import CATEGORIES, to_png, write_coco_like
 
 from densevit.datasets import CocoInstanceDataset, PanopticADE20KDataset, PanopticDataset
-from densevit.datasets.checks import ClassesError, check_same_classes, check_stuff
-from densevit.datasets.coco_json import AnnotationError, stuff_labels
-from densevit.datasets.label_maps import LabelRule
-from densevit.datasets.panoptic_segments import read_segment_ids
-from densevit.datasets.survey import DataError, survey
+from densevit.datasets.common.checks import ClassesError, check_same_classes, check_stuff
+from densevit.datasets.common.coco_json import AnnotationError, stuff_labels
+from densevit.datasets.common.survey import DataError, survey
+from densevit.datasets.segmentation.label_maps import LabelRule
+from densevit.datasets.segmentation.panoptic_segments import read_segment_ids
 
 
 @pytest.fixture

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from densevit.datasets.locate import MissingDataError, check_data_roots, data_folders, datasets_of, resolve_data_roots
+from densevit.datasets.common.locate import (
+    MissingDataError,
+    check_data_roots,
+    data_folders,
+    datasets_of,
+    resolve_data_roots,
+)
 
 
 def config(root='data/set'):

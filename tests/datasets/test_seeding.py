@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from densevit.datasets import PositionSampler, SeedAugmentation, seeding
+from densevit.datasets import PositionSampler, SeedAugmentation
+from densevit.datasets.common import seeding
 
 
 def stream(size=5, count=20, seed=3, rank=0, world_size=1, skip=0, monkeypatch=None, **kwargs):

@@ -14,8 +14,8 @@ from densevit.datasets import (
     ResizeSegments,
     UntilSegments,
 )
-from densevit.datasets.coco_json import AnnotationError
-from densevit.datasets.panoptic_segments import read_segment_ids
+from densevit.datasets.common.coco_json import AnnotationError
+from densevit.datasets.segmentation.panoptic_segments import read_segment_ids
 
 PolygonMasks = pytest.importorskip('mmdet.structures.mask', reason='needs mmdet').PolygonMasks
 CROP = (32, 40)

@@ -11,10 +11,10 @@ from mmseg.evaluation import IoUMetric
 from PIL import Image
 from torch import nn
 
-from densevit.datasets.checks import ClassesError
-from densevit.datasets.coco_json import AnnotationError
-from densevit.datasets.locate import MissingDataError
-from densevit.datasets.survey import DataError
+from densevit.datasets.common.checks import ClassesError
+from densevit.datasets.common.coco_json import AnnotationError
+from densevit.datasets.common.locate import MissingDataError
+from densevit.datasets.common.survey import DataError
 from densevit.engine import run_config
 from densevit.engine.guards import DataCheckHook
 

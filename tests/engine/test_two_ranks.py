@@ -14,7 +14,7 @@ import torch
 from checkout import forget_runs
 from toy import names, toy_config
 
-from densevit.datasets.locate import MissingDataError
+from densevit.datasets.common.locate import MissingDataError
 from densevit.engine import guards, run_config, work_dir
 from densevit.engine.distributed import prepare_launcher
 

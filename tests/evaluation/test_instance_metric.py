@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from densevit.datasets import CocoInstanceDataset
-from densevit.datasets.coco_masks import compressed
+from densevit.datasets.common.coco_masks import compressed
 from densevit.evaluation import InstanceMetric
 
 NAMES = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l', 'AR_1', 'AR_10', 'AR', 'AR_s', 'AR_m', 'AR_l')

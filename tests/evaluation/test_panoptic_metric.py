@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from official import assert_golden, importable, repository, write_golden
 
 from densevit.datasets import PanopticDataset
-from densevit.datasets.panoptic_segments import read_segment_ids
+from densevit.datasets.segmentation.panoptic_segments import read_segment_ids
 from densevit.evaluation import PanopticCounts, PanopticMetric, panoptic_counts, panoptic_quality
 
 

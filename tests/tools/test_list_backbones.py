@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from densevit.backbones.survey import FAMILIES, examine
+from densevit.benchmarks.backbone_survey import FAMILIES, examine
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / 'docs' / 'backbones_table.md'

@@ -5,8 +5,8 @@ from checkout import load_tool
 from PIL import Image
 
 from densevit.datasets import PanopticADE20KDataset
-from densevit.datasets.label_maps import LabelRule
-from densevit.datasets.survey import survey
+from densevit.datasets.common.survey import survey
+from densevit.datasets.segmentation.label_maps import LabelRule
 from densevit.engine import cli
 
 WALL, FLOOR, BED, DOOR = 0, 3, 7, 14  # labels; bed and door are the things of classes 1 and 5 of the instance files

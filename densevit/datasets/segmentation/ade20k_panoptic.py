@@ -11,10 +11,10 @@ import numpy as np
 from mmseg.datasets import ADE20KDataset
 from PIL import Image
 
-from ..files import write_atomic
+from ...files import write_atomic
+from ..common.coco_json import AnnotationError
+from ..common.locate import MissingDataError
 from .coco_classes import ADE20K_STUFF
-from .coco_json import AnnotationError
-from .locate import MissingDataError
 
 SPLITS = dict(train='training', val='validation')
 THINGS = [label for label in range(150) if label not in ADE20K_STUFF]  # by the class of the instance files, from 1

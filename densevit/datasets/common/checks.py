@@ -12,8 +12,8 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 
-from ..models.segmentation.targets import check_labels
-from ..registry import DATASETS
+from ...models.segmentation.targets import check_labels
+from ...registry import DATASETS
 from .coco_json import AnnotationError, EmptyDatasetError, first_repeated, read_coco, reading, stuff_labels
 from .locate import HELP, SPLITS, MissingDataError, datasets_of
 from .survey import Survey, leaves

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..files import write_atomic
+from ...files import write_atomic
 
 Kind = Literal['image', 'labels', 'segments']
 _ORIENTATION = 0x0112  # the tag of EXIF

@@ -10,8 +10,8 @@ import albumentations as A
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from ..registry import TRANSFORMS
-from .segment_transforms import keep_seen
+from ...registry import TRANSFORMS
+from ..segmentation.transforms import keep_seen
 
 
 @TRANSFORMS.register_module()

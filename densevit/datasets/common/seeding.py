@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from ..registry import DATA_SAMPLERS, TRANSFORMS
+from ...registry import DATA_SAMPLERS, TRANSFORMS
 
 
 class SeededIndex(int):

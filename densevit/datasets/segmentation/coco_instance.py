@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..registry import DATASETS
+from ...registry import DATASETS
+from ..common.coco_json import AnnotationError, CocoJsonDataset, reading
+from ..common.coco_masks import clean_mask, inside, is_box, mask_box, near
 from .coco_classes import COCO_THINGS
-from .coco_json import AnnotationError, CocoJsonDataset, reading
-from .coco_masks import clean_mask, inside, is_box, mask_box, near
 
 # Remarks of a dataset.
 EMPTY = 'annotations dropped whose mask has no pixel, or polygons of fewer than three points alone'

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
 
-from ..errors import one_line
+from ...errors import one_line
+from ..segmentation.label_maps import LabelError, LabelRule, check_two_values, labels_of
 from .coco_json import AnnotationError, EmptyDatasetError
 from .coco_masks import MaskError, clean_mask
 from .file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
-from .label_maps import LabelError, LabelRule, check_two_values, labels_of
 
 _REMEMBERED = 1000  # images, after which what was read is written down
 _VOID = 0  # the segment id of pixels without annotation

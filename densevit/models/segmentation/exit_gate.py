@@ -11,8 +11,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
-from ..models import MaskSegmentor
-from ..networks.segmentation import ECOMask2FormerNet
+from ...networks.segmentation import ECOMask2FormerNet
+from .. import MaskSegmentor
 
 _PATIENCE = 20  # images without the wanted measure before it is taken for mistyped
 

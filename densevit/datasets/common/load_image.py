@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from densevit.errors import DoubtfulResultWarning
 from densevit.images import read_with_doubts, to_grey
 
-from ..registry import TRANSFORMS
+from ...registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

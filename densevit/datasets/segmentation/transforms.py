@@ -9,7 +9,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 
-from ..registry import TRANSFORMS
+from ...registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()

@@ -6,9 +6,9 @@ from typing import Any
 
 from mmseg.datasets import ADE20KDataset
 
-from ..registry import DATASETS
+from ...registry import DATASETS
+from ..common.coco_json import AnnotationError, CocoJsonDataset, first_repeated, reading
 from .coco_classes import ADE20K_STUFF, COCO_STUFF, COCO_THINGS
-from .coco_json import AnnotationError, CocoJsonDataset, first_repeated, reading
 
 VOID = 0  # the segment id of pixels without annotation
 MAX_ID = 256**3 - 1  # that a colour can write

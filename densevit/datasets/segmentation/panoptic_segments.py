@@ -8,8 +8,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from ..registry import TRANSFORMS
-from .coco_json import AnnotationError
+from ...registry import TRANSFORMS
+from ..common.coco_json import AnnotationError
 from .panoptic import VOID
 
 IGNORED = 255

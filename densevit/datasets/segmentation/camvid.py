@@ -6,7 +6,7 @@ from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 
-from ..registry import DATASETS
+from ...registry import DATASETS
 
 VOID = 11  # in the label files
 IGNORED = 255  # in OpenMMLab's losses and metrics

@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .file_facts import Facts
+from ..common.file_facts import Facts
 
 _ONE_NUMBER = ('1', 'L', 'P', 'I', 'F')  # Pillow's modes of one number a pixel, without what follows a semicolon
 _LOSSY = ('JPEG', 'MPO')

@@ -8,12 +8,12 @@ import timm
 import torch
 from torch import nn
 
-from .contract import Backbone
-from .hiera import Hiera
-from .hiera_det import HieraDet
-from .plain_vit import PlainViT
-from .timm_models import timm_name
-from .timm_pyramid import TimmPyramid
+from ..backbones.contract import Backbone
+from ..backbones.hiera import Hiera
+from ..backbones.hiera_det import HieraDet
+from ..backbones.plain_vit import PlainViT
+from ..backbones.timm_models import timm_name
+from ..backbones.timm_pyramid import TimmPyramid
 
 # The smallest variant of each family, by the class that should take it.
 PLAIN_FAMILIES = {

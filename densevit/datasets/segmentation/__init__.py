@@ -1,0 +1,1 @@
+"""Datasets and transforms of semantic, instance and panoptic segmentation."""

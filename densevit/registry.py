@@ -18,7 +18,6 @@ from pathlib import Path
 import yaml
 from mmengine import registry as root
 from mmengine.config import Config
-from mmengine.config import config as config_module
 from mmengine.config import utils as config_utils
 from mmengine.utils import import_modules_from_strings
 
@@ -48,34 +47,11 @@ PARAM_SCHEDULERS = root.Registry(
 # albumentations, which mmseg, mmdet and our data sets import, asks PyPI for its newest version as it is imported.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
-# mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name, and its pattern wants a
-# folder in the name, which 'densevit::eomt_vitl_ade20k.py' has not.
+# mmengine keeps a closed list of packages whose configs `_base_ = 'package::...'` may name.
 config_utils.MODULE2PACKAGE.setdefault('densevit', 'densevit')
 # mmengine finds a package by the name under which pip knows it, which differs between the original packages and the
 # maintained fork, or by the name under which Python imports it.
 config_utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
-_mmengines_split = config_module._get_package_and_cfg_path
-
-
-def _split_config_name(name: str) -> tuple[str, str]:
-    """'densevit::a.py' to ('densevit', 'a.py')."""
-    package, _, path = name.partition('::')
-    return (package, path) if package == 'densevit' else _mmengines_split(name)
-
-
-config_module._get_package_and_cfg_path = _split_config_name
-
-_in_metafiles = config_module._get_external_cfg_path
-
-
-def _find_config(package_path: str, name: str) -> str:
-    """mmengine reads all hundred metafiles of a package first (0.7 s for a base), and then looks into its folder."""
-    if (Path(package_path) / '.mim' / 'configs' / name).is_file():
-        raise ValueError('no metafile is needed')  # with which mmengine goes on to the folder
-    return _in_metafiles(package_path, name)
-
-
-config_module._get_external_cfg_path = _find_config
 
 
 def config_file(name: str | os.PathLike) -> Path:

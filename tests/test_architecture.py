@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'densevit'
 # Bottom to top. A module imports from its own floor and from lower ones; a name for an annotation may be from above.
 FLOORS = ('version', 'files', 'errors', 'pickles', 'images', 'layers', 'compat', 'registry', 'backbones', 'adapters',
-          'heads', 'models', 'datasets', 'evaluation', 'engine', 'weights', 'visualization', 'inference', 'export',
-          'benchmarks', 'run')
+          'networks', 'weights', 'models', 'datasets', 'evaluation', 'engine', 'visualization', 'inference',
+          'benchmarks', 'commands', 'run')
 # Networks are plain PyTorch: they run without OpenMMLab.
-PLAIN = ('layers', 'backbones', 'adapters', 'heads')
+PLAIN = ('layers', 'backbones', 'adapters', 'networks')
 PLAIN_MAY_IMPORT = {'densevit', 'numpy', 'scipy', 'timm', 'torch', 'torchvision', *sys.stdlib_module_names}
 
 MODULES = sorted(path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts)
@@ -76,4 +76,4 @@ def test_imports__mmdet_only_when_used(path):
 def test_floors__are_found_where_they_should_be():
     """The checks above look at what is there; this one sees to it that something is."""
     found = {_floor(path) for path in MODULES}
-    assert {'layers', 'backbones', 'heads', 'models', 'engine', 'datasets', 'weights'} <= found
+    assert {'layers', 'backbones', 'networks', 'models', 'engine', 'datasets', 'weights'} <= found

@@ -25,7 +25,7 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 assert Path(densevit.__file__).parents[1].resolve() == Path(sys.argv[1]).resolve()
 assert 'eomt_vits_ade20k' in BaseInferencer.list_models('densevit')
-for name in ('tiny/eomt_tiny_camvid.py', 'eomt_vits_ade20k.py'):
+for name in ('tiny/eomt_tiny_camvid.py', 'eomt/eomt_vits_ade20k.py'):
     Path('user.py').write_text(f"_base_ = 'densevit::{name}'\\nmodel = dict(head=dict(num_queries=7))\\n")
     cfg = Config.fromfile('user.py')
     assert cfg.model.head.num_queries == 7 and cfg.train_dataloader.batch_size

@@ -48,7 +48,7 @@ def _device(text: str) -> torch.device:
 PRESETS = dict(eomt=[
     f'configs/{name}_coco_panoptic_640.py'
     for size in 'sbl'
-    for name in (f'eomt_vit{size}', f'mask2former/mask2former_vitadapter_{size}_dinov2',
+    for name in (f'eomt/eomt_vit{size}', f'mask2former/mask2former_vitadapter_{size}_dinov2',
                  f'mask2former/mask2former_vitcomer_{size}_dinov2')])
 PRESET_SIZE = (640, 640)
 _TABLE_WIDTH = 150  # in a file
@@ -82,7 +82,7 @@ def _add_op(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_models(commands: argparse._SubParsersAction) -> None:
-    example = 'python tools/benchmark.py models configs/eomt_vitb_ade20k.py configs/eomt_vitl_ade20k.py --size 512x512'
+    example = 'python tools/benchmark.py models configs/eomt/eomt_vitl_ade20k.py configs/tiny/eomt_tiny_camvid.py --size 512'
     parser = commands.add_parser(
         'models', example=example, help='whole models: size, arithmetic, time and memory',
         description='Parameters, multiplications, latency of one image, throughput and memory of the models of '

@@ -8,7 +8,7 @@
 #     --cfg-options train_dataloader.batch_size=16
 # not trained here.
 #
-# There is no public code, and the recipe is not the paper's: it is the one of configs/eomt_vitl_cityscapes.py without
+# There is no public code, and the recipe is not the paper's: it is the one of configs/eomt/eomt_vitl_cityscapes.py without
 # what belongs to masks.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/cityscapes_1024.py', '../_base_/schedules/eomt_dinov2.py']
 model = dict(

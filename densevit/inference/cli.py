@@ -45,7 +45,7 @@ examples:
   python demo/infer.py street.jpg --model eomt_tiny_camvid    streets: roads, cars, buildings, trees ...
   python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; JSON beside each overlay
   python demo/infer.py cells.png --model eomt_tiny_nuclei --masks    each instance in a shade of its own
-  python demo/infer.py street.jpg --config densevit::eomt_vitl_ade20k.py --weights eomt.pth --device cuda
+  python demo/infer.py street.jpg --config densevit::eomt/eomt_vitl_ade20k.py --weights eomt.pth --device cuda
 """
 
 

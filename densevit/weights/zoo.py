@@ -49,7 +49,7 @@ class ZooEntry:
 def _authors(name: str, task: str, repo: str, dinov3: str | None = None) -> ZooEntry:
     """A model of EoMT's authors; those with DINOv3 are differences to Meta's weights, whose licence they are under."""
     base = None if dinov3 is None else f'facebook/dinov3-{dinov3}-pretrain-lvd1689m'
-    return ZooEntry(name, f'{name}.py', 'pytorch_model.bin', task, 'MIT' if base is None else 'DINOv3 License',
+    return ZooEntry(name, f'eomt/{name}.py', 'pytorch_model.bin', task, 'MIT' if base is None else 'DINOv3 License',
                     f'tue-mps/{repo}', base)
 
 

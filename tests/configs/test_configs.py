@@ -129,3 +129,8 @@ def test_metafile__has_every_config():
 def _header(path) -> str:
     lines = path.read_text().splitlines()
     return '\n'.join(lines[:next(index for index, line in enumerate(lines) if not line.startswith('#'))])
+
+
+def test_door__is_the_config_of_the_folder():
+    door, config = (load(f'configs/{name}.py') for name in ('eomt_vitl_ade20k', 'eomt/eomt_vitl_ade20k'))
+    assert door.to_dict() == config.to_dict()

@@ -27,7 +27,7 @@ DATASETS = dict(ade20k=512, cityscapes=1024)
     ('eomt_vitl_dinov3_ade20k', [0, 6520, 9780, 13040], [3000, 9780, 13040, 16300]),
 ])
 def test_annealing__published_steps(name, starts, ends):
-    cfg = load(f'configs/{name}.py')
+    cfg = load(f'configs/eomt/{name}.py')
     hook = HOOKS.build(cfg.custom_hooks[0])
     total, num_blocks = cfg.train_cfg.max_iters, cfg.model.head.num_blocks
 
@@ -43,7 +43,7 @@ def test_annealing__published_steps(name, starts, ends):
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_annealing__every_size_has_a_start_for_each_block(dataset):
     for size in 'sbl':
-        cfg = load(f'configs/eomt_vit{size}_dinov3_{dataset}.py')
+        cfg = load(f'configs/eomt/eomt_vit{size}_dinov3_{dataset}.py')
         assert len(cfg.custom_hooks[0].starts) == cfg.model.head.num_blocks
 
 
@@ -52,7 +52,7 @@ def test_annealing__every_size_has_a_start_for_each_block(dataset):
     ('eomt_vitl_dinov3_ade20k', {('head', 2e-4), ('backbone', 2e-4)}),
 ])
 def test_optimizer__published_rates(name, expected):
-    cfg = load(f'configs/{name}.py', **OPTIONS)
+    cfg = load(f'configs/eomt/{name}.py', **OPTIONS)
     with scope(cfg):
         optim_wrapper = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper)
     groups = optim_wrapper.optimizer.param_groups
@@ -65,7 +65,7 @@ def test_optimizer__published_rates(name, expected):
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_train_pipeline__crop_of_padded_image(dataset):
     size = DATASETS[dataset]
-    cfg = load(f'configs/eomt_vits_{dataset}.py')
+    cfg = load(f'configs/eomt/eomt_vits_{dataset}.py')
     with scope(cfg):
         pipeline = Compose([step for step in cfg.train_pipeline if 'Load' not in step.type])
     for seed in range(3):
@@ -80,7 +80,7 @@ def test_train_pipeline__crop_of_padded_image(dataset):
 def test_train_pipeline__no_crop_without_a_label():
     sample = _sample(128, 512)
     sample['gt_seg_map'][:, 4:] = 255
-    cfg = load('configs/eomt_vits_ade20k.py')
+    cfg = load('configs/eomt/eomt_vits_ade20k.py')
     with scope(cfg):
         pipeline = Compose([step for step in cfg.train_pipeline if 'Load' not in step.type])
     for seed in range(8):
@@ -92,7 +92,7 @@ def test_train_pipeline__no_crop_without_a_label():
 @pytest.mark.parametrize('name', ['ade20k', 'dinov3_cityscapes', 'coco_panoptic_1280', 'dinov3_coco_instance_640'])
 def test_network__supervised_before_each_block_to_the_end(name):
     """The authors' network predicts there whether a mask is annealed away or not."""
-    network = build(shrink(load(f'configs/eomt_vitl_{name}.py'))).network
+    network = build(shrink(load(f'configs/eomt/eomt_vitl_{name}.py'))).network
     network.set_mask_probs([0.] * network.num_blocks)
     assert len(network(torch.zeros(1, 3, 64, 64))) == network.num_blocks + 1
 
@@ -100,7 +100,7 @@ def test_network__supervised_before_each_block_to_the_end(name):
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_train_pipeline__scale_jitter_is_torchvisions(dataset, monkeypatch):
     size = DATASETS[dataset]
-    cfg = load(f'configs/eomt_vits_{dataset}.py')
+    cfg = load(f'configs/eomt/eomt_vits_{dataset}.py')
     with scope(cfg):
         ours = TRANSFORMS.build(next(step for step in steps(cfg.train_pipeline) if step.type == 'RandomResize'))
     theirs = v2.ScaleJitter((size, size), scale_range=(.5, 2.))
@@ -118,7 +118,7 @@ def test_train_pipeline__scale_jitter_is_torchvisions(dataset, monkeypatch):
 @pytest.mark.parametrize('shape', [(480, 640), (683, 512), (333, 517), (1024, 2048), (256, 1700), (64, 64)])
 def test_test_pipeline__shorter_side_is_the_window(dataset, shape):
     size = DATASETS[dataset]
-    cfg = load(f'configs/eomt_vits_{dataset}.py')
+    cfg = load(f'configs/eomt/eomt_vits_{dataset}.py')
     with scope(cfg):
         resize = TRANSFORMS.build(next(step for step in cfg.test_pipeline if 'Resize' in step.type))
     expected = tuple(round(side * size / min(shape)) for side in shape)
@@ -128,7 +128,7 @@ def test_test_pipeline__shorter_side_is_the_window(dataset, shape):
 
 def test_colour_jitter__hue_is_in_degrees_of_opencv():
     """18 of 360 degrees are 9 of the 180 that OpenCV has on the hue circle."""
-    cfg = load('configs/eomt_vits_ade20k.py')
+    cfg = load('configs/eomt/eomt_vits_ade20k.py')
     with scope(cfg):
         jitter = TRANSFORMS.build(next(step for step in cfg.train_pipeline if 'PhotoMetric' in step.type))
     red = np.zeros((1, 1, 3), np.uint8)
@@ -162,7 +162,7 @@ def test_pretrained__timm_resizes_kernel_and_positions(tmp_path):
 
 def test_dinov3__biases_of_the_released_models():
     """Queries and values have a bias, keys have none, as in transformers' DINOv3ViTConfig."""
-    cfg = load('configs/eomt_vits_dinov3_ade20k.py', **OPTIONS)
+    cfg = load('configs/eomt/eomt_vits_dinov3_ade20k.py', **OPTIONS)
     with scope(cfg):
         names = dict(MODELS.build(cfg.model.backbone).trunk.blocks[0].attn.named_parameters())
     assert {'q_bias', 'v_bias'} <= set(names) and 'k_bias' not in names and 'qkv.bias' not in names

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from densevit.models.finite import non_finite
 from mmengine.config import Config
 
 from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend, run_config
 from densevit.engine.atomic import write_atomic
 from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint
 from densevit.engine.work_dir import set_aside
-from densevit.models.finite import non_finite
 from densevit.weights import WeightsError, read_state_dict
 
 

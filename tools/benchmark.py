@@ -82,7 +82,7 @@ def _add_op(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_models(commands: argparse._SubParsersAction) -> None:
-    example = 'python tools/benchmark.py models configs/eomt/eomt_vitl_ade20k.py configs/tiny/eomt_tiny_camvid.py --size 512'
+    example = 'python tools/benchmark.py models configs/eomt/eomt_vitb_ade20k.py configs/eomt_vitl_ade20k.py --size 512'
     parser = commands.add_parser(
         'models', example=example, help='whole models: size, arithmetic, time and memory',
         description='Parameters, multiplications, latency of one image, throughput and memory of the models of '

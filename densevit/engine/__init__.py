@@ -5,6 +5,7 @@ from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
 from .curves import CurveHook
 from .guards import DataCheckHook, NonFiniteLossHook
+from .initial_weights import InitialWeightsHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .memory_format import ChannelsLastHook
@@ -15,6 +16,7 @@ from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
-    'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'LayerDecayConstructor', 'MaskAnnealingHook',
-    'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop', 'TwoStageWarmupPolyLR'
+    'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
+    'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop',
+    'TwoStageWarmupPolyLR'
 ]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -172,12 +172,13 @@ def build_runner(cfg: Config) -> Any:
     return runner
 
 
-def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
+def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> None:
     """Train to the end.
 
     Args:
-        cfg: Of the run. Unless it is resumed, ``load_from`` is taken out of it.
-        load_weights: Fills a model from the path that ``load_from`` has.
+        cfg: The config of the run. Unless it is resumed, ``load_from`` is taken out of it.
+        base: The weights that the checkpoint of ``load_from`` refers to, if it is one of differences.
+        new_classes: Leave the class heads of ``load_from`` out.
 
     Raises:
         ConfigError: ``load_from`` with a strategy that shards the model or copies its weights.
@@ -187,7 +188,8 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         AnnotationError: A COCO file lacks what mmdetection's dataset needs.
     """
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
-    hooks = [*_initial_weights(cfg, load_weights), ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
+    first = _initial_weights(cfg, base, new_classes)
+    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
     try:
         runner = build_runner(cfg)
         for hook in hooks:
@@ -203,7 +205,7 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         stop.restore()
 
 
-def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:
+def _initial_weights(cfg: Config, base: str | None, new_classes: bool) -> list[InitialWeightsHook]:
     path = cfg.get('load_from')
     if not path or cfg.get('resume'):
         return []
@@ -213,4 +215,4 @@ def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any])
                           'this strategy')
     cfg.load_from = None
     cfg.model = without_pretraining(cfg.model)
-    return [InitialWeightsHook(load_weights, path)]
+    return [InitialWeightsHook(path, base, new_classes)]

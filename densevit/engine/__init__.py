@@ -4,7 +4,7 @@ from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
 from .curves import CurveHook
-from .guards import DataCheckHook, NonFiniteLossHook
+from .guards import CheckModelHook, DataCheckHook, NonFiniteLossHook
 from .initial_weights import InitialWeightsHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
@@ -16,7 +16,7 @@ from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
-    'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
+    'ChannelsLastHook', 'CheckModelHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
     'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop',
     'TwoStageWarmupPolyLR'
 ]

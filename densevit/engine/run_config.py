@@ -17,10 +17,12 @@ from torch import nn
 from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
 from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
+from ..models import check_model
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
 from .checkpoints import check_resumable, latest_checkpoint
 from .distributed import WHOLE_MODEL, decide_once, strategy_of
+from .guards import CheckModelHook
 from .initial_weights import InitialWeightsHook
 from .options import check_config, check_options
 from .resuming import ResumeHook
@@ -165,9 +167,17 @@ def add_hooks(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Any:
-    """mmengine's ``Runner``, or the one that ``runner_type`` names."""
+    """mmengine's ``Runner``, or the one that ``runner_type`` names.
+
+    Raises:
+        ValueError: The model's neck or heads do not fit its backbone; see :func:`densevit.check_model`.
+    """
     runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-    if cfg.get('sync_bn') and isinstance(runner.model, nn.Module):
+    if not isinstance(runner.model, nn.Module):  # FlexibleRunner builds it when it runs
+        runner.register_hook(CheckModelHook())
+        return runner
+    check_model(runner.model)
+    if cfg.get('sync_bn'):
         synchronise_anywhere(runner.model)
     return runner
 

@@ -1,5 +1,4 @@
 """Training loop, hooks, schedules and optimizer groups that mmengine lacks."""
-from .annealing import MaskAnnealingHook
 from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
@@ -10,6 +9,7 @@ from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .memory_format import ChannelsLastHook
 from .progress import ProgressHook
+from .run_progress import ProgressOfRunHook
 from .sample_visualizer import SampleVisualizer
 from .schedule import TwoStageWarmupPolyLR
 from .wrappers import CPUDistributedDataParallel
@@ -17,6 +17,6 @@ from .wrappers import CPUDistributedDataParallel
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
     'ChannelsLastHook', 'CheckModelHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
-    'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop',
+    'NonFiniteLossHook', 'ProgressHook', 'ProgressOfRunHook', 'SampleVisualizer', 'SeededIterLoop',
     'TwoStageWarmupPolyLR'
 ]

@@ -5,7 +5,6 @@ import argparse
 import io
 import sys
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -14,7 +13,7 @@ try:
     with redirect_stdout(io.StringIO()):  # OpenMMLab's packages tell what they could not import
         from densevit.engine import cli, run_config, work_dir
         from densevit.engine.distributed import prepare_launcher
-        from densevit.weights import load_weights, safe_reading
+        from densevit.weights import safe_reading
 except ModuleNotFoundError as error:
     print(f'error: {error.name} is not installed: run `pip install -e .` in {CHECKOUT}', file=sys.stderr)
     sys.exit(2)
@@ -49,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     with work_dir.locked(folder), safe_reading():
         run_config.set_resume(cfg, args.resume)
         run_config.add_hooks(cfg)
-        run_config.train(cfg, partial(load_weights, base=args.base, load_class_head=not args.new_classes))
+        run_config.train(cfg, args.base, args.new_classes)
 
 
 if __name__ == '__main__':

@@ -108,7 +108,8 @@ def test_what_does_not_agree_is_refused():
     for named, change in (
         ('uint8', dict(image=np.zeros((5, 5), np.uint8))), ('scores', dict(scores=[0.5, 0.5])),
         ('classes', dict(labels=[2])), ('classes', dict(labels=[-1])),
-        ('palette', dict(palette=PALETTE[:1], labels=[1])), ('opacity', dict(opacity=2)), ('mask', dict(masks=np.ones((1, 4, 4), bool))),
+        ('palette', dict(palette=PALETTE[:1], labels=[1])), ('opacity', dict(opacity=2)),
+        ('mask', dict(masks=np.ones((1, 4, 4), bool))),
     ):
         options = dict(image=gray(9, 9), boxes=[[1, 1, 5, 5]], labels=[0], classes=CLASSES) | change
         with pytest.raises(ValueError, match=named):

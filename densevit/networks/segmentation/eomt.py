@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import PlainViT, Tokens
-from ...layers import ScaleBlock
+from ...layers import ScaleBlock, resize_bilinear
 from .base import MaskNetwork
 from .cell_queries import CellQueries
 from .mask_types import MaskPrediction
@@ -140,7 +139,7 @@ class EoMT(MaskNetwork):
 
         A probability between 0 and 1 is drawn for in training and rounded in evaluation, which so repeats itself.
         """
-        inside = F.interpolate(masks, tokens.grid, mode='bilinear').flatten(2) > 0  # (B, Q, h * w)
+        inside = resize_bilinear(masks, tokens.grid).flatten(2) > 0  # (B, Q, h * w)
         if not self.training and prob < .5:
             inside = torch.ones_like(inside)
         elif self.training and prob < 1:
@@ -207,7 +206,7 @@ def _check_backbone(backbone: PlainViT, num_blocks: int, masked_attention: bool)
     if not 0 < num_blocks <= backbone.depth:
         raise ValueError(f'num_blocks={num_blocks}, but the backbone has {backbone.depth} blocks')
     joined = range(backbone.depth - num_blocks, backbone.depth)
-    windowed = sorted(set(backbone.driver.windows.windowed).intersection(joined))
+    windowed = sorted(set(backbone.windowed_blocks).intersection(joined))
     if windowed and masked_attention:
         raise ValueError(f'queries join blocks {joined[0]} to {joined[-1]}, of which {windowed} attend within windows '
                          "and can have no masks; add them to the backbone's global_blocks, or set a smaller num_blocks "

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Segment pictures: python demo/infer.py IMAGE... ; see --help."""
+"""Predict pictures: python demo/infer.py IMAGE... ; see --help."""
 import sys
 
 from densevit.inference.cli import main

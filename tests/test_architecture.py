@@ -13,7 +13,7 @@ PACKAGE = ROOT / 'densevit'
 # Bottom to top. A module imports from its own floor and from lower ones; a name for an annotation may be from above.
 FLOORS = ('version', 'files', 'errors', 'pickles', 'images', 'layers', 'compat', 'registry', 'backbones', 'adapters',
           'networks', 'weights', 'models', 'datasets', 'evaluation', 'engine', 'visualization', 'inference',
-          'benchmarks', 'commands', 'run')
+          'benchmarks', 'commands', 'run', '__main__')
 # Networks are plain PyTorch: they run without OpenMMLab.
 PLAIN = ('layers', 'backbones', 'adapters', 'networks')
 PLAIN_MAY_IMPORT = {'densevit', 'numpy', 'scipy', 'timm', 'torch', 'torchvision', *sys.stdlib_module_names}

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from .signatures import BUILDER_KEYS, OpenNames, child_node, find_type, known_names
 
@@ -141,7 +142,7 @@ def _check_typed(node: dict, path: tuple[str, ...], scope: str) -> None:
 
 def _own_types() -> list[str]:
     from .. import registry
-    return [f'densevit.{name}' for child in vars(registry).values() if hasattr(child, 'module_dict')
+    return [f'densevit.{name}' for child in vars(registry).values() if isinstance(child, Registry)
             for name in child.module_dict]
 
 

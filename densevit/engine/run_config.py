@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,12 @@ from torch import nn
 from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
 from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
+from ..models import check_model
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
 from .checkpoints import check_resumable, latest_checkpoint
 from .distributed import WHOLE_MODEL, decide_once, strategy_of
+from .guards import CheckModelHook
 from .initial_weights import InitialWeightsHook
 from .options import check_config, check_options
 from .resuming import ResumeHook
@@ -165,19 +167,28 @@ def add_hooks(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Any:
-    """mmengine's ``Runner``, or the one that ``runner_type`` names."""
+    """mmengine's ``Runner``, or the one that ``runner_type`` names.
+
+    Raises:
+        ValueError: The model's neck or heads do not fit its backbone; see :func:`densevit.check_model`.
+    """
     runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-    if cfg.get('sync_bn') and isinstance(runner.model, nn.Module):
+    if not isinstance(runner.model, nn.Module):  # FlexibleRunner builds it when it runs
+        runner.register_hook(CheckModelHook())
+        return runner
+    check_model(runner.model)
+    if cfg.get('sync_bn'):
         synchronise_anywhere(runner.model)
     return runner
 
 
-def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
+def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> None:
     """Train to the end.
 
     Args:
-        cfg: Of the run. Unless it is resumed, ``load_from`` is taken out of it.
-        load_weights: Fills a model from the path that ``load_from`` has.
+        cfg: The config of the run. Unless it is resumed, ``load_from`` is taken out of it.
+        base: The weights that the checkpoint of ``load_from`` refers to, if it is one of differences.
+        new_classes: Leave the class heads of ``load_from`` out.
 
     Raises:
         ConfigError: ``load_from`` with a strategy that shards the model or copies its weights.
@@ -187,7 +198,8 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         AnnotationError: A COCO file lacks what mmdetection's dataset needs.
     """
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
-    hooks = [*_initial_weights(cfg, load_weights), ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
+    first = _initial_weights(cfg, base, new_classes)
+    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
     try:
         runner = build_runner(cfg)
         for hook in hooks:
@@ -203,7 +215,7 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         stop.restore()
 
 
-def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:
+def _initial_weights(cfg: Config, base: str | None, new_classes: bool) -> list[InitialWeightsHook]:
     path = cfg.get('load_from')
     if not path or cfg.get('resume'):
         return []
@@ -213,4 +225,4 @@ def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any])
                           'this strategy')
     cfg.load_from = None
     cfg.model = without_pretraining(cfg.model)
-    return [InitialWeightsHook(load_weights, path)]
+    return [InitialWeightsHook(path, base, new_classes)]

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
 from inspect import signature
 from os import PathLike
 from typing import Any, overload
@@ -118,9 +117,9 @@ class Predictor:
         image, loaded = self._pipeline.load(source, path)
         canvas = Canvas.fit(loaded, self.max_pixels)
         try:
-            with in_scope(self.cfg), _least_score(self.model, self._min_score):
+            with in_scope(self.cfg):
                 batch = self._pipeline(canvas.image, path)
-                (sample,) = self.model.test_step(batch)
+                (sample,) = self.model.test_step(batch, **_least_score(self.model, self._min_score))
             return self._reader.read(sample, image, canvas, path)
         except torch.cuda.OutOfMemoryError as error:
             height, width = canvas.image.shape[:2]
@@ -141,17 +140,11 @@ def _reading(model: nn.Module) -> dict[str, float]:
     return model.reading if isinstance(model, MaskSegmentor) else {}
 
 
-@contextmanager
-def _least_score(model: nn.Module, score: float) -> Iterator[None]:
+def _least_score(model: nn.Module, score: float) -> dict[str, float]:
     """Masks of instances below it are not made; a ``score_threshold`` in ``test_cfg`` goes first."""
-    if not (isinstance(model, MaskSegmentor) and model.task == 'instance'):
-        yield
-        return
-    reading, model.reading = model.reading, {'score_threshold': score, **model.reading}
-    try:
-        yield
-    finally:
-        model.reading = reading
+    if not (isinstance(model, MaskSegmentor) and model.task == 'instance') or 'score_threshold' in model.reading:
+        return {}
+    return dict(score_threshold=score)
 
 
 def _default_max_pixels(model: nn.Module, num_classes: int) -> int:

@@ -2,8 +2,7 @@
 
 A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
 with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
-would overwrite them. The model that takes it up is refused if its neck or heads do not fit
-(:mod:`densevit.models.check`).
+would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
 """
 from __future__ import annotations
 
@@ -32,19 +31,17 @@ from ..networks.segmentation import (
 )
 from ..registry import MODELS
 from ..weights.loading import load_weights
-from .check import check_wiring
 from .segmentation.vit_p import ViTPAroundWeights
 
 
 class InitFromCheckpoint:
-    """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone, whose model is checked as it is built."""
+    """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone."""
 
     def __init__(self, *args: Any, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
         _check_init_cfg(init_cfg)
         _check_pretrained(kwargs)
         super().__init__(*args, **kwargs)
         self.init_cfg = init_cfg
-        check_wiring()
 
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""

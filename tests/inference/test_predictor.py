@@ -93,7 +93,7 @@ def test_own_models__masks_of_doubtful_instances_are_not_made(make_predictor, te
         head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
     before, seen = dict(model.reading), []
     predictor = Predictor(model, make_predictor().cfg, classes=['a', 'b'], min_score=.3)
-    monkeypatch.setattr(model, 'test_step', lambda batch: seen.append(dict(model.reading)) or 1 / 0)
+    monkeypatch.setattr(model, 'test_step', lambda batch, **options: seen.append({**model.reading, **options}) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predictor.predict(np.zeros((32, 32, 3), np.uint8))
     assert seen == [dict(score_threshold=threshold)] and model.reading == before

@@ -6,19 +6,19 @@ import torch
 import torch.nn.functional as F
 
 from densevit.models.row_maps import (
-    MaskLogits,
-    MeanScores,
-    MirroredScores,
-    ResizedScores,
-    ScoreMap,
+    MeanMaps,
+    MirroredMaps,
+    ResizedMaps,
+    RowMaps,
     StoredMaps,
+    WindowedMaps,
     WindowLayout,
-    WindowScores,
 )
+from densevit.models.segmentation.mask_scores import MaskLogits
 from densevit.networks.segmentation.kmax.network import KMaXDeepLab
 
 
-class Counted(ScoreMap):
+class Counted(RowMaps):
     """Given maps that count how often a row is asked for."""
 
     def __init__(self, maps):
@@ -46,7 +46,7 @@ def test_pointwise_windows_come_back_whole(size, stride, max_bytes):
         batches.append(len(crops))
         return [StoredMaps(crop * 2, crop.shape[-2:], crop.shape[-2:]) for crop in crops]
 
-    scores = WindowScores(image, 3, WindowLayout((32, 32), stride, batch=2), predict)
+    scores = WindowedMaps(image, WindowLayout((32, 32), stride, batch=2), predict)
     averaged, _ = read(scores, max_bytes)
     torch.testing.assert_close(averaged, image * 2)
     expected = 1
@@ -57,7 +57,7 @@ def test_pointwise_windows_come_back_whole(size, stride, max_bytes):
 
 def test_overlaps_are_averaged():
     values = iter([0., 1.])
-    scores = WindowScores(torch.zeros(1, 4, 6), 1, WindowLayout((4, 4)), lambda crops: [
+    scores = WindowedMaps(torch.zeros(1, 4, 6), WindowLayout((4, 4)), lambda crops: [
         StoredMaps(torch.full((1, 4, 4), next(values)), (4, 4), (4, 4)) for _ in crops])
     assert scores.rows(0, 1)[0, 0].tolist() == [0, 0, .5, .5, 1, 1]
 
@@ -70,7 +70,7 @@ def test_windows_are_forgotten_when_they_are_passed():
         made.extend(weakref.ref(each) for each in maps)
         return maps
 
-    scores = WindowScores(torch.randn(1, 320, 32), 1, WindowLayout((32, 32)), predict)
+    scores = WindowedMaps(torch.randn(1, 320, 32), WindowLayout((32, 32)), predict)
     for _ in scores.bands(1):
         alive.append(sum(each() is not None for each in made))
     assert len(made) == 10 and max(alive) == 1
@@ -81,7 +81,7 @@ def test_windows_are_forgotten_when_they_are_passed():
 def test_resized_bands__rows_are_made_once(size, downwards):
     maps = torch.randn(4, 48, 60)
     source = Counted(maps)
-    resized = ResizedScores(source, (40, 56), size)
+    resized = ResizedMaps(source, (40, 56), size)
     expected = F.interpolate(maps[None, :, :40, :56], size, mode='bilinear')[0]
     starts = range(0, size[0], 3) if downwards else reversed(range(0, size[0], 3))
     for start in starts:
@@ -92,7 +92,7 @@ def test_resized_bands__rows_are_made_once(size, downwards):
 
 
 def test_a_band_stays_within_its_bytes():
-    scores = ResizedScores(StoredMaps(torch.randn(50, 64, 64), (256, 256), (250, 256)), (250, 256), (1000, 900))
+    scores = ResizedMaps(StoredMaps(torch.randn(50, 64, 64), (256, 256), (250, 256)), (250, 256), (1000, 900))
     heights = [rows.stop - rows.start for rows, _ in scores.bands(2**23)]
     assert sum(heights) == 1000 and max(heights) * 50 * 900 * 4 < 2**23 / 2
     assert len(heights) > 20
@@ -102,8 +102,8 @@ def test_mirrored_and_mean():
     maps = torch.randn(2, 9, 5)
     stored = StoredMaps(maps, (9, 5), (9, 5))
     for axes in ((-1, ), (-2, ), (-2, -1)):
-        assert torch.equal(read(MirroredScores(stored, axes), 300)[0], maps.flip(axes))
-    mean, count = read(MeanScores([stored, MirroredScores(stored, (-2, ))]), 300)
+        assert torch.equal(read(MirroredMaps(stored, axes), 300)[0], maps.flip(axes))
+    mean, count = read(MeanMaps([stored, MirroredMaps(stored, (-2, ))]), 300)
     torch.testing.assert_close(mean, (maps + maps.flip(-2)) / 2)
     assert count > 1
 

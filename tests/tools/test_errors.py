@@ -177,11 +177,3 @@ def test_launcher_did_not_start_this_process(failure, tiny_config, camvid_like, 
 
 def test_missing_checkpoint_of_a_test(failure, tiny_config, camvid_like, tmp_path):
     assert 'absent.pth does not exist' in failure(tiny_config, tmp_path / 'absent.pth', name='test')
-
-
-@pytest.mark.parametrize('name', ['train', 'test'])
-def test_help_has_an_example(tool, name, capsys):
-    with pytest.raises(SystemExit) as stop:
-        tool(name, 'configs/eomt_vitl_ade20k.py', '--help')
-    assert stop.value.code == 0
-    assert f'python tools/{name}.py configs/' in capsys.readouterr().out

@@ -6,29 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from ...networks.segmentation import InstanceReader, PanopticReader
-from ..row_maps import ScoreMap
+from ..row_maps import RowMaps
 
 INSTANCE_OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance, and the number of classes for none
 
 
-def shown_size(sample: BaseDataElement, size: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the part of a padded image that shows something."""
-    return tuple(sample.get('img_shape', size)[:2])
-
-
-def to_original_size(maps: ScoreMap, sample: BaseDataElement) -> ScoreMap:
-    """Maps over a padded batch image as maps over the image as it was before it was resized."""
-    shown = shown_size(sample, maps.size)
-    original = tuple(sample.get('ori_shape', shown)[:2])
-    return maps if shown == original == maps.size else maps.resized(shown, original)
-
-
 def semantic_fields(
-    scores: ScoreMap,
+    scores: RowMaps,
     confidence: Callable[[Tensor, Tensor], Tensor],
     band_bytes: int,
     device: torch.device,
@@ -56,7 +44,7 @@ def semantic_fields(
 
 def instance_fields(
     reader: InstanceReader,
-    logits_of: Callable[[Tensor], ScoreMap],
+    logits_of: Callable[[Tensor], RowMaps],
     size: tuple[int, int],
     band_bytes: int,
     encode: bool = False,
@@ -94,7 +82,7 @@ def instance_fields(
 
 def panoptic_fields(
     reader: PanopticReader,
-    logits: ScoreMap,
+    logits: RowMaps,
     num_classes: int,
     stuff: Collection[int],
     band_bytes: int,

@@ -122,36 +122,11 @@ def test_panoptic_predictions_are_mmdetections():
     assert ids[0, 0, 8::16].tolist() == [1, 1004, 2004, 5, 1, 5]
 
 
-def test_modes_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match="choose 'whole' or 'slide'"):
-        build(test_cfg={'mode': 'windows'})
-    with pytest.raises(ValueError, match='needs crop_size'):
-        build(test_cfg={'mode': 'slide'})
-    with pytest.raises(ValueError, match='semantic segmentation only'):
-        build(test_cfg=SLIDE, task='instance')
-    with pytest.raises(ValueError, match="no 'top_k' here: choose of mode"):
-        build(test_cfg={'top_k': 5})
-    with pytest.raises(ValueError, match='overlap_threshold'):
-        build(test_cfg={'top_k': 5}, task='panoptic')
-    with pytest.raises(ValueError, match="encode_masks.*task='instance'"):
-        build(test_cfg={'encode_masks': True}, task='panoptic')
-    with pytest.raises(ValueError, match="semantic.*task='panoptic'"):
-        build(test_cfg={'semantic': True})
-    with pytest.raises(ValueError, match='max_score_bytes=0: give a whole number'):
-        build(test_cfg={'max_score_bytes': 0})
-
-
 @pytest.mark.parametrize(('options', 'said'), [
     (dict(task='panoptik'), "task='panoptik': choose 'semantic', 'instance', 'panoptic'"),
     (dict(task='panoptic', stuff_classes=[1, 99]), r'stuff_classes has \[99\]'),
     (dict(stuff_classes=[1]), "for task='panoptic', and task is 'semantic'"),
     (dict(ignore_index=3), 'ignore_index=3 is one of the'),
-    (dict(test_cfg=dict(SLIDE, stride=(100, 64))), 'some pixels would be in no window'),
-    (dict(test_cfg=dict(SLIDE, stride=0)), r'stride=0: give \(height, width\)'),
-    (dict(test_cfg=dict(mode='slide', crop_size=(-4, 64))), 'crop_size='),
-    (dict(test_cfg=dict(overlap_threshold=80), task='panoptic'), 'a number from 0 to 1'),
-    (dict(test_cfg=dict(score_threshold='a'), task='instance'), 'a number from 0 to 1'),
-    (dict(test_cfg=dict(top_k=-3), task='instance'), 'top_k=-3'),
     (dict(criterion=dict(num_points=0)), 'num_points=0'),
 ])
 def test_values_that_make_no_sense_are_refused(options, said):

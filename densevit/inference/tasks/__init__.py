@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import Argument, Call, Picture, PredictionError, Task, class_thresholds
+from .detection import Detection
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = [
 
 # In order: where two read the same data sample of a model of another library, the first does.
 TASKS: tuple[Task, ...] = (
+    Detection(),
     Segmentation(),
 )
 

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from randomised import randomise
 
-from densevit.inference.predictions import class_confidence
+from densevit.inference.tasks.segmentation import class_confidence
 from densevit.networks.segmentation import MaskPrediction
 
 BACKBONE = {'type': 'densevit.PlainViT', 'img_size': 64, 'patch_size': 16, 'embed_dim': 32, 'depth': 2, 'num_heads': 2}

@@ -14,11 +14,11 @@ from PIL import Image
 from survey_rules import labels
 
 from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset
+from densevit.datasets.common import coco_instances
 from densevit.datasets.common.coco_json import AnnotationError, EmptyDatasetError
 from densevit.datasets.common.coco_masks import compressed, inside, mask_box, near
 from densevit.datasets.common.survey import survey
 from densevit.datasets.common.task_checks import DataError
-from densevit.datasets.segmentation import coco_instance
 from densevit.evaluation import InstanceMetric, PanopticMetric
 from densevit.registry import TRANSFORMS
 
@@ -152,16 +152,17 @@ def test_what_is_no_json_of_cocos_form_is_refused(content, data):
 
 SQUARE = [10., 10., 30., 10., 30., 30., 10., 30.]
 MENDED = dict(
-    two_points=(mask([[1, 1, 9, 9]]), coco_instance.EMPTY, 3), a_box_as_polygon=(mask([[1, 1, 9, 9], []]),
-                                                                                coco_instance.EMPTY, 3),
-    rle_without_a_pixel=(rle([HEIGHT * WIDTH]), coco_instance.EMPTY, 3),
-    one_of_two_degenerate=(annotation(segmentation=[SQUARE, [1, 1, 9, 9]], bbox=None), coco_instance.SHORT, 4),
-    box_of_zeros=(annotation(bbox=[0, 0, 0, 0]), coco_instance.BOXES, 4),
-    box_nan=(annotation(bbox=[NAN, 1, 2, 3]), coco_instance.BOXES, 4),
-    box_inf=(annotation(bbox=[1, 1, INF, 3]), coco_instance.BOXES, 4),
-    box_of_three=(annotation(bbox=[1, 2, 3]), coco_instance.BOXES, 4),
-    box_text=(annotation(bbox='1234'), coco_instance.BOXES, 4), box_empty=(annotation(bbox=[]), coco_instance.BOXES, 4),
-    box_elsewhere=(annotation(bbox=[500, 500, 9, 9]), coco_instance.BOXES, 4),
+    two_points=(mask([[1, 1, 9, 9]]), coco_instances.EMPTY, 3),
+    a_box_as_polygon=(mask([[1, 1, 9, 9], []]), coco_instances.EMPTY, 3),
+    rle_without_a_pixel=(rle([HEIGHT * WIDTH]), coco_instances.EMPTY, 3),
+    one_of_two_degenerate=(annotation(segmentation=[SQUARE, [1, 1, 9, 9]], bbox=None), coco_instances.SHORT, 4),
+    box_of_zeros=(annotation(bbox=[0, 0, 0, 0]), coco_instances.BOXES, 4),
+    box_nan=(annotation(bbox=[NAN, 1, 2, 3]), coco_instances.BOXES, 4),
+    box_inf=(annotation(bbox=[1, 1, INF, 3]), coco_instances.BOXES, 4),
+    box_of_three=(annotation(bbox=[1, 2, 3]), coco_instances.BOXES, 4),
+    box_text=(annotation(bbox='1234'), coco_instances.BOXES, 4),
+    box_empty=(annotation(bbox=[]), coco_instances.BOXES, 4),
+    box_elsewhere=(annotation(bbox=[500, 500, 9, 9]), coco_instances.BOXES, 4),
     box_absent=(annotation(bbox=None), None, 4), area_nan=(annotation(area=NAN), None, 4),
     area_text=(annotation(area='big'), None, 4), area_negative=(annotation(area=-4), None, 4))
 
@@ -200,7 +201,7 @@ def perfect_ap(dataset) -> float:
 def test_what_is_thinner_than_a_pixel_is_left_out_of_training_and_counted(data):
     edit(data, 'instances', annotation(segmentation=[[5, 5, 5.2, 5, 5.2, 40, 5, 40]], bbox=[5, 5, .2, 35]))
     dataset = instances(data)
-    assert dataset.remarks == {coco_instance.TINY: 1}
+    assert dataset.remarks == {coco_instances.TINY: 1}
     info = dataset.get_data_info(0)
     assert len(info['instances']) == 3 and len(info['annotations']) == 4
 

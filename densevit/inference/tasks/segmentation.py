@@ -17,7 +17,7 @@ from densevit.visualization.palette import Color, default_palette
 
 from ..files import Artifact
 from ..result import Result, Row, Table
-from .base import Argument, Call, Picture, PredictionError, Task, class_thresholds, number_from_0_to_1
+from ..task import Argument, Call, Picture, PredictionError, Task, class_thresholds, number_from_0_to_1
 
 if TYPE_CHECKING:
     import supervision

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
     from torch import nn
 
-    from ..canvas import Canvas
-    from ..result import Result
+    from .canvas import Canvas
+    from .result import Result
 
 
 class PredictionError(RuntimeError):
@@ -91,8 +91,8 @@ class Picture:
 class Task:
     """What varies by task in `predict`, in `Result.save` and on the command line.
 
-    Derive a class in a file of its own, with the task's `Result`, and add an instance to ``TASKS``. Nothing else of
-    ``inference`` knows of it. The file is imported for ``--help`` too: PyTorch and OpenMMLab are imported where they
+    Derive a class in a file of ``tasks/``, with the task's `Result`, and add an instance to ``TASKS`` there. Nothing
+    else of ``inference`` knows of it. The file is imported for ``--help`` too: import PyTorch and OpenMMLab where they
     are used.
     """
 

@@ -17,7 +17,8 @@ from pycocotools.coco import COCO
 
 from densevit.inference.canvas import Canvas
 from densevit.inference.loading import build_model, load
-from densevit.inference.tasks import TASKS, Call, Picture, read_by
+from densevit.inference.task import Call, Picture
+from densevit.inference.tasks import TASKS, read_by
 from densevit.inference.tasks.detection import Detection
 
 CLASSES = ('cat', 'dog', 'bus')

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Segment pictures: python demo/infer.py IMAGE... ; see --help."""
+"""Predict pictures: python demo/infer.py IMAGE... ; see --help."""
 import sys
-
-from densevit.inference.cli import main
+from pathlib import Path
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.path.append(str(Path(__file__).resolve().parents[1] / 'tools'))
+    from _door import run
+    run('predict')

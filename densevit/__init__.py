@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from .adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
     from .backbones import Hiera, HieraDet, PlainViT, TimmPyramid
     from .inference import Predictor, SegmentationResult, load
+    from .models import check_model
     from .networks.segmentation import EoMT
     from .weights import load_weights, model_card
 
 __all__ = [
     'EoMT', 'Hiera', 'HieraDet', 'PlainViT', 'Predictor', 'SegmentationResult', 'SimpleFeaturePyramid', 'TimmPyramid',
-    'ViTAdapter', 'ViTCoMer', '__version__', 'load', 'load_weights', 'model_card'
+    'ViTAdapter', 'ViTCoMer', '__version__', 'check_model', 'load', 'load_weights', 'model_card'
 ]
 
 install_mmcv_ops()  # before anything imports mmcv.ops
@@ -37,6 +38,7 @@ _HOMES = dict(
     TimmPyramid='backbones',
     ViTAdapter='adapters',
     ViTCoMer='adapters',
+    check_model='models',
     load='inference',
     load_weights='weights',
     model_card='weights')

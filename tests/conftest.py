@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkout import ROOT, forget_runs, load_tool
+from checkout import ROOT, forget_runs
 from PIL import Image
 
 # Threads of tiny models wait for each other longer than they work; in processes that tests start, too.
@@ -97,12 +97,11 @@ def quick_runs(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def tool(quick_runs):
-    """A function that runs a tool in this process: ``tool('train', *arguments)`` gives the exit code."""
+    """A function that runs a command in this process: ``tool('train', *arguments)`` gives the exit code."""
     def run(name: str, *arguments: object) -> int:
-        from densevit.engine import cli
+        from densevit import commands
         forget_runs()
-        module = load_tool(name)
-        return cli.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
+        return commands.main([name, *map(str, arguments)])
     return run
 
 

@@ -32,6 +32,7 @@ from ..datasets.common.checks import (
 from ..datasets.common.file_facts import FactsMemory
 from ..datasets.common.survey import leaves, survey
 from ..datasets.segmentation.label_maps import LabelRule
+from ..models import check_model
 from ..registry import HOOKS
 from .distributed import any_process, decide_once
 
@@ -40,6 +41,18 @@ _LEAST_SCALE = 1e-4  # that of fairseq
 
 class NonFiniteLossError(ArithmeticError):
     """The loss or its gradient became NaN or infinite."""
+
+
+@HOOKS.register_module()
+class CheckModelHook(Hook):
+    """Refuses a model whose neck or heads do not fit a backbone of ours (:func:`densevit.check_model`).
+
+    The tools do so by themselves; in ``custom_hooks`` it is for training with OpenMMLab's own.
+    """
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Any) -> None:
+        check_model(runner.model)
 
 
 @HOOKS.register_module()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,14 @@ from torch import nn
 from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
 from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
 from ..layers import synchronise_anywhere
+from ..models import check_model
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
 from .checkpoints import check_resumable, latest_checkpoint
 from .distributed import WHOLE_MODEL, decide_once, strategy_of
+from .guards import CheckModelHook
 from .initial_weights import InitialWeightsHook
-from .options import check_config, check_options
+from .options import check_counts, check_options, explained
 from .resuming import ResumeHook
 from .stopping import StopSignalHook
 from .work_dir import SetAsideHook
@@ -45,7 +47,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
 
     Raises:
         ConfigError: There is no such config, or it is broken.
-        OptionError: A key of the options or of the config itself is unknown.
+        OptionError: A key of the options is unknown, or a length is no number.
     """
     try:
         file = config_file(path)
@@ -63,7 +65,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AssertionError) as error:
         raise ConfigError(f'--cfg-options do not fit {path}: {error}') from error
-    check_config(cfg)
+    check_counts(cfg)
     resolve_data_roots(cfg, data_folders(checkout))
     return cfg
 
@@ -165,19 +167,30 @@ def add_hooks(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Any:
-    """mmengine's ``Runner``, or the one that ``runner_type`` names."""
-    runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
-    if cfg.get('sync_bn') and isinstance(runner.model, nn.Module):
+    """mmengine's ``Runner``, or the one that ``runner_type`` names.
+
+    Raises:
+        ValueError: The model's neck or heads do not fit its backbone; see :func:`densevit.check_model`.
+        OptionError: The config has an argument or a type that there is not.
+    """
+    with explained(cfg):
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    if not isinstance(runner.model, nn.Module):  # FlexibleRunner builds it when it runs
+        runner.register_hook(CheckModelHook())
+        return runner
+    check_model(runner.model)
+    if cfg.get('sync_bn'):
         synchronise_anywhere(runner.model)
     return runner
 
 
-def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
+def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> None:
     """Train to the end.
 
     Args:
-        cfg: Of the run. Unless it is resumed, ``load_from`` is taken out of it.
-        load_weights: Fills a model from the path that ``load_from`` has.
+        cfg: The config of the run. Unless it is resumed, ``load_from`` is taken out of it.
+        base: The weights that the checkpoint of ``load_from`` refers to, if it is one of differences.
+        new_classes: Leave the class heads of ``load_from`` out.
 
     Raises:
         ConfigError: ``load_from`` with a strategy that shards the model or copies its weights.
@@ -185,14 +198,17 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         RunStopped: A signal asked for it, and the iteration that ran was finished and saved.
         ResumeError: The run differs from the one that is resumed in what cannot be changed.
         AnnotationError: A COCO file lacks what mmdetection's dataset needs.
+        OptionError: The config has an argument or a type that there is not.
     """
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
-    hooks = [*_initial_weights(cfg, load_weights), ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
+    first = _initial_weights(cfg, base, new_classes)
+    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
     try:
         runner = build_runner(cfg)
         for hook in hooks:
             runner.register_hook(hook)
-        runner.train()
+        with explained(cfg):  # the datasets are built here
+            runner.train()
     except (KeyError, TypeError, ValueError) as error:
         check_coco_files(cfg)  # mmdetection's dataset says neither file nor entry
         if 'need at least one array to concatenate' not in str(error):
@@ -203,7 +219,7 @@ def train(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> None:
         stop.restore()
 
 
-def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any]) -> list[InitialWeightsHook]:
+def _initial_weights(cfg: Config, base: str | None, new_classes: bool) -> list[InitialWeightsHook]:
     path = cfg.get('load_from')
     if not path or cfg.get('resume'):
         return []
@@ -213,4 +229,4 @@ def _initial_weights(cfg: Config, load_weights: Callable[[nn.Module, str], Any])
                           'this strategy')
     cfg.load_from = None
     cfg.model = without_pretraining(cfg.model)
-    return [InitialWeightsHook(load_weights, path)]
+    return [InitialWeightsHook(path, base, new_classes)]

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -21,6 +22,7 @@ from densevit.weights import WeightsNotFoundError, zoo
 from .metadata import DatasetMeta, checkpoint_meta, config_meta
 from .pipeline import in_scope
 from .predictor import Predictor
+from .tasks import tasks_of
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
@@ -30,7 +32,7 @@ class UnknownModelError(ValueError):
 
 
 class RandomWeightsError(RuntimeError):
-    """No weights: pictures coloured by random weights look like results and mean nothing."""
+    """No weights: what random weights predict looks like results and means nothing."""
 
 
 def load(
@@ -42,25 +44,23 @@ def load(
     classes: Sequence[str] | None = None,
     palette: Sequence[Color] | None = None,
     allow_random: bool = False,
-    max_pixels: int | None = None,
-    min_score: float = 0.5,
     dtype: str | torch.dtype = 'float32',
+    **options: Any,
 ) -> Predictor:
     """A predictor for a model of the zoo, or for a config with weights.
 
     Class names and colours come from the arguments, else from the checkpoint, else from the config's dataset.
 
     Args:
-        name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
+        name_or_config: A name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
             (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
-        weights: a checkpoint file; for a name of the zoo, in place of the known one.
-        device: of PyTorch, or ``'auto'``: the GPU if there is one.
-        base: the weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
+        weights: A checkpoint file; for a name of the zoo, in place of the known one.
+        device: Of PyTorch, or ``'auto'``: the GPU if there is one.
+        base: The weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
             looked for on the hub otherwise.
-        allow_random: build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
-        max_pixels: see `Predictor`.
-        min_score: see `Predictor`.
-        dtype: of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
+        allow_random: Build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
+        dtype: Of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
+        options: Of `Predictor.predict`, for calls that do not have them: ``max_pixels``, ``min_score`` ...
 
     Raises:
         UnknownModelError: no such name or config file.
@@ -70,9 +70,11 @@ def load(
     """
     device, dtype = pick_device(device), pick_dtype(dtype)
     cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
+    notes = []
     if checkpoint is None:
-        warnings.warn(f'{_name(name_or_config)}: the weights are random, so the masks mean nothing; give a checkpoint '
-                      'with weights= (--weights)', DoubtfulResultWarning, stacklevel=2)
+        notes.append(f'{_name(name_or_config)}: the weights are random, so the results mean nothing; give a checkpoint '
+                     'with weights= (--weights)')
+        warnings.warn(notes[0], DoubtfulResultWarning, stacklevel=2)
     with quiet_imports():
         model = build_model(cfg)
         meta = DatasetMeta(None, None)
@@ -83,10 +85,9 @@ def load(
             if name != 'data_preprocessor':  # a mean of 123.675 would be 123.5
                 part.to(dtype)
         meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
-        if meta.classes is None:
+        if meta.classes is None and all(task.needs_classes for task in tasks_of(model)):
             raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
-        return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, max_pixels=max_pixels,
-                         min_score=min_score)
+        return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, notes=notes, **options)
 
 
 def build_model(cfg: Config) -> nn.Module:

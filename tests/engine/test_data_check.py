@@ -119,6 +119,6 @@ def test_what_mmdetection_cannot_build_is_said_by_the_run(raised, tmp_path, monk
     monkeypatch.setattr(run_config, 'build_runner', lambda cfg: runner)
     dataset = dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='coco.json')
     with pytest.raises(AnnotationError, match='number 0 of the annotations in .*coco.json has no bbox'):
-        run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))), None)
+        run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))))
     with pytest.raises(type(raised)):  # nothing is wrong with the data
-        run_config.train(Config(dict(train_dataloader=dict(dataset=dict(dataset, type='Other')))), None)
+        run_config.train(Config(dict(train_dataloader=dict(dataset=dict(dataset, type='Other')))))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
-from mmengine.registry import MODELS
+from mmengine.registry import HOOKS, MODELS
 
 from densevit.engine import run_config
 from densevit.engine.initial_weights import InitialWeightsHook
@@ -95,21 +95,25 @@ def test_checkpoint_of_the_same_work_dir(camvid_like, tiny_config, source, tool,
     assert not differing(source, trained(tmp_path / 'run'))
 
 
-def test_wrapper_is_taken_off():
-    model, given, log = torch.nn.Linear(1, 1), [], []
+def test_a_hook_of_a_config_fills_a_wrapped_model_that_begins(tmp_path):
+    """A run that is resumed keeps what it has learned."""
+    model, log = torch.nn.Linear(1, 1), []
+    torch.save(dict(weight=torch.full((1, 1), 5.), bias=torch.zeros(1)), tmp_path / 'a.pth')
     wrapper = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
     torch.nn.Module.__init__(wrapper)
     wrapper.module = model
-    hook = InitialWeightsHook(lambda *arguments: given.append(arguments) or 'report', 'a.pth')
-    hook.before_train(SimpleNamespace(model=wrapper, logger=SimpleNamespace(info=log.append)))
-    assert given == [(model, 'a.pth')] and log == ['report']
+    hook = HOOKS.build(dict(type='densevit.InitialWeightsHook', path=str(tmp_path / 'a.pth')))
+    for step, expected in ((3, False), (0, True)):
+        hook.before_train(SimpleNamespace(model=wrapper, iter=step, logger=SimpleNamespace(info=log.append)))
+        assert (model.weight.item() == 5.) == expected
+    assert len(log) == 1 and 'a.pth' in log[0]
 
 
 @pytest.mark.parametrize('strategy', ['FSDPStrategy', 'mmengine.DeepSpeedStrategy'])
 def test_sharded_model_is_refused(strategy):
     cfg = Config(dict(load_from='a.pth', runner_type='FlexibleRunner', strategy=dict(type=strategy)))
     with pytest.raises(run_config.ConfigError, match='cannot fill a model under (FSDP|DeepSpeed)Strategy.*init_cfg'):
-        run_config.train(cfg, None)
+        run_config.train(cfg)
 
 
 def test_resumed_run_loads_nothing_else(monkeypatch):
@@ -124,7 +128,7 @@ def test_resumed_run_loads_nothing_else(monkeypatch):
 
     monkeypatch.setattr(run_config, 'build_runner', lambda cfg: Runner())
     cfg = Config(dict(load_from='iter_3.pth', resume=True))
-    run_config.train(cfg, None)
+    run_config.train(cfg)
     assert calls[-1] == 'train' and cfg.load_from == 'iter_3.pth'
     assert not any(isinstance(call, InitialWeightsHook) for call in calls)
 

@@ -32,7 +32,7 @@ def train_as(rank: int, port: int, folder: Path, outcomes: Any, changes: dict[st
         prepare_launcher(cfg, 'pytorch')
         with work_dir.locked(folder):
             run_config.set_resume(cfg, None)
-            run_config.train(cfg, None)
+            run_config.train(cfg)
         outcomes.put((rank, 'done'))
     except Exception as error:
         outcomes.put((rank, f'{type(error).__name__}: {error}'))

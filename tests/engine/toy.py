@@ -121,7 +121,7 @@ def toy_run(work_dir: Path, resume: str | None = None, **changes: Any) -> Path:
     forget_runs()
     cfg = toy_config(work_dir, **changes)
     run_config.set_resume(cfg, resume)
-    run_config.train(cfg, None)
+    run_config.train(cfg)
     return work_dir
 
 

@@ -3,10 +3,11 @@ import re
 
 import pytest
 import torch
-from checkout import ROOT, load_tool
 from PIL import Image
 
 from densevit.benchmarks import models
+from densevit.commands.benchmark import PRESETS
+from densevit.registry import config_file
 
 CONFIG = """
 model = dict(
@@ -75,8 +76,7 @@ def test_table_and_chart(tool, config, capsys, tmp_path):
 
 
 def test_presets_are_of_configs():
-    for paths in load_tool('benchmark').PRESETS.values():
-        assert all((ROOT / path).is_file() for path in paths)
+    assert all(config_file(name).is_file() for names in PRESETS.values() for name in names)
 
 
 def test_stock_models_predict(tmp_path):

@@ -1,26 +1,18 @@
 """The command that gives a checkpoint the positions of a window."""
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from randomised import randomise
 from timm import create_model
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'convert_pos_embed.py'
+from densevit import commands
 
 
 @pytest.fixture
 def convert(capsys):
     """A function that runs the command and gives its exit code, output and errors."""
-    spec = importlib.util.spec_from_file_location('convert_pos_embed', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def run(*arguments):
         capsys.readouterr()
-        code = module.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
+        code = commands.main(['convert-pos-embed', *map(str, arguments)])
         return code, *capsys.readouterr()
     return run
 
@@ -65,10 +57,3 @@ def test_the_arguments_are_checked(convert, checkpoint, tmp_path, capsys):
     with pytest.raises(SystemExit) as error:
         convert(checkpoint, tmp_path / 'out.pth', '--window', 0)
     assert error.value.code == 2 and "'0' is no number of tokens" in capsys.readouterr().err
-
-
-def test_help_has_an_example(convert, capsys, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', [str(TOOL)])
-    with pytest.raises(SystemExit):
-        convert('--help')
-    assert 'python tools/convert_pos_embed.py mae_vit_base.pth' in capsys.readouterr().out

@@ -23,7 +23,7 @@ def trained(camvid_like, tiny_config, tool, tmp_path):
 
 
 def fit(tool, tiny_config, trained, out, *more):
-    return tool('fit_exit_gate', tiny_config, trained, '--beta', .001, '--out', out, '--work-dir', out.parent / 'gate',
+    return tool('fit-exit-gate', tiny_config, trained, '--beta', .001, '--out', out, '--work-dir', out.parent / 'gate',
                 *more)
 
 

@@ -35,7 +35,7 @@ def test_table__is_what_running_them_shows(rows, family):
 
 def test_command__writes_rows(tmp_path, tool, capsys):
     out = tmp_path / 'table.md'
-    assert tool('list_backbones', '--families', 'Inception v3', '--out', out) == 0
+    assert tool('backbones', '--families', 'Inception v3', '--out', out) == 0
     assert '0 of 1 run' in out.read_text() and '| Inception v3 | `inception_v3` |' in out.read_text()
-    assert tool('list_backbones', '--families', 'Resnet') == 2
+    assert tool('backbones', '--families', 'Resnet') == 2
     assert 'the families are ViT AugReg' in capsys.readouterr().err

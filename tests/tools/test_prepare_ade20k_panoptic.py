@@ -1,13 +1,12 @@
 """ADE20K's label maps and instances become panoptic annotations that our dataset reads."""
 import numpy as np
 import pytest
-from checkout import load_tool
 from PIL import Image
 
+from densevit import commands
 from densevit.datasets import PanopticADE20KDataset
 from densevit.datasets.common.survey import survey
 from densevit.datasets.segmentation.label_maps import LabelRule
-from densevit.engine import cli
 
 WALL, FLOOR, BED, DOOR = 0, 3, 7, 14  # labels; bed and door are the things of classes 1 and 5 of the instance files
 
@@ -31,8 +30,7 @@ def root(tmp_path):
 
 
 def run(*arguments):
-    module = load_tool('prepare_ade20k_panoptic')
-    return cli.run(module.main, module.build_parser(), [str(argument) for argument in arguments])
+    return commands.main(['prepare-ade20k-panoptic', *map(str, arguments)])
 
 
 def test_converted_files_are_read(root):

@@ -5,6 +5,7 @@ A plain ViT whose last blocks also process learned queries: no adapter, no pixel
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -100,6 +101,12 @@ class EoMT(MaskNetwork):
             tokens = self.backbone.run(tokens, first + step, first + step + 1, attn_mask)
         return [*predictions, self._predict(tokens, count)]
 
+    def set_progress(self, share: float, starts: Sequence[float] | None = None,
+                     length: float | Sequence[float] = 1 / 6, power: float = .9) -> None:
+        """Anneal the masks to where they are after a share of the training; see :func:`annealed_probs`."""
+        if self.masked_attention:
+            self.set_mask_probs(annealed_probs(share, self.num_blocks, starts, length, power))
+
     def set_mask_probs(self, probs: list[float]) -> None:
         """Set, block by block, the probability that an image's query is masked (mask annealing, section 3.3)."""
         self.attn_mask_probs.copy_(torch.as_tensor(probs))
@@ -151,6 +158,39 @@ class EoMT(MaskNetwork):
             raise ValueError('lateral=True needs a backbone with a convolutional stem (PlainViT(stem=...)) whose maps '
                              f'have a stride of {sorted(met)}')
         return nn.ModuleDict(lateral)
+
+
+def annealed_probs(
+    share: float,
+    num_blocks: int,
+    starts: Sequence[float] | None = None,
+    length: float | Sequence[float] = 1 / 6,
+    power: float = .9,
+) -> list[float]:
+    """Mask probability of each block after a share of the training (mask annealing, section 3.3).
+
+    Blocks are annealed one after the other: by default the first begins after 1/6 of the run and the last after 4/6,
+    each over 1/6 of it, so that the last sixth is free of masks. This is the rule behind the authors' hand-set steps.
+
+    Args:
+        share: How much of the training is done, from 0 to 1.
+        num_blocks: Blocks that process queries.
+        starts: Where each block's annealing begins, as shares of the training.
+        length: Over which share of it a block is annealed; one number, or one for each block.
+        power: Of the polynomial by which a probability falls.
+
+    Raises:
+        ValueError: There are more or fewer starts or lengths than blocks.
+    """
+    if starts is None:
+        gap = .5 / max(1, num_blocks - 1)
+        starts = [1 / 6 + index * gap for index in range(num_blocks)]
+    lengths = [length] * num_blocks if isinstance(length, float | int) else length
+    if not len(starts) == len(lengths) == num_blocks:
+        raise ValueError(f'{len(starts)} starts and {len(lengths)} lengths of annealing for {num_blocks} blocks: give '
+                         'one for each block that processes queries')
+    done = [min(1., max(0., (share - start) / span)) for start, span in zip(starts, lengths, strict=True)]
+    return [(1. - part)**power for part in done]
 
 
 def _check_backbone(backbone: PlainViT, num_blocks: int, masked_attention: bool) -> None:

@@ -1,0 +1,186 @@
+"""Measure models and operators."""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ..benchmarks import attention, models, report
+from ..benchmarks.timing import Timing
+from ..engine import cli
+from ..files import write_atomic
+from ..registry import config_file
+from . import example
+from .known_names import find_config
+
+PRESETS = dict(eomt=[
+    f'densevit::{name}_coco_panoptic_640.py'
+    for size in 'sbl'
+    for name in (f'eomt/eomt_vit{size}', f'mask2former/mask2former_vitadapter_{size}_dinov2',
+                 f'mask2former/mask2former_vitcomer_{size}_dinov2')])
+PRESET_SIZE = (640, 640)
+_TABLE_WIDTH = 150  # in a file
+
+os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # PyTorch's profiler, which counts memory, talks of itself
+
+
+def build_parser(prog: str) -> cli.OneLineParser:
+    parser = cli.OneLineParser(example('benchmark', prog), prog=prog, description='Measure densevit.')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='WHAT')
+    _add_op(commands, f'{prog} op --levels 64x64 32x32 16x16 --heads 8 --channels 32 --points 4')
+    _add_models(commands, f'{prog} models --preset eomt --out benchmark.md --chart benchmark.png')
+    return parser
+
+
+def _add_op(commands: argparse._SubParsersAction, example: str) -> None:
+    default = attention.AttentionCase()
+    op = commands.add_parser(
+        'op', example=example, help='multi-scale deformable attention beside the PyTorch version of mmcv',
+        description='Time and memory of multi-scale deformable attention beside the PyTorch version of mmcv; every '
+                    'pixel of every level is a query.')
+    op.add_argument('--levels', type=_size, nargs='+', default=default.levels, metavar='HxW',
+                    help='maps (default: 64x64 32x32 16x16)')
+    op.add_argument('--heads', type=int, default=default.heads, help='heads (default: %(default)s)')
+    op.add_argument('--channels', type=int, default=default.channels, help='of a head (default: %(default)s)')
+    op.add_argument('--points', type=int, default=default.points, help='a head and level (default: %(default)s)')
+    op.add_argument('--batch', type=int, default=default.batch, help='images (default: %(default)s)')
+    _add_shared(op, repeats=15)
+    op.set_defaults(measure=measure_op)
+
+
+def _add_models(commands: argparse._SubParsersAction, example: str) -> None:
+    parser = commands.add_parser(
+        'models', example=example, help='whole models: size, arithmetic, time and memory',
+        description='Parameters, multiplications, latency of one image, throughput and memory of the models of '
+                    'configs, with the time of their trunks alone, by turns in one run. Weights are random. The last '
+                    'column is the latency as a multiple of that of the first model.')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG',
+                        help='files, densevit::NAME as in _base_, or names of known models; a config '
+                        'is code: run what you trust')
+    parser.add_argument('--preset', choices=PRESETS, help='EoMT beside Mask2Former with ViT-Adapter and with ViT-CoMer '
+                        'at S, B and L, for COCO at 640x640, in place of a list of configs')
+    parser.add_argument('--size', type=_size, metavar='HxW', default=PRESET_SIZE, help='images (default: 640x640)')
+    parser.add_argument('--precision', choices=models.DTYPES, default='fp32', help='(default: %(default)s)')
+    parser.add_argument('--batch', type=int, default=1, metavar='N', help='measure throughput with N images at a time')
+    parser.add_argument('--predict', action='store_true', help='with the reading of masks; models of mmsegmentation '
+                        'and mmdetection are always measured so')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table')
+    parser.add_argument('--chart', type=Path, metavar='FILE.png', help='write a bar chart of latencies')
+    _add_shared(parser, repeats=5)
+    parser.set_defaults(measure=measure_models)
+
+
+def _add_shared(parser: argparse.ArgumentParser, repeats: int) -> None:
+    parser.add_argument('--repeats', type=int, default=repeats, help='measurements of each (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of a CPU (default: %(default)s)')
+    parser.add_argument('--device', type=_device, default='cpu', help='cpu or cuda (default: %(default)s)')
+    parser.add_argument('--compile', action='store_true', help='put everything through torch.compile')
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure what the arguments name and print a table."""
+    if args.threads < 1:
+        raise ValueError(f'--threads must be at least 1, not {args.threads}')
+    torch.set_num_threads(args.threads)
+    args.measure(args)
+
+
+def measure_op(args: argparse.Namespace) -> None:
+    case = attention.AttentionCase(tuple(args.levels), args.heads, args.channels, args.points, args.batch)
+    functions, inputs = attention.implementations(case.levels, args.compile), case.inputs(args.device)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task('measuring', total=attention.num_runs(functions, args.repeats))
+        measured = attention.measure(functions, inputs, args.repeats, lambda: progress.advance(task))
+    difference = attention.largest_difference(functions, inputs)
+    Console().print(_table(case, args, measured, difference))
+
+
+def measure_models(args: argparse.Namespace) -> None:
+    if bool(args.configs) == bool(args.preset):
+        raise ValueError(f'give configs, or --preset with one of {", ".join(PRESETS)}')
+    paths = [_config(path) for path in args.configs or PRESETS[args.preset]]
+    setting = models.Setting(args.size, args.device, args.precision, args.batch, args.compile, args.predict)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task('building', total=len(paths))
+        subjects = [models.Subject(path, setting) for path in progress.track(paths, task_id=task)]
+        progress.reset(task, description='measuring', total=models.num_runs(subjects, setting, args.repeats))
+        measured = models.measure(subjects, setting, args.repeats, lambda: progress.advance(task))
+    peak = models.gemm_peak(setting)
+    height, width = args.size
+    caption = (f'{height}x{width}, {args.precision}{", compiled" if args.compile else ""}, medians of {args.repeats} '
+               f'runs by turns, batches of {args.batch} for img/s; PyTorch {torch.__version__}, {_machine(args)}, '
+               f'fastest matrix product {2 * peak / 1e12:.3g} TFLOP/s')
+    table = Table(caption=caption)
+    for name in report.COLUMNS:
+        table.add_column(name, justify='left' if name in ('model', 'measured') else 'right', overflow='fold')
+    for row in report.rows(measured, peak):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(table)
+    if args.out:
+        write_atomic(report.markdown(measured, peak, caption).encode(), args.out)
+    if args.chart:
+        report.write_chart(measured, caption, args.chart)
+
+
+def _config(name: str) -> Path:
+    path = config_file(find_config(name))
+    if not path.is_file():
+        raise FileNotFoundError(f'{name}: no such config')
+    return path
+
+
+def _size(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r'\d+x\d+', text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form HEIGHTxWIDTH, such as 64x64")
+    height, width = text.split('x')
+    return int(height), int(width)
+
+
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a device; take cpu or cuda") from None
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError('PyTorch finds no GPU here; take cpu')
+    return device
+
+
+def _table(
+    case: attention.AttentionCase, args: argparse.Namespace, measured: dict[tuple[str, str], Timing],
+    difference: float,
+) -> Table:
+    levels = ' '.join(f'{height}x{width}' for height, width in case.levels)
+    table = Table(
+        title=f'Deformable attention: {levels}, {case.num_queries} queries\n{case.heads} heads of {case.channels} '
+              f'channels, {case.points} points, batch {case.batch}',
+        caption=f'{args.repeats} runs by turns{", compiled" if args.compile else ""}, largest difference of outputs '
+                f'{difference:.1g}\nPyTorch {torch.__version__}, {_machine(args)}')
+    for name in ('direction', 'path', 'median ms', 'min ms', 'times faster', 'peak MB'):
+        table.add_column(name, justify='left' if name in ('direction', 'path') else 'right')
+    for (direction, implementation), timing in measured.items():
+        theirs = measured[direction, attention.MMCV]
+        table.add_row(
+            direction, implementation, f'{timing.median * 1e3:.2f}', f'{min(timing.seconds) * 1e3:.2f}',
+            f'{theirs.median / timing.median:.2f}', f'{timing.peak_bytes / 1e6:.1f}',
+            end_section=implementation == attention.OURS)
+    return table
+
+
+def _machine(args: argparse.Namespace) -> str:
+    if args.device.type == 'cuda':
+        return torch.cuda.get_device_name(args.device)
+    return f'CPU with {args.threads} thread{"s" if args.threads > 1 else ""}'
+
+
+def main(argv: Sequence[str], prog: str = 'densevit benchmark') -> int:
+    """Run the command."""
+    return cli.run(measure, build_parser(prog), argv)

@@ -1,0 +1,106 @@
+"""The console command, the doors of tools/ and demo/, and what stands for a file."""
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+
+from densevit import commands
+from densevit.commands import COMMANDS, RARE_COMMANDS, list_models
+from densevit.commands.known_names import find_checkpoint, find_config
+from densevit.registry import config_file
+from densevit.weights import zoo
+
+ALL = COMMANDS | RARE_COMMANDS
+DOORS = {path.stem: re.search(r"run\('(.+)'\)", path.read_text())[1]
+         for folder in ('tools', 'demo') for path in (ROOT / folder).glob('[!_]*.py')}
+
+
+def python(*arguments: object, **options) -> subprocess.CompletedProcess:
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment,
+                          **options)
+
+
+def test_help_lists_every_command_with_an_example(capsys):
+    assert commands.main(['--help']) == 0
+    text = capsys.readouterr().out
+    assert all(f'densevit {name} {command.example}' in text for name, command in ALL.items())
+    assert commands.main([]) == 2
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_examples_are_understood(name, capsys):
+    """The parser takes them, and their configs are there."""
+    with pytest.raises(SystemExit) as stop:
+        commands.main([name, '--help'])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0 and 'example' in shown
+    if name == 'predict':
+        return
+    module = import_module(f'densevit.commands.{ALL[name].module}')
+    examples = re.findall(rf'^  (densevit {name} .+)$', shown, re.M)
+    assert examples == [f'densevit {name} {ALL[name].example}']
+    args = module.build_parser(f'densevit {name}').parse_args(shlex.split(ALL[name].example))
+    for config in [getattr(args, 'config', None), *getattr(args, 'configs', ())]:
+        assert config is None or config_file(find_config(config)).is_file()
+
+
+def test_doors_say_their_own_names(tmp_path):
+    assert set(DOORS.values()) == set(ALL) - {'models'}
+    done = python(ROOT / 'tools' / 'benchmark.py', 'op', '--help', cwd=tmp_path)
+    assert done.returncode == 0 and 'python tools/benchmark.py op --levels' in done.stdout
+    assert 'OneDL' not in done.stdout + done.stderr
+    done = python(ROOT / 'tools' / 'train.py', 'nowhere.py', cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr == 'error: the config nowhere.py does not exist\n'
+    assert python('-m', 'densevit', 'models', '--bundled', cwd=tmp_path).returncode == 0
+
+
+def test_a_door_says_that_the_package_is_not_installed():
+    done = subprocess.run([sys.executable, '-S', ROOT / 'tools' / 'train.py'], capture_output=True, text=True,
+                          env={key: value for key, value in os.environ.items() if key != 'PYTHONPATH'})
+    assert done.returncode == 2
+    assert done.stderr == f'error: densevit is not installed: run `pip install -e .` in {ROOT}\n'
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['trian'], 'did you mean densevit train?'), (['\x1b[2J'], 'there are train, test'),
+    (['train', 'eomt_tiny_camvit'], 'did you mean eomt_tiny_camvid?'),
+    (['train', 'eomt_tiny_camvid', '--load-from', 'eomt_tiny_animal'], "did you mean 'eomt_tiny_animals'?"),
+    (['test', 'densevit::tiny/eomt_tiny_camvid.py'], 'give a checkpoint behind the config'),
+])
+def test_wrong_names_are_answered_in_one_line(arguments, said, capsys):
+    assert commands.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and error.count('\n') == 1 and said in error and '\x1b' not in error
+
+
+def test_names_stand_for_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    camvid = ROOT / 'configs' / 'tiny' / 'eomt_tiny_camvid.py'
+    assert Path(find_config('eomt_tiny_camvid')).samefile(camvid)
+    assert Path(find_config('configs/tiny/eomt_tiny_camvid.py')).samefile(camvid)
+    assert Path(find_config('eomt_tiny_camvid_fsdp')).name == 'eomt_tiny_camvid_fsdp.py'  # not in the zoo
+    assert find_config('densevit::tiny/eomt_tiny_camvid.py') == 'densevit::tiny/eomt_tiny_camvid.py'
+    entry = zoo.entry('eomt_tiny_camvid')
+    assert find_checkpoint('eomt_tiny_camvid') == (str(zoo.find_weights(entry)), None)
+    (tmp_path / 'eomt_tiny_camvid').touch()  # a file of one's own comes first
+    assert find_checkpoint('eomt_tiny_camvid', 'base.pth') == ('eomt_tiny_camvid', 'base.pth')
+    assert find_checkpoint('absent.pth') == ('absent.pth', None) and find_checkpoint(None) == (None, None)
+
+
+def test_models_lists_the_zoo(capsys):
+    assert list_models.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == zoo.names()
+    camvid = next(line for line in lines if 'eomt_tiny_camvid' in line)
+    assert 'semantic' in camvid and 'in the package' in camvid and 'Apache-2.0' in camvid and 'mIoU' in camvid
+    assert list_models.main(['--task', 'instance', '--bundled']) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ['eomt_tiny_nuclei']

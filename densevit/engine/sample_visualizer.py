@@ -28,7 +28,7 @@ class SampleVisualizer(Visualizer):
         """Draw the annotations and predictions of a sample.
 
         Args:
-            name: Of the image.
+            name: The name of the image.
             image: (H, W, 3) RGB, uint8.
             data_sample: What mmsegmentation or mmdetection packs.
             args, kwargs: As mmsegmentation's and mmdetection's visualizers take: ``draw_gt``, ``draw_pred``, ``show``,

@@ -1,7 +1,9 @@
 """densevit: any vision transformer, any dense-prediction task, inside OpenMMLab."""
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .compat import install_mmcv_ops
@@ -11,19 +13,22 @@ if TYPE_CHECKING:
     from .adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
     from .backbones import Hiera, HieraDet, PlainViT, TimmPyramid
     from .inference import Predictor, SegmentationResult, load
+    from .models import check_model
     from .networks.segmentation import EoMT
     from .weights import load_weights, model_card
 
 __all__ = [
     'EoMT', 'Hiera', 'HieraDet', 'PlainViT', 'Predictor', 'SegmentationResult', 'SimpleFeaturePyramid', 'TimmPyramid',
-    'ViTAdapter', 'ViTCoMer', '__version__', 'load', 'load_weights', 'model_card'
+    'ViTAdapter', 'ViTCoMer', '__version__', 'check_model', 'load', 'load_weights', 'model_card'
 ]
 
 install_mmcv_ops()  # before anything imports mmcv.ops
-import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
+_HAS_OPENMMLAB = find_spec('mmengine') is not None  # layers, backbones, adapters and networks do without
+if _HAS_OPENMMLAB:
+    import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
 
 _HOMES = dict(
-    EoMT='heads.segmentation',
+    EoMT='networks.segmentation',
     Hiera='backbones',
     HieraDet='backbones',
     PlainViT='backbones',
@@ -33,6 +38,7 @@ _HOMES = dict(
     TimmPyramid='backbones',
     ViTAdapter='adapters',
     ViTCoMer='adapters',
+    check_model='models',
     load='inference',
     load_weights='weights',
     model_card='weights')
@@ -40,10 +46,10 @@ _HOMES = dict(
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: `import densevit` stays quick."""
-    if name in _HOMES:
-        with import_module('.registry', __name__).quiet_imports():
-            return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
-    raise AttributeError(f"module 'densevit' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'densevit' has no attribute '{name}'")
+    with import_module('.registry', __name__).quiet_imports() if _HAS_OPENMMLAB else nullcontext():
+        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from timm.layers import DropPath
-
 from ..backbones import PlainViT
 from ..backbones.contract import Backbone
 
@@ -44,8 +42,8 @@ class Adapter(Backbone):
         if not isinstance(vit, PlainViT):
             defaults |= dict(drop_path_rate=drop_path_rate, grad_checkpointing=grad_checkpointing)
             vit = PlainViT(**{**defaults, **_arguments(vit)})
-        elif drop_path_rate and not math.isclose(drop_path_rate, _drop_path_rate(vit), rel_tol=1e-4):
-            raise ValueError(f'drop_path_rate={drop_path_rate}: the given vit was built with {_drop_path_rate(vit):g}; '
+        elif drop_path_rate and not math.isclose(drop_path_rate, vit.drop_path_rate, rel_tol=1e-4):
+            raise ValueError(f'drop_path_rate={drop_path_rate}: the given vit was built with {vit.drop_path_rate:g}; '
                              'build it with the same, or give its arguments as a dict')
         elif vit.out_indices != (vit.depth - 1, ):
             raise ValueError(_OUT_INDICES)
@@ -82,7 +80,3 @@ def _arguments(vit: Mapping[str, Any]) -> dict[str, Any]:
     if 'out_indices' in vit:
         raise ValueError(_OUT_INDICES)
     return {key: value for key, value in vit.items() if key != 'type'}
-
-
-def _drop_path_rate(vit: PlainViT) -> float:
-    return max((module.drop_prob for module in vit.trunk.modules() if isinstance(module, DropPath)), default=0.)

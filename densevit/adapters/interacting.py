@@ -7,14 +7,13 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..backbones import PlainViT
 from ..backbones.contract import crop_to_strides, pad_to_multiple
 from ..backbones.options import Grid, pick_levels
-from ..layers import DeformableAttention, SyncBatchNorm
+from ..layers import DeformableAttention, SyncBatchNorm, resize_bilinear
 from ..layers.levels import flatten_levels, split_levels
 from .adapter import Adapter
 from .spatial_prior import SpatialPriorModule
@@ -108,10 +107,9 @@ class InteractingAdapter(Adapter):
         if self.vit.stride != _STRIDES[TOKEN_LEVEL + 1]:
             raise ValueError(f'{type(self).__name__} needs patches of 16 pixels, not {self.vit.stride}; set '
                              'patch_size=16 in vit (patch embeddings are resized when weights are loaded)')
-        has_norm = any(True for _ in getattr(self.vit.trunk, 'norm', nn.Identity()).parameters())
-        if has_norm != norm_features:
-            raise ValueError(f'vit {"has a final norm that nothing reads" if has_norm else "has no final norm"}; set '
-                             f'norm_out={norm_features} in vit')
+        if self.vit.has_final_norm != norm_features:
+            found = 'has a final norm that nothing reads' if self.vit.has_final_norm else 'has no final norm'
+            raise ValueError(f'vit {found}; set norm_out={norm_features} in vit')
 
     def reset_parameters(self) -> None:
         """Initialise all but the ViT."""
@@ -146,14 +144,9 @@ class InteractingAdapter(Adapter):
         for index in self.out_indices:
             x = maps[index]
             if self.add_vit_feature:
-                x = x + resize(features[index], x.shape[-2:])
+                x = x + resize_bilinear(features[index], x.shape[-2:])
             outs.append(norms[index](x))
         return crop_to_strides(outs, self.strides, size)
-
-
-def resize(x: Tensor, size: Grid) -> Tensor:
-    """Bilinear."""
-    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
 
 
 def block_ranges(indexes: Sequence[Sequence[int]] | None, depth: int) -> list[tuple[int, int]]:

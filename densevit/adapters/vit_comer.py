@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from ..backbones import PlainViT
 from ..backbones.options import Grid
+from ..layers import resize_bilinear
 from ..layers.levels import add_to_level, flatten_levels, split_levels
 from .extractor import ConvFFN, DeformableStep, Extractor, LayerNorm
-from .interacting import TOKEN_LEVEL, Form, InteractingAdapter, Interaction, attention_sizes, resize
+from .interacting import TOKEN_LEVEL, Form, InteractingAdapter, Interaction, attention_sizes
 
 _MRFP_RATIOS = dict(detection=.5, segmentation=6.)
 _NUM_EXTRA = 4
@@ -158,7 +159,7 @@ class ToViT(DeformableStep):
     def forward(self, patches: Tensor, grid: Grid, pyramid: Tensor, grids: Sequence[Grid]) -> Tensor:
         merged = self.ffn(self.attend(pyramid, grids, pyramid, grids), grids)
         fine, same, coarse = split_levels(merged, grids)
-        added = resize(fine, grid) + same + resize(coarse, grid)
+        added = resize_bilinear(fine, grid) + same + resize_bilinear(coarse, grid)
         return patches + self.gamma * added.flatten(2).transpose(1, 2)
 
 

@@ -62,15 +62,15 @@ class Backbone(nn.Module):
         return stage is not None and stage <= self.frozen_stages
 
 
-def pad_to_multiple(images: Tensor, multiple: int | tuple[int, int]) -> Tensor:
-    """Zero-pad (B, C, H, W) at the right and bottom to whole multiples, one for both axes or (of H, of W)."""
+def pad_to_multiple(images: Tensor, multiple: int | tuple[int, int], value: float = 0.) -> Tensor:
+    """Pad (..., H, W) at the right and bottom to whole multiples, one for both axes or (of H, of W)."""
     (height, width), (high, wide) = images.shape[-2:], to_2tuple(multiple)
     # As products, so that a compiler with symbolic sizes can divide them again; and always padded while it traces, so
     # that one graph serves all sizes.
     rows, columns = (height + high - 1) // high, (width + wide - 1) // wide
     if not torch.compiler.is_compiling() and (rows * high, columns * wide) == (height, width):
         return images
-    return F.pad(images, (0, columns * wide - width, 0, rows * high - height))
+    return F.pad(images, (0, columns * wide - width, 0, rows * high - height), value=value)
 
 
 def crop_to_strides(maps: Sequence[Tensor], strides: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, ...]:

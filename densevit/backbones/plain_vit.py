@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from timm.layers import HybridEmbed
+from timm.layers import DropPath, HybridEmbed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -146,6 +146,36 @@ class PlainViT(Backbone):
         """Freeze what ``frozen_stages`` says; what is frozen already stays so."""
         self.frozen_stages = checked_frozen_stages(frozen_stages, self.depth + 1, 'blocks, then the final norm')
         self.freeze()
+
+    @property
+    def windowed_blocks(self) -> tuple[int, ...]:
+        """Indices of the blocks that attend within windows, ascending."""
+        return tuple(index for index in self.driver.windows.windowed if index < self.depth)
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether the first of the prefix tokens is a class token."""
+        return getattr(self.trunk, 'cls_token', None) is not None
+
+    @property
+    def has_final_norm(self) -> bool:
+        """Whether :meth:`norm` has parameters that learn."""
+        return any(True for _ in getattr(self.trunk, 'norm', nn.Identity()).parameters())
+
+    @property
+    def drop_path_rate(self) -> float:
+        """Stochastic depth of the last block, the highest of all."""
+        return max((module.drop_prob for module in self.trunk.modules() if isinstance(module, DropPath)), default=0.)
+
+    @property
+    def has_stem(self) -> bool:
+        """Whether a network stands in the place of the patch embedding."""
+        return self._stem() is not None
+
+    @property
+    def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
+        """Weight (D, C, p, p) and bias (D,) of the convolution that makes the patches, of an image or a stem's map."""
+        return self.trunk.patch_embed.proj.weight, self.trunk.patch_embed.proj.bias
 
     @property
     def stem_channels(self) -> tuple[int, ...]:

@@ -1,22 +1,22 @@
 """Training loop, hooks, schedules and optimizer groups that mmengine lacks."""
-from .annealing import MaskAnnealingHook
 from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
 from .curves import CurveHook
-from .guards import DataCheckHook, NonFiniteLossHook
+from .guards import CheckModelHook, DataCheckHook, NonFiniteLossHook
 from .initial_weights import InitialWeightsHook
 from .layer_decay import LayerDecayConstructor
 from .loop import SeededIterLoop
 from .memory_format import ChannelsLastHook
 from .progress import ProgressHook
+from .run_progress import ProgressOfRunHook
 from .sample_visualizer import SampleVisualizer
 from .schedule import TwoStageWarmupPolyLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
-    'ChannelsLastHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
-    'MaskAnnealingHook', 'NonFiniteLossHook', 'ProgressHook', 'SampleVisualizer', 'SeededIterLoop',
+    'ChannelsLastHook', 'CheckModelHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
+    'NonFiniteLossHook', 'ProgressHook', 'ProgressOfRunHook', 'SampleVisualizer', 'SeededIterLoop',
     'TwoStageWarmupPolyLR'
 ]

@@ -11,7 +11,7 @@ from ..models.pretraining import without_pretraining
 
 _TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'val_dataloader', 'val_cfg',
                   'val_evaluator', 'runner_type', 'strategy')  # a test needs no shards
-_TRAINING_HOOKS = ('EMAHook', 'MaskAnnealingHook')
+_TRAINING_HOOKS = ('EMAHook', )
 
 
 class OutputFolderError(OSError):

@@ -1,11 +1,27 @@
-"""Bilinear resizing for some rows at a time, so that no map has to exist at its full size."""
+"""Bilinear resizing: of whole maps, and for some rows at a time, so that no map has to exist at its full size."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def resize_bilinear(maps: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
+    """Maps (B, C, h, w) at another size (h', w').
+
+    Args:
+        maps: What is resized; of that size already, they are returned as they are.
+        size: h' and w'.
+        align_corners: Whether the centres of the corner pixels lie on each other, as in networks that were trained so
+            (DPT, k-means Mask Transformer), and not the borders of the maps.
+    """
+    # A compiler is told to resize in any case, so that its graph serves every size.
+    if not torch.compiler.is_compiling() and maps.shape[-2:] == tuple(size):
+        return maps
+    return F.interpolate(maps, tuple(size), mode='bilinear', align_corners=align_corners)
 
 
 class RowTaps(NamedTuple):

@@ -1,87 +1,110 @@
-"""Whether the neck and heads of an OpenMMLab model fit the backbone, told when the model is built.
+"""Whether the neck and heads of an OpenMMLab model fit a backbone of ours.
 
 OpenMMLab's models learn that two parts do not go together in the first forward pass, in the words of a convolution, or,
-if it is the strides of anchors, never. Here each part is compared with the backbone as the model takes it up: PyTorch
-calls a hook whenever a module gets a child.
+if it is the strides of anchors, never.
 """
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
+from ..adapters import SimpleFeaturePyramid
+from ..adapters.interacting import InteractingAdapter
 from ..backbones import Backbone
-from .expectations import Maps, Mismatch, check_channels, check_strides, maps_of_neck
-from .unread_maps import unread_maps
+from .expectations import Maps, channel_mismatches, maps_of_neck, stride_mismatches
 
 _HEADS = ('decode_head', 'auxiliary_head', 'bbox_head', 'rpn_head', 'roi_head', 'mask_head', 'panoptic_head')
 _STOCK = ('mmdet', 'mmseg')
-# A model and the name under which it holds a list of heads, which it fills one by one.
-_lists: WeakKeyDictionary[nn.Module, tuple[ReferenceType[nn.Module], str]] = WeakKeyDictionary()
-_installed: list[object] = []
 
 
-def check_wiring() -> None:
-    """From now on, a model with a :class:`Backbone` of ours is compared with its neck and heads as it is built.
+def check_model(model: nn.Module) -> None:
+    """Compare a :class:`Backbone` of ours with the neck and heads that OpenMMLab's models put around it.
 
-    A model is a module with a child ``backbone`` and a method ``extract_feat``; compared are its children ``neck``,
+    Compared are, wherever a module has a ``backbone`` and a method ``extract_feat``, its children ``neck``,
     ``decode_head``, ``auxiliary_head``, ``bbox_head``, ``rpn_head``, ``roi_head``, ``mask_head`` and ``panoptic_head``:
     channels and the number of maps, and strides where boxes are placed by them. What a part does not tell is not
-    compared. A mismatch is a ValueError where both the model's ``extract_feat`` and the part's ``forward`` are those of
-    mmdetection or mmsegmentation, and a warning where they are not, since others may read the maps in other ways.
-    A neck that leaves out maps with parameters of their own is a warning: one process trains, several do not.
+    compared. A mismatch of code that is not mmdetection's or mmsegmentation's, which may read the maps in other ways,
+    is a warning. So are maps with parameters of their own that a neck leaves out: one process trains, several do not.
 
-    Other modules cost the look-up of a name when they are built, and nothing when they run.
+    Args:
+        model: The whole model, also in a wrapper or as a part of another. Any other module passes.
+
+    Raises:
+        ValueError: A part does not fit; the message has the key of the config to set.
     """
-    if not _installed:
-        _installed.append(register_module_module_registration_hook(_check_child))
+    for module in model.modules():
+        backbone = module._modules.get('backbone')
+        if isinstance(backbone, Backbone) and hasattr(module, 'extract_feat'):
+            for name in ('neck', *_HEADS):
+                for key, part in _parts(name, module._modules.get(name)):
+                    _check_part(module, backbone, key, part)
 
 
-def _check_child(parent: nn.Module, name: str, child: nn.Module | None) -> None:
-    model: nn.Module | None = parent
-    if isinstance(parent, nn.ModuleList) and parent in _lists:
-        reference, name = _lists[parent]
-        model = reference()
-    backbone = None if model is None else model._modules.get('backbone')
-    if not isinstance(backbone, Backbone) or not hasattr(model, 'extract_feat'):
-        return
-    if name == 'neck' or name in _HEADS:
-        if isinstance(child, nn.ModuleList):
-            _lists[child] = (ref(model), name)
-        for part in child if isinstance(child, nn.ModuleList) else (child, ):
-            _check_part(model, backbone, name, part)
+def _parts(name: str, part: nn.Module | None) -> Iterator[tuple[str, nn.Module]]:
+    """A neck or head with its key: of necks one behind the other the first, of a list of heads each."""
+    if isinstance(part, nn.ModuleList):
+        yield from ((name, each) for each in part)
+    elif isinstance(part, nn.Sequential) and len(part):
+        yield f'{name}.0', part[0]
+    elif part is not None:
+        yield name, part
 
 
-def _check_part(model: nn.Module, backbone: Backbone, name: str, part: nn.Module | None) -> None:
+def _check_part(model: nn.Module, backbone: Backbone, key: str, part: nn.Module) -> None:
     given = Maps(tuple(backbone.out_channels), tuple(backbone.strides))
-    neck = model._modules.get('neck')
-    if isinstance(part, nn.Sequential) and len(part):  # necks one behind the other
-        part, name = part[0], f'{name}.0'
-    mismatches = [] if part is None else list(_mismatches(given, neck, name, part))
-    for mismatch in mismatches:
-        text = (f'densevit.{type(backbone).__name__} gives {given}, but {type(part).__name__} expects '
-                f'{mismatch.expected}; set model.{name}.{mismatch.remedy}')
-        if not (_is_stock(type(model).extract_feat) and _is_stock(type(part).forward)):
-            warnings.warn(text, stacklevel=2)
-        else:
-            raise ValueError(text)
-    if part is not None and name.partition('.')[0] == 'neck' and not mismatches:
-        text = unread_maps(backbone, name, part)
-        if text is not None:
-            warnings.warn(text, stacklevel=2)
-
-
-def _mismatches(given: Maps, neck: nn.Module | None, name: str, part: nn.Module) -> Iterator[Mismatch]:
-    is_neck = name.partition('.')[0] == 'neck'
-    if is_neck or neck is None:
-        yield from check_channels(part, given)
+    neck, is_neck = model._modules.get('neck'), key.startswith('neck')
+    mismatches = list(channel_mismatches(part, given)) if is_neck or neck is None else []
     # CondInst's mask head has points on one map of a stride of its own.
-    if not is_neck and name != 'mask_head' and (read := maps_of_neck(neck, given)) is not None:
-        yield from check_strides(part, read)
+    if not is_neck and key != 'mask_head' and (read := maps_of_neck(neck, given)) is not None:
+        mismatches += stride_mismatches(part, read)
+    for expected, remedy in mismatches:
+        text = (f'densevit.{type(backbone).__name__} gives {given}, but {type(part).__name__} expects {expected}; set '
+                f'model.{key}.{remedy}')
+        if _is_stock(type(model).extract_feat) and _is_stock(type(part).forward):
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=3)
+    if is_neck and not mismatches:
+        _warn_of_unread_maps(backbone, key, part)
 
 
 def _is_stock(function: Callable) -> bool:
     return function.__module__.split('.')[0] in _STOCK
+
+
+def _warn_of_unread_maps(backbone: Backbone, key: str, neck: nn.Module) -> None:
+    """``DistributedDataParallel`` refuses to train with parameters that get no gradient."""
+    count = len(backbone.strides)
+    start, stop = getattr(neck, 'start_level', 0), getattr(neck, 'backbone_end_level', count)
+    read = range(count)[start:stop]
+    parts = [_own_part(backbone, index) for index in range(count)]
+    read_parts = [parts[index] for index in read]
+    unread = [str(index) for index, part in enumerate(parts) if part is not None
+              and not any(part is other for other in read_parts)
+              and any(parameter.requires_grad for parameter in part.parameters())]
+    if not read or not unread:
+        return
+    if isinstance(backbone, SimpleFeaturePyramid):
+        scales = tuple(backbone.vit.stride / backbone.strides[index] for index in read if index < len(backbone.levels))
+        settings = [f'model.backbone.scale_factors={scales}']
+    else:
+        settings = [f'model.backbone.out_indices={tuple(backbone.out_indices[index] for index in read)}']
+    settings.append(f'model.{key}.in_channels={[backbone.out_channels[index] for index in read]}')
+    settings += [f'model.{key}.start_level=0'] if start else []
+    settings += [f'model.{key}.end_level=-1'] if stop < count else []
+    maps = f'map {read[0]}' if len(read) == 1 else f'maps {read[0]} to {read[-1]}'
+    warnings.warn(
+        f'{type(neck).__name__} reads {maps} of densevit.{type(backbone).__name__} alone; parameters of '
+        f'{"map" if len(unread) == 1 else "maps"} {", ".join(unread)} get no gradient, which DistributedDataParallel '
+        f'refuses: set {", ".join(settings[:-1])} and {settings[-1]}', stacklevel=4)
+
+
+def _own_part(backbone: Backbone, index: int) -> nn.Module | None:
+    """The part that no other map needs; for the top block of a simple pyramid, that of the map below."""
+    if isinstance(backbone, SimpleFeaturePyramid):
+        return backbone.levels[min(index, len(backbone.levels) - 1)]
+    if isinstance(backbone, InteractingAdapter):
+        return getattr(backbone, f'norm{backbone.out_indices[index] + 1}')
+    norms = getattr(backbone, 'norms', ())
+    return norms[index] if norms else None

@@ -1,4 +1,7 @@
-"""What necks and heads of mmdetection and mmsegmentation tell about the feature maps that they read."""
+"""What necks and heads of mmdetection and mmsegmentation tell about the feature maps that they read.
+
+A mismatch is a pair: what a part expects, and the setting below the part that makes it fit.
+"""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +14,8 @@ _KEEP_STRIDES = ('FPN', 'ChannelMapper', 'YOLOXPAFPN', 'CSPNeXtPAFPN', 'BFP', 'D
 # Necks that read the maps in another order, or others than the backbone gives.
 _READ_OTHERWISE = ('YOLOV3Neck', 'CLRNetFPN', 'NASFCOS_FPN', 'RFP', 'SSDNeck')
 
+Mismatch = tuple[str, str]
+
 
 class Maps(NamedTuple):
     """Feature maps, finest first: their channels and their strides in pixels."""
@@ -22,42 +27,38 @@ class Maps(NamedTuple):
         return f'{len(self.channels)} {maps} of {self.channels} channels at strides {self.strides}'
 
 
-class Mismatch(NamedTuple):
-    """What a part expects, and the setting below the part that makes it fit."""
-    expected: str
-    remedy: str
-
-
-def check_channels(part: nn.Module, given: Maps) -> Iterator[Mismatch]:
+def channel_mismatches(part: nn.Module, given: Maps) -> Iterator[Mismatch]:
     """Whether a part's first layers have the channels of the maps that it is given."""
+    channels = given.channels
     if hasattr(part, 'in_index') and hasattr(part, 'input_transform'):
-        yield from _check_decode_head(part, given.channels)
+        yield from _decode_head_mismatches(part, channels)
         return
-    for key, extractor in _roi_extractors(part):
-        yield from _check_each(f'{key}.out_channels', extractor.out_channels, given.channels)
+    read_one = [(f'{key}.out_channels', extractor.out_channels) for key, extractor in _roi_extractors(part)]
     expected = _in_channels(part)
     if isinstance(expected, int):
-        yield from _check_each('in_channels', expected, given.channels)
-    elif expected is not None and expected != given.channels and not _is_one_of(part, _READ_OTHERWISE):
-        yield Mismatch(f'in_channels {list(expected)}', f'in_channels={list(given.channels)}')
+        read_one.append(('in_channels', expected))
+    elif expected is not None and expected != channels and not _is_one_of(part, _READ_OTHERWISE):
+        yield f'in_channels {list(expected)}', f'in_channels={list(channels)}'
+    for key, value in read_one:  # what reads one map, or all maps in turn
+        if value not in channels:
+            yield f'{key} {value}', f'{key}={channels[-1]}'
 
 
-def check_strides(head: nn.Module, given: Maps) -> Iterator[Mismatch]:
+def stride_mismatches(head: nn.Module, given: Maps) -> Iterator[Mismatch]:
     """Whether a head that places boxes by strides has those of the maps that it reads."""
     generator = getattr(head, 'prior_generator', None)
     strides = _flat(getattr(generator, 'strides', None))
     if strides is not None and strides != given.strides:
         key = 'anchor_generator.strides' if hasattr(generator, 'base_anchors') else 'strides'
-        yield Mismatch(f'strides {list(strides)}', f'{key}={list(given.strides)}')
+        yield f'strides {list(strides)}', f'{key}={list(given.strides)}'
     for key, extractor in _roi_extractors(head):
-        strides = tuple(extractor.featmap_strides)
-        if strides != given.strides[:len(strides)]:
-            yield Mismatch(f'regions of strides {list(strides)}',
-                           f'{key}.featmap_strides={list(given.strides[:len(strides)])}')
+        strides, right = list(extractor.featmap_strides), list(given.strides[:len(extractor.featmap_strides)])
+        if strides != right:
+            yield f'regions of strides {strides}', f'{key}.featmap_strides={right}'
 
 
 def maps_of_neck(neck: nn.Module | None, given: Maps) -> Maps | None:
-    """What comes out of a neck, its strides alone; None for one that does not tell."""
+    """The maps that come out of a neck, their strides alone; None for a neck that does not tell."""
     if neck is None:
         return given
     if isinstance(neck, nn.Sequential):
@@ -67,37 +68,29 @@ def maps_of_neck(neck: nn.Module | None, given: Maps) -> Maps | None:
         return maps
     if not _is_one_of(neck, _KEEP_STRIDES):
         return None
-    start, stop = getattr(neck, 'start_level', 0), getattr(neck, 'backbone_end_level', None)
-    strides = list(given.strides[start:stop])
+    strides = list(given.strides[getattr(neck, 'start_level', 0):getattr(neck, 'backbone_end_level', None)])
     num_outs = getattr(neck, 'num_outs', len(strides) + len(getattr(neck, 'extra_convs', None) or ()))
     while strides and len(strides) < num_outs:
         strides.append(2 * strides[-1])
     return Maps((), tuple(strides))
 
 
-def _check_decode_head(head: nn.Module, channels: Sequence[int]) -> Iterator[Mismatch]:
+def _decode_head_mismatches(head: nn.Module, channels: Sequence[int]) -> Iterator[Mismatch]:
     """mmsegmentation's heads choose maps by index, and keep the sum of the channels if they join the maps."""
     several = isinstance(head.in_index, Sequence)
-    indices = tuple(head.in_index) if several else (head.in_index, )
+    indices = list(head.in_index) if several else [head.in_index]
     if any(not -len(channels) <= index < len(channels) for index in indices):
-        every = list(range(len(channels)))
-        remedy = f'in_index={every} and in_channels={list(channels)}' if several else \
-            f'in_index=-1 and in_channels={channels[-1]}'
-        yield Mismatch(f'maps {list(indices)}', remedy)
+        remedy = (f'in_index={list(range(len(channels)))} and in_channels={list(channels)}' if several else
+                  f'in_index=-1 and in_channels={channels[-1]}')
+        yield f'maps {indices}', remedy
         return
     read = [channels[index] for index in indices]
     joined = head.input_transform == 'resize_concat'
-    expected = _flat(head.in_channels)
-    if expected != ((sum(read), ) if joined else tuple(read)):
-        asked = f'{sum(expected)} channels of maps {list(indices)} together' if joined else \
-            f'in_channels {list(expected) if several else expected[0]} of maps {list(indices)}'
-        yield Mismatch(asked, f'in_channels={read if several else read[0]}')
-
-
-def _check_each(key: str, expected: int, channels: Sequence[int]) -> Iterator[Mismatch]:
-    """A part that reads one map, or all maps in turn."""
-    if expected not in channels:
-        yield Mismatch(f'{key} {expected}', f'{key}={channels[-1]}')
+    expected = list(_flat(head.in_channels))
+    if expected != ([sum(read)] if joined else read):
+        asked = (f'{sum(expected)} channels of maps {indices} together' if joined else
+                 f'in_channels {expected if several else expected[0]} of maps {indices}')
+        yield asked, f'in_channels={read if several else read[0]}'
 
 
 def _in_channels(part: nn.Module) -> int | tuple[int, ...] | None:

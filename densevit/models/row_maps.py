@@ -1,7 +1,12 @@
-"""Scores of an image, made for some rows at a time from what the network gave at its own resolution.
+"""Maps over an image (class scores, mask logits, depth), made for some rows at a time.
 
-Scores at the size of a photograph are by far the largest thing in memory: 150 classes of 4000x6000 pixels are 14 GB.
-All readings (labels, instances, panoptic maps) look at pixels one by one, so rows are made, read and forgotten.
+Maps at the size of a photograph are by far the largest thing in memory: 150 classes of 4000x6000 pixels are 14 GB.
+What follows from them (labels, instances, panoptic maps) looks at pixels one by one. So what the network gave stays at
+its own resolution, and rows are made when they are asked for, read and forgotten::
+
+    network's maps (C, h, w)  ->  StoredMaps, or of each window, averaged: WindowedMaps     rows of the padded image
+        .resized                  what the image shows of it, at the original size          rows of the original image
+        .bands(max_bytes)         a few rows at a time, for whoever reads them              (C, rows, W)
 """
 from __future__ import annotations
 
@@ -9,35 +14,37 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..layers import resize_rows, window_origins
 from ..layers.resize import RowTaps, blend_rows, row_taps
-from ..networks.segmentation import semantic_scores
-from ..networks.segmentation.base import MaskNetwork
 
-_FLOAT = 4  # bytes
+FLOAT_BYTES = 4
 
 
-class ScoreMap:
-    """C maps over an image.
+class RowMaps:
+    """C maps over an image, read some rows at a time.
 
     Attributes:
-        channels: C.
-        size: Height and width, (H, W).
-        row_bytes: About what one row takes while it is made and read.
+        channels: The number of maps, C.
+        size: Height and width of the image, (H, W).
+        row_bytes: About how many bytes one row takes while it is made and read.
     """
 
     def __init__(self, channels: int, size: Sequence[int], row_bytes: int = 0) -> None:
         self.channels, self.size, self.row_bytes = channels, (int(size[0]), int(size[1])), row_bytes
 
     def rows(self, start: int, stop: int) -> Tensor:
-        """(C, stop - start, W), float32. Successive calls should go down or up the image."""
+        """Rows ``start`` to ``stop``, (C, stop - start, W), float32.
+
+        Successive calls should go down or up the image.
+        """
         raise NotImplementedError
 
-    def resized(self, content: Sequence[int], size: Sequence[int]) -> ScoreMap:
-        """The ``content`` (h, w) at the top left, resized to ``size``, bilinear."""
-        return ResizedScores(self, content, size)
+    def resized(self, content: Sequence[int], size: Sequence[int]) -> RowMaps:
+        """The ``content`` (h, w) at the top left, resized bilinearly to ``size``."""
+        return ResizedMaps(self, content, size)
 
     def bands(self, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
         """All rows from the top, as many at a time as ``max_bytes`` allow, but at least one."""
@@ -47,95 +54,61 @@ class ScoreMap:
             yield rows, self.rows(rows.start, rows.stop)
 
 
-class StoredMaps(ScoreMap):
-    """Maps (C, h, w) over a padded image of ``padded`` pixels, of which ``size`` are looked at."""
+class StoredMaps(RowMaps):
+    """Maps (C, h, w) at the network's resolution, resized bilinearly.
+
+    Args:
+        maps: They cover the padded image, (C, h, w).
+        padded: Height and width of the padded image.
+        size: Height and width of the part at its top left that is read.
+    """
 
     def __init__(self, maps: Tensor, padded: Sequence[int], size: Sequence[int]) -> None:
         # Resized, cut or blended rows, and one copy for whoever reads them.
-        super().__init__(len(maps), size, _FLOAT * len(maps) * (2 * padded[1] + 2 * maps.shape[-1]))
+        super().__init__(len(maps), size, FLOAT_BYTES * len(maps) * (2 * padded[1] + 2 * maps.shape[-1]))
         self._maps, self._padded = maps, (int(padded[0]), int(padded[1]))
 
     def rows(self, start: int, stop: int) -> Tensor:
         return resize_rows(self._maps, self._padded, start, stop)[..., :self.size[1]]
 
 
-class MaskLogits(ScoreMap):
-    """Logits of mask proposals, whose sigmoid is the probability.
-
-    Masks that compete for pixels do so at the size at which they are read.
-
-    Args:
-        masks: Of all proposals, as the network means them.
-        queries: The proposals to give, (n,); all without.
-    """
-
-    def __init__(self, network: MaskNetwork, masks: ScoreMap, queries: Tensor | None = None) -> None:
-        super().__init__(masks.channels if queries is None else len(queries), masks.size, masks.row_bytes)
-        self._network, self._masks, self._queries = network, masks, queries
-
-    @classmethod
-    def stored(cls, network: MaskNetwork, masks: Tensor, padded: Sequence[int], size: Sequence[int],
-               queries: Tensor | None = None) -> MaskLogits:
-        """Of masks (Q, h, w) over a padded image, see :class:`StoredMaps`."""
-        if queries is not None and not network.masks_compete:
-            masks, queries = masks[queries], None
-        return cls(network, StoredMaps(masks, padded, size), queries)
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        logits = self._network.sigmoid_logits(self._masks.rows(start, stop)[None])[0]
-        return logits if self._queries is None else logits[self._queries]
-
-    def resized(self, content: Sequence[int], size: Sequence[int]) -> MaskLogits:
-        return MaskLogits(self._network, self._masks.resized(content, size), self._queries)
-
-
-class MaskScores(ScoreMap):
-    """Class scores of mask logits (Q, H, W) and class logits (Q, C + 1)."""
-
-    def __init__(self, logits: ScoreMap, classes: Tensor) -> None:
-        channels = classes.shape[-1] - 1
-        super().__init__(channels, logits.size, logits.row_bytes + 2 * _FLOAT * channels * logits.size[1])
-        self._logits, self._classes = logits, classes
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        return semantic_scores(self._logits.rows(start, stop), self._classes)
-
-
 class WindowLayout(NamedTuple):
-    """Windows over images.
+    """Where windows over an image lie, and how many the network sees at once.
 
     Attributes:
         crop_size: Height and width of a window; a side longer than the image is cut to it.
-        stride: Evenly spread windows without one, see :func:`densevit.layers.window_origins`.
-        batch: Windows that the network sees at once.
+        stride: Vertical and horizontal distance of windows. Without one, the fewest that cover the image are spread
+            evenly, see :func:`densevit.layers.window_origins`.
+        batch: How many windows the network sees at once.
     """
     crop_size: tuple[int, int]
     stride: tuple[int, int] | None = None
     batch: int = 1
 
 
-class WindowScores(ScoreMap):
-    """Scores of windows, averaged where they overlap.
+class WindowedMaps(RowMaps):
+    """Maps of windows, averaged where they overlap.
 
     Windows are predicted when a row of theirs is asked for, and forgotten when the next rows touch them no more.
 
     Args:
-        image: (3, H, W).
-        predict: (n, 3, h, w) windows to n maps of (h, w) pixels.
+        image: The image, (3, H, W).
+        layout: Where the windows lie.
+        predict: Makes of windows (n, 3, h, w) n maps, each over (h, w) pixels.
     """
 
-    def __init__(self, image: Tensor, channels: int, layout: WindowLayout,
-                 predict: Callable[[Tensor], list[ScoreMap]]) -> None:
-        super().__init__(channels, image.shape[-2:])
+    def __init__(self, image: Tensor, layout: WindowLayout, predict: Callable[[Tensor], list[RowMaps]]) -> None:
+        super().__init__(0, image.shape[-2:])
         self._image, self._predict, self._batch = image, predict, layout.batch
         self._window = h, w = tuple(map(min, layout.crop_size, self.size))
         stride = layout.stride or (None, None)
         self._tops = window_origins(self.size[0], h, stride[0])
         self._lefts = window_origins(self.size[1], w, stride[1])
-        self._maps: dict[int, list[ScoreMap]] = {}
+        self._maps: dict[int, list[RowMaps]] = {}
         self._touch(0, 1)
-        of_windows = max(map.row_bytes for maps in self._maps.values() for map in maps)
-        self.row_bytes = of_windows + 2 * _FLOAT * channels * self.size[1]
+        of_windows = [maps for row in self._maps.values() for maps in row]
+        self.channels = of_windows[0].channels
+        self.row_bytes = max(maps.row_bytes for maps in of_windows) + 2 * FLOAT_BYTES * self.channels * self.size[1]
 
     def rows(self, start: int, stop: int) -> Tensor:
         self._touch(start, stop)
@@ -163,7 +136,7 @@ class WindowScores(ScoreMap):
                 self._maps[top] = self._run(top)
         self._maps = {top: self._maps[top] for top in tops}
 
-    def _run(self, top: int) -> list[ScoreMap]:
+    def _run(self, top: int) -> list[RowMaps]:
         h, w = self._window
         maps = []
         for first in range(0, len(self._lefts), self._batch):
@@ -172,11 +145,11 @@ class WindowScores(ScoreMap):
         return maps
 
 
-class ResizedScores(ScoreMap):
-    """See :meth:`ScoreMap.resized`."""
+class ResizedMaps(RowMaps):
+    """The ``content`` (h, w) at the top left of maps, resized bilinearly to ``size``, see :meth:`RowMaps.resized`."""
 
-    def __init__(self, maps: ScoreMap, content: Sequence[int], size: Sequence[int]) -> None:
-        row = _FLOAT * maps.channels * (2 * int(size[1]) + 3 * maps.size[1])
+    def __init__(self, maps: RowMaps, content: Sequence[int], size: Sequence[int]) -> None:
+        row = FLOAT_BYTES * maps.channels * (2 * int(size[1]) + 3 * maps.size[1])
         super().__init__(maps.channels, size, row + maps.row_bytes * int(content[0]) // int(size[0]))
         self._maps, self._content = maps, (int(content[0]), int(content[1]))
         self._kept: tuple[int, Tensor] | None = None  # the source rows of the latest call, from which row on
@@ -187,7 +160,7 @@ class ResizedScores(ScoreMap):
         return blend_rows(self._source(taps)[..., :width], taps, self.size[1])
 
     def _source(self, taps: RowTaps) -> Tensor:
-        """Rows of the source; the last of a band are the first of the next one, and dear to make."""
+        """Rows of the source. The last ones of a band are the first of the next one: costly to make, they are kept."""
         if taps.weight is None:
             return self._maps.rows(taps.first, taps.last)
         first, rows = self._kept or (0, None)
@@ -202,11 +175,11 @@ class ResizedScores(ScoreMap):
         return rows
 
 
-class MirroredScores(ScoreMap):
+class MirroredMaps(RowMaps):
     """Maps mirrored along axes, -1 for left and right, -2 for top and bottom."""
 
-    def __init__(self, maps: ScoreMap, axes: Sequence[int]) -> None:
-        super().__init__(maps.channels, maps.size, maps.row_bytes + _FLOAT * maps.channels * maps.size[1])
+    def __init__(self, maps: RowMaps, axes: Sequence[int]) -> None:
+        super().__init__(maps.channels, maps.size, maps.row_bytes + FLOAT_BYTES * maps.channels * maps.size[1])
         self._maps, self._axes = maps, tuple(axes)
 
     def rows(self, start: int, stop: int) -> Tensor:
@@ -215,12 +188,12 @@ class MirroredScores(ScoreMap):
         return self._maps.rows(start, stop).flip(self._axes)
 
 
-class MeanScores(ScoreMap):
+class MeanMaps(RowMaps):
     """The mean of maps of one size."""
 
-    def __init__(self, maps: Sequence[ScoreMap]) -> None:
+    def __init__(self, maps: Sequence[RowMaps]) -> None:
         first = maps[0]
-        row = max(each.row_bytes for each in maps) + _FLOAT * first.channels * first.size[1]
+        row = max(each.row_bytes for each in maps) + FLOAT_BYTES * first.channels * first.size[1]
         super().__init__(first.channels, first.size, row)
         self._maps = maps
 
@@ -229,3 +202,41 @@ class MeanScores(ScoreMap):
         for maps in self._maps[1:]:
             total = total + maps.rows(start, stop)
         return total / len(self._maps)
+
+
+def shown_size(sample: BaseDataElement, size: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the part of a padded image of ``size`` that shows something."""
+    return tuple(sample.get('img_shape', size)[:2])
+
+
+def to_original_size(maps: RowMaps, sample: BaseDataElement) -> RowMaps:
+    """Maps over a padded image of a batch as maps over the image as it was before it was resized."""
+    shown = shown_size(sample, maps.size)
+    original = tuple(sample.get('ori_shape', shown)[:2])
+    return maps if shown == original == maps.size else maps.resized(shown, original)
+
+
+def maps_of_images(
+    images: Tensor,
+    samples: Sequence[BaseDataElement] | None,
+    predict: Callable[[Tensor], list[RowMaps]],
+    layout: WindowLayout | None,
+) -> Iterator[RowMaps]:
+    """Maps over each image of a batch, predicted as a whole or in windows.
+
+    Args:
+        images: Normalised images, (B, 3, H, W).
+        samples: They tell what the images show and their original sizes, over which the maps then lie; without them,
+            the maps lie over the given images.
+        predict: Makes of images (n, 3, h, w) n maps, each over (h, w) pixels. Windows are predicted while the maps are
+            read.
+        layout: Where windows lie; None for whole images.
+    """
+    whole = predict(images) if layout is None else None
+    for index, image in enumerate(images):
+        if whole is not None:
+            maps = whole[index]
+        else:  # of what the image shows: windows do not depend on what a batch was padded to
+            height, width = image.shape[-2:] if samples is None else shown_size(samples[index], image.shape[-2:])
+            maps = WindowedMaps(image[:, :height, :width], layout, predict)
+        yield maps if samples is None else to_original_size(maps, samples[index])

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import SyncBatchNorm
+from ..layers import SyncBatchNorm, resize_bilinear
 
 Readout = Literal['ignore', 'add', 'project']
 NUM_LEVELS = 4
@@ -129,7 +128,7 @@ class Fusion(nn.Module):
         """(B, width, h, w), and the same of coarser levels, to (B, width, *size)."""
         x = level if self.skip is None else coarser + self.skip(level)
         # Between the centres of the corners, as all weights of DPT were trained.
-        return self.project(F.interpolate(self.refine(x), size, mode='bilinear', align_corners=True))
+        return self.project(resize_bilinear(self.refine(x), size, align_corners=True))
 
 
 class ResidualUnit(nn.Module):

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..backbones.contract import Backbone
-from ..layers import joined_processes
+from ..layers import joined_processes, resize_bilinear
 
 
 def require_pyramid(backbone: Backbone, strides: Sequence[int], network: str) -> None:
@@ -37,4 +36,4 @@ def require_images(norm: nn.Module, num_images: int, network: str) -> None:
 def at_finest(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
     """Maps (B, C_i, h_i, w_i) of these strides, all at the size of the finest."""
     size = maps[strides.index(min(strides))].shape[-2:]
-    return [x if x.shape[-2:] == size else F.interpolate(x, size, mode='bilinear') for x in maps]
+    return [resize_bilinear(x, size) for x in maps]

@@ -2,32 +2,53 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, sqrt
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from densevit.errors import printable
-
+from ..errors import printable
 from .palette import Color
 
 BACKGROUND = 255
 _TEXT = (32, 32, 32)
 _SWATCH_EDGE = (96, 96, 96)
 _MAX_NAME_LENGTH = 40
+# Beside a legend of readable letters, a smaller picture would be lost.
+_MIN_DISPLAY_SIDE = 256
 
 
 class LegendEntry(NamedTuple):
     name: str
     color: Color
-    fraction: float  # of the picture's pixels, in [0, 1]
+    fraction: float | None  # of the picture's pixels, in [0, 1]; None where a share says nothing, as of boxes
     instances: int | None = None  # shown behind the name
 
     @property
     def text(self) -> str:
         """The name, not longer than there is room for, and the number of instances."""
-        return _shorten(printable(self.name)) + ('' if self.instances is None else f' ({self.instances:,})')
+        return short_name(self.name) + ('' if self.instances is None else f' ({self.instances:,})')
+
+
+def add_legend(picture: np.ndarray, entries: list[LegendEntry], font_size: int) -> np.ndarray:
+    """A picture (H, W, 3) with a legend below it if it is wide, to its right if not: (H', W', 3) uint8."""
+    if not entries:
+        return picture
+    height, width = picture.shape[:2]
+    if width > 1.2 * height:
+        return _join(picture, legend_below(entries, font_size, width), axis=0)
+    return _join(picture, legend_beside(entries, font_size, height), axis=1)
+
+
+def display_factor(height: int, width: int) -> int:
+    """How many times a picture is enlarged so that a legend does not dwarf it: 1 from 256 pixels on."""
+    return ceil(_MIN_DISPLAY_SIDE / max(height, width))
+
+
+def display_font_size(height: int, width: int) -> int:
+    """The size of a legend's letters in pixels, which grows with the picture."""
+    return int(np.clip(sqrt(height * width) / 32, 13, 96))
 
 
 def legend_below(entries: list[LegendEntry], font_size: int, width: int) -> np.ndarray:
@@ -65,26 +86,42 @@ def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, x: int, y: int, w
     half = font_size // 2
     swatch = (x + half, middle - half, x + half + round(1.6 * font_size), middle + half)
     draw.rectangle(swatch, fill=tuple(entry.color), outline=_SWATCH_EDGE, width=max(1, font_size // 16))
-    font = _font(font_size)
+    font = load_font(font_size)
     draw.text((swatch[2] + half, middle), entry.text, fill=_TEXT, font=font, anchor='lm')
-    draw.text((x + width - font_size, middle), percent_text(entry.fraction), fill=_TEXT, font=font, anchor='rm')
+    if entry.fraction is not None:
+        draw.text((x + width - font_size, middle), percent_text(entry.fraction), fill=_TEXT, font=font, anchor='rm')
 
 
 def _column_width(entries: list[LegendEntry], font_size: int) -> int:
-    font = _font(font_size)
+    font = load_font(font_size)
     widest_name = max(font.getlength(entry.text) for entry in entries)
-    return ceil(widest_name + font.getlength('100.0%') + 4.6 * font_size)
+    share = 0 if all(entry.fraction is None for entry in entries) else font.getlength('100.0%')
+    return ceil(widest_name + share + 4.6 * font_size)
 
 
 def _row_height(font_size: int) -> int:
     return round(1.5 * font_size)
 
 
-def _shorten(name: str) -> str:
+def short_name(name: str) -> str:
+    """A class's name in printable letters, not longer than there is room for."""
+    name = printable(name)
     return name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH - 1] + '…'
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # The scalable font that Pillow carries: the same letters on every machine.
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """The scalable font that Pillow carries: the same letters on every machine."""
     return ImageFont.load_default(size)
+
+
+def _join(picture: np.ndarray, panel: np.ndarray, axis: int) -> np.ndarray:
+    """Put the panel below (axis 0) or to the right (axis 1) and fill what is left over with background."""
+    other = 1 - axis
+    length = max(picture.shape[other], panel.shape[other])
+    padded = []
+    for part in (picture, panel):
+        widths = [(0, 0)] * 3
+        widths[other] = (0, length - part.shape[other])
+        padded.append(np.pad(part, widths, constant_values=BACKGROUND))
+    return np.concatenate(padded, axis=axis)

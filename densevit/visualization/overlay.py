@@ -1,17 +1,15 @@
 """A segmentation drawn over its picture: blended colours, thin outlines, a legend."""
 from __future__ import annotations
 
-from math import ceil, sqrt
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
 
-from .legend import BACKGROUND, LegendEntry, legend_below, legend_beside
+from .legend import BACKGROUND, LegendEntry, add_legend, display_factor, display_font_size
 from .palette import Color
 from .segment_colors import segment_colors
 
-# Beside a legend of readable letters, a smaller picture would be lost.
-_MIN_DISPLAY_SIDE = 256
 # Below this size, outlines would cover what they outline.
 _MIN_OUTLINED_SIDE = 32
 
@@ -58,7 +56,7 @@ def draw_overlay(
         return _tint(image, result.segment_map, _segment_colors(result), opacity)
     image, segment_map = _enlarge_tiny(image, result.segment_map)
     overlay = _tint(image, segment_map, _segment_colors(result), opacity)
-    return _add_legend(overlay, result, _font_size(image))
+    return add_legend(overlay, _entries(result), display_font_size(*image.shape[:2]))
 
 
 def draw_comparison(
@@ -79,7 +77,7 @@ def draw_comparison(
     else:
         space = np.full((height, gap, 3), BACKGROUND, np.uint8)
         pair = np.concatenate([image, space, overlay], axis=1)
-    return _add_legend(pair, result, _font_size(image)) if legend else pair
+    return add_legend(pair, _entries(result), display_font_size(height, width)) if legend else pair
 
 
 def segment_outlines(segment_map: np.ndarray, thickness: int = 1) -> np.ndarray:
@@ -121,37 +119,13 @@ def _tint(image: np.ndarray, segment_map: np.ndarray, colors: np.ndarray, opacit
 
 
 def _enlarge_tiny(image: np.ndarray, segment_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    factor = ceil(_MIN_DISPLAY_SIDE / max(segment_map.shape))
+    factor = display_factor(*segment_map.shape)
     if factor == 1:
         return image, segment_map
     return tuple(array.repeat(factor, axis=0).repeat(factor, axis=1) for array in (image, segment_map))
 
 
-def _font_size(image: np.ndarray) -> int:
-    return int(np.clip(sqrt(image.shape[0] * image.shape[1]) / 32, 13, 96))
-
-
-def _add_legend(picture: np.ndarray, result: Segments, font_size: int) -> np.ndarray:
+def _entries(result: Segments) -> list[LegendEntry]:
     total, instances = result.segment_map.size, result.instances_by_label()
-    entries = [
-        LegendEntry(result.classes[label], result.palette[label], pixels / total, instances.get(label))
-        for label, pixels in result.pixels_by_label()
-    ]
-    if not entries:
-        return picture
-    height, width = picture.shape[:2]
-    if width > 1.2 * height:
-        return _join(picture, legend_below(entries, font_size, width), axis=0)
-    return _join(picture, legend_beside(entries, font_size, height), axis=1)
-
-
-def _join(picture: np.ndarray, panel: np.ndarray, axis: int) -> np.ndarray:
-    """Put the panel below (axis 0) or to the right (axis 1) and fill what is left over with background."""
-    other = 1 - axis
-    length = max(picture.shape[other], panel.shape[other])
-    padded = []
-    for part in (picture, panel):
-        widths = [(0, 0)] * 3
-        widths[other] = (0, length - part.shape[other])
-        padded.append(np.pad(part, widths, constant_values=BACKGROUND))
-    return np.concatenate(padded, axis=axis)
+    return [LegendEntry(result.classes[label], result.palette[label], pixels / total, instances.get(label))
+            for label, pixels in result.pixels_by_label()]

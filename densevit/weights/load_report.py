@@ -1,8 +1,9 @@
 """What loading a checkpoint did, and how it is refused."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import shorten
 
@@ -32,6 +33,8 @@ class LoadReport:
         missing: Names in the model that keep the values they had.
         kept: Of those, the ones that no checkpoint of this kind holds: an adapter's where it is a plain ViT, the norms
             of maps where it is a classifier, a class head that was not to be loaded.
+        meta: What the checkpoint says of itself, see :class:`densevit.weights.reading.Checkpoint`. It comes from the
+            file as it is: whoever uses it checks it.
     """
     source: str
     naming: str
@@ -41,6 +44,7 @@ class LoadReport:
     left: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         lines = [f'{self.source} ({self.naming} names): {len(self.loaded)} tensors loaded']

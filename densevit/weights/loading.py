@@ -15,10 +15,9 @@ from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .load_report import LoadReport, WeightsError
-from .names.trunks import OURS
-from .reading import State, read_state_dict
+from .reading import State, read_state_dict, read_weights
 from .renaming import split_prefix
-from .translate import OWN, Translated, translate
+from .translate import OURS, OWN, Translated, translate
 
 Source = str | os.PathLike | Mapping[str, Any]
 
@@ -74,7 +73,7 @@ def load_weights(
         WeightsError: The file cannot be read, its names are not known, it holds several such models, it does not
             fit, or its weights are NaN or infinite.
     """
-    state = read_state_dict(source)
+    state, meta = read_weights(source)
     label = 'the state dict' if isinstance(source, Mapping) else str(source)
     if prefix:
         state = _under(prefix, state, label)
@@ -109,7 +108,8 @@ def load_weights(
         zeroed=tuple(result.zeroed),
         left=(*translated.left, *result.left, *result.unexpected),
         missing=tuple(result.missing),
-        kept=kept)
+        kept=kept,
+        meta=meta)
 
 
 def _without(translated: Translated, unwanted: Callable[[str], bool]) -> Translated:

@@ -9,12 +9,11 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import one_line
@@ -28,6 +27,7 @@ _MAX_REPEATED = 2**28  # elements of one tensor that repeats what is in memory
 # What holds the weights in training checkpoints. Averaged weights come first; mmengine's EMAHook already puts them
 # into `state_dict` and the others into `ema_state_dict`.
 _WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'model_state', 'teacher', 'module', 'params')
+_HEADER_KEYS = ('dataset_meta', 'classes', 'palette')  # of safetensors files, as JSON text
 _FOLDER_FILES = ('model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin',
                  'pytorch_model.bin.index.json')
 # Longer than the letter of a drive. A Path has one slash of two.
@@ -36,8 +36,22 @@ _DOWNLOADED = ('http', 'https', 'file')
 _RESAVE = "save the weights alone, torch.save(model.state_dict(), 'weights.pth'), or as safetensors"
 
 
-def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
-    """Tensors by name, without the wrappers of Lightning, mmengine, ``torch.compile`` and DistributedDataParallel.
+class Checkpoint(NamedTuple):
+    """A checkpoint as it was read.
+
+    Attributes:
+        state: Tensors by their names in the model that was saved.
+        meta: What the checkpoint says of itself: the ``meta`` that mmengine's runner writes, or ``dataset_meta``,
+            ``classes`` and ``palette`` of a safetensors header. Empty if there is none, and of an index of files.
+    """
+    state: State
+    meta: Mapping[str, Any]
+
+
+def read_weights(source: str | os.PathLike | Mapping[str, Any]) -> Checkpoint:
+    """The tensors of a checkpoint and its ``meta``, for which each file is read once.
+
+    The wrappers of Lightning, mmengine, ``torch.compile`` and DistributedDataParallel are taken off.
 
     Args:
         source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
@@ -47,13 +61,19 @@ def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
         WeightsError: The file is damaged, holds no tensors, or is a pickle that would run code.
     """
     if isinstance(source, Mapping):
-        return unwrap(source, 'the state dict')
+        return Checkpoint(unwrap(source, 'the state dict'), _meta_in(source))
     path = local_file(source)
     if path.is_dir():
         path = _in_folder(path)
     if path.name.endswith('.index.json'):
-        return _read_shards(path)
-    return unwrap(read_checkpoint(path), str(path))
+        return Checkpoint(_read_shards(path), {})
+    content, meta = _read_file(path)
+    return Checkpoint(unwrap(content, str(path)), meta)
+
+
+def read_state_dict(source: str | os.PathLike | Mapping[str, Any]) -> State:
+    """The tensors of :func:`read_weights` alone."""
+    return read_weights(source).state
 
 
 def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
@@ -66,7 +86,12 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         WeightsNotFoundError: There is no such file, or it cannot be downloaded.
         WeightsError: The file is damaged or is a pickle that would run code.
     """
-    path = local_file(path)
+    content, _ = _read_file(local_file(path))
+    return content
+
+
+def _read_file(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The content of a file and its ``meta``."""
     try:
         found = path.is_file()
     except OSError as error:  # a name that is too long
@@ -85,7 +110,13 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
     if not start.startswith((b'PK\x03\x04', b'\x80')):
         raise WeightsError(f'{path}: {_what_it_is(start)}, not a checkpoint; give a .safetensors or .pth file, and if '
                            'this one was downloaded, download it again')
-    return _read_pickle(path, load_arrays if is_plain_pickle(start) else load_torch)
+    content = _read_pickle(path, load_arrays if is_plain_pickle(start) else load_torch)
+    return content, _meta_in(content)
+
+
+def _meta_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = content.get('meta')
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def is_safetensors(path: Path) -> bool:
@@ -157,12 +188,21 @@ def _kind(tensor: Tensor) -> str:
     return 'repeated' if is_expanded and tensor.numel() > _MAX_REPEATED else ''
 
 
-def _read_safetensors(path: Path) -> State:
+def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
     try:
-        return load_file(path)
+        with safe_open(path, framework='pt') as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f'{path}: the file is damaged or cut off ({one_line(error, limit=120)}); download or '
                            'copy it again') from error
+    meta = {}
+    for key in _HEADER_KEYS:
+        try:
+            meta[key] = json.loads(header[key])
+        except (KeyError, ValueError, RecursionError):
+            continue
+    return state, meta
 
 
 def _read_pickle(path: Path, load: Callable[[Path], Any]) -> Mapping[str, Any]:

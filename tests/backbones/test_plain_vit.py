@@ -99,12 +99,25 @@ def test_layer_index_follows_the_trunk():
     assert index['trunk.norm.weight'] == 4
 
 
+def test_properties_tell_what_decoders_ask_for():
+    """Class token, final norm, windows, stochastic depth, stem, kernel of the patches."""
+    plain = PlainViT(img_size=64, patch_size=16, drop_path_rate=.2, **TINY)
+    assert plain.has_class_token and plain.has_final_norm and not plain.has_stem and plain.windowed_blocks == ()
+    assert plain.drop_path_rate == pytest.approx(.2) and plain.patch_kernel[0].shape == (32, 3, 16, 16)
+    bare = PlainViT(img_size=64, keep_prefix=False, norm_out=False, window_size=2, global_blocks=1, **TINY)
+    assert not bare.has_class_token and not bare.has_final_norm and bare.drop_path_rate == 0
+    assert bare.windowed_blocks == (0, 2)
+    assert PlainViT(family='sam', img_size=64, window_size=2, out_indices=0, **TINY).windowed_blocks == (0, )
+    assert not build('SAM').has_class_token
+
+
 @torch.no_grad()
 def test_hybrid_stem():
     model = randomise(PlainViT(
         img_size=64, stem={'model_name': 'resnet10t', 'out_indices': (1, 2, 3)}, class_token=False,
         no_embed_class=True, **TINY)).eval()
     assert (model.stride, model.stem_strides, model.stem_channels) == (16, (4, 8, 16), (64, 128, 256))
+    assert model.has_stem and model.patch_kernel[0].shape == (32, 256, 1, 1)
     images = torch.randn(2, 3, 50, 70)
     tokens = model.embed(images)
     assert tokens.grid == (4, 5) and [tuple(s.shape[-2:]) for s in tokens.stem] == [(16, 20), (8, 10), (4, 5)]

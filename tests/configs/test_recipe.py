@@ -16,7 +16,7 @@ from torchvision.tv_tensors import Image
 
 import densevit.registry  # noqa: F401
 from densevit.backbones import PlainViT
-from densevit.engine.annealing import annealed_probs
+from densevit.networks.segmentation.eomt import annealed_probs
 
 DATASETS = dict(ade20k=512, cityscapes=1024)
 
@@ -32,7 +32,7 @@ def test_annealing__published_steps(name, starts, ends):
     total, num_blocks = cfg.train_cfg.max_iters, cfg.model.head.num_blocks
 
     def prob(step, block):
-        return annealed_probs(step, total, num_blocks, hook.starts, hook.length, hook.power)[block]
+        return annealed_probs(step / total, num_blocks, **hook.options)[block]
 
     for block, (start, end) in enumerate(zip(starts, ends, strict=True)):
         assert prob(start, block) == pytest.approx(1., abs=1e-9) and prob(start + 1, block) < .9999

@@ -12,7 +12,15 @@ import torch
 from mmengine.logging import MessageHub
 from safetensors.torch import save_file
 
-from densevit.weights import WeightsError, WeightsNotFoundError, read_checkpoint, read_state_dict
+from densevit.pickles import load_torch
+from densevit.weights import (
+    WeightsError,
+    WeightsNotFoundError,
+    load_weights,
+    read_checkpoint,
+    read_state_dict,
+    reading,
+)
 
 STATE = {'a.weight': torch.arange(6.).reshape(2, 3), 'a.bias': torch.ones(2)}
 
@@ -61,6 +69,22 @@ def test_mmengine_checkpoint(tmp_path):
     torch.save(dict(meta=meta, state_dict=STATE, message_hub=hub.state_dict()), tmp_path / 'iter_2.pth')
     assert_read(tmp_path / 'iter_2.pth')
     assert read_checkpoint(tmp_path / 'iter_2.pth')['meta'] == meta
+
+
+def test_a_report_has_the_meta_of_a_file_that_is_read_once(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(reading, 'load_torch', lambda path: read.append(path) or load_torch(path))
+    model = torch.nn.Module()
+    model.a = torch.nn.Linear(3, 2)
+    meta = dict(iter=2, dataset_meta=dict(classes=('road', 'sky')))
+    torch.save(dict(meta=meta, state_dict=STATE), tmp_path / 'iter_2.pth')
+    assert load_weights(model, tmp_path / 'iter_2.pth').meta == meta and len(read) == 1
+    torch.save(dict(meta='text', state_dict=STATE), tmp_path / 'text.pth')
+    assert load_weights(model, tmp_path / 'text.pth').meta == load_weights(model, STATE).meta == {}
+    header = dict(format='pt', classes='["road"]', palette='[[', dataset_meta='{"classes": ["sky"]}')
+    save_file(STATE, tmp_path / 'model.safetensors', metadata=header)
+    for source in (tmp_path / 'model.safetensors', tmp_path):
+        assert load_weights(model, source).meta == dict(classes=['road'], dataset_meta=dict(classes=['sky']))
 
 
 def test_folder_and_shards(tmp_path):

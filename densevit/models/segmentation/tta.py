@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 from ...registry import MODELS
-from ..row_maps import MeanScores, MirroredScores, ScoreMap
+from ..row_maps import MeanMaps, MirroredMaps, RowMaps
 from .segmentor import Segmentor
 
 _FLIPPED_AXES = dict(horizontal=(-1, ), vertical=(-2, ), diagonal=(-2, -1))
@@ -28,21 +28,32 @@ class SemanticTTA(BaseTTAModel):
     """
 
     @torch.no_grad()
-    def test_step(self, data: dict[str, Any]) -> list[BaseDataElement]:
-        """A data sample per image of ``dict(inputs=..., data_samples=...)``, lists over copies of lists over images."""
+    def test_step(self, data: dict[str, Any], **options: Any) -> list[BaseDataElement]:
+        """Predict each image from all its copies.
+
+        Args:
+            data: ``dict(inputs=..., data_samples=...)``, lists over copies of lists over images.
+            options: Options of this call alone, for models of ours.
+
+        Returns:
+            A data sample for each image.
+        """
         if not isinstance(self.module, Segmentor):
+            if options:
+                raise ValueError(f'{", ".join(options)}: options go with models of densevit, and '
+                                 f'{type(self.module).__name__} is none; leave them out')
             return super().test_step(data)
-        copies = []
+        settings, copies = self.module.options_of_call(options), []
         for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
             batch = self.module.data_preprocessor(dict(inputs=inputs, data_samples=samples), False)
-            maps = self.module.score_maps(batch['inputs'], batch['data_samples'])
+            maps = self.module.score_maps(batch['inputs'], batch['data_samples'], settings)
             copies.append([(sample, _upright(scores, sample))
                            for sample, scores in zip(batch['data_samples'], maps, strict=True)])
         device, merged = batch['inputs'].device, []
         for of_image in zip(*copies, strict=True):
             sample = of_image[0][0]
-            scores = MeanScores([scores for _, scores in of_image])
-            sample.set_data(self.module.read_scores(scores, device))
+            scores = MeanMaps([scores for _, scores in of_image])
+            sample.set_data(self.module.read_scores(scores, device, settings))
             merged.append(sample)
         return merged
 
@@ -58,7 +69,7 @@ class SemanticTTA(BaseTTAModel):
         return merged
 
     def _upright_logits(self, sample: BaseDataElement) -> Tensor:
-        """(C, H, W) scores, as of the image before it was mirrored."""
+        """Scores (C, H, W) of a copy, over the image before it was mirrored."""
         scores = sample.seg_logits.data
         # mmsegmentation's own models have mirrored theirs back already; others leave that to who mirrored the image.
         if not sample.get('flip', False) or hasattr(self.module, 'postprocess_result'):
@@ -66,9 +77,9 @@ class SemanticTTA(BaseTTAModel):
         return scores.flip(_flipped_axes(sample))
 
 
-def _upright(scores: ScoreMap, sample: BaseDataElement) -> ScoreMap:
-    """As of the image before it was mirrored."""
-    return MirroredScores(scores, _flipped_axes(sample)) if sample.get('flip', False) else scores
+def _upright(scores: RowMaps, sample: BaseDataElement) -> RowMaps:
+    """The scores of a copy mirrored back, so that they lie over the image before it was mirrored."""
+    return MirroredMaps(scores, _flipped_axes(sample)) if sample.get('flip', False) else scores
 
 
 def _flipped_axes(sample: BaseDataElement) -> tuple[int, ...]:

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import PlainViT
 from ...backbones.contract import Backbone
-from ...layers import SyncBatchNorm
+from ...layers import SyncBatchNorm, resize_bilinear
 from ..dpt_decoder import NUM_LEVELS, DPTDecoder, Readout
 from .base import PixelNetwork
 
@@ -50,7 +49,7 @@ class DPTNet(PixelNetwork):
         super().__init__(backbone, num_classes)
         if aux_level is not None and not -NUM_LEVELS <= aux_level < NUM_LEVELS:
             raise ValueError(f'aux_level={aux_level}: there are {NUM_LEVELS} fused maps; choose -4 to 3, or None')
-        has_token = isinstance(backbone, PlainViT) and getattr(backbone.trunk, 'cls_token', None) is not None
+        has_token = isinstance(backbone, PlainViT) and backbone.has_class_token
         if readout is None:
             readout = 'project' if has_token else 'ignore'
         elif readout != 'ignore' and not has_token:
@@ -66,7 +65,7 @@ class DPTNet(PixelNetwork):
         fused = self.decoder(*self._levels(images))
         logits = self.classify(fused[-1])
         size = tuple(2 * side for side in logits.shape[-2:])
-        answer = F.interpolate(logits, size, mode='bilinear', align_corners=True)
+        answer = resize_bilinear(logits, size, align_corners=True)
         if self.auxiliary is None or not self.training:
             return [answer]
         return [self.auxiliary(fused[self.aux_level]), answer]

@@ -5,14 +5,14 @@ A plain ViT whose last blocks also process learned queries: no adapter, no pixel
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import PlainViT, Tokens
-from ...layers import ScaleBlock
+from ...layers import ScaleBlock, resize_bilinear
 from .base import MaskNetwork
 from .cell_queries import CellQueries
 from .mask_types import MaskPrediction
@@ -101,6 +101,12 @@ class EoMT(MaskNetwork):
             tokens = self.backbone.run(tokens, first + step, first + step + 1, attn_mask)
         return [*predictions, self._predict(tokens, count)]
 
+    def set_progress(self, share: float, starts: Sequence[float] | None = None,
+                     length: float | Sequence[float] = 1 / 6, power: float = .9) -> None:
+        """Anneal the masks to where they are after a share of the training; see :func:`annealed_probs`."""
+        if self.masked_attention:
+            self.set_mask_probs(annealed_probs(share, self.num_blocks, starts, length, power))
+
     def set_mask_probs(self, probs: list[float]) -> None:
         """Set, block by block, the probability that an image's query is masked (mask annealing, section 3.3)."""
         self.attn_mask_probs.copy_(torch.as_tensor(probs))
@@ -133,7 +139,7 @@ class EoMT(MaskNetwork):
 
         A probability between 0 and 1 is drawn for in training and rounded in evaluation, which so repeats itself.
         """
-        inside = F.interpolate(masks, tokens.grid, mode='bilinear').flatten(2) > 0  # (B, Q, h * w)
+        inside = resize_bilinear(masks, tokens.grid).flatten(2) > 0  # (B, Q, h * w)
         if not self.training and prob < .5:
             inside = torch.ones_like(inside)
         elif self.training and prob < 1:
@@ -154,6 +160,39 @@ class EoMT(MaskNetwork):
         return nn.ModuleDict(lateral)
 
 
+def annealed_probs(
+    share: float,
+    num_blocks: int,
+    starts: Sequence[float] | None = None,
+    length: float | Sequence[float] = 1 / 6,
+    power: float = .9,
+) -> list[float]:
+    """Mask probability of each block after a share of the training (mask annealing, section 3.3).
+
+    Blocks are annealed one after the other: by default the first begins after 1/6 of the run and the last after 4/6,
+    each over 1/6 of it, so that the last sixth is free of masks. This is the rule behind the authors' hand-set steps.
+
+    Args:
+        share: How much of the training is done, from 0 to 1.
+        num_blocks: Blocks that process queries.
+        starts: Where each block's annealing begins, as shares of the training.
+        length: Over which share of it a block is annealed; one number, or one for each block.
+        power: Of the polynomial by which a probability falls.
+
+    Raises:
+        ValueError: There are more or fewer starts or lengths than blocks.
+    """
+    if starts is None:
+        gap = .5 / max(1, num_blocks - 1)
+        starts = [1 / 6 + index * gap for index in range(num_blocks)]
+    lengths = [length] * num_blocks if isinstance(length, float | int) else length
+    if not len(starts) == len(lengths) == num_blocks:
+        raise ValueError(f'{len(starts)} starts and {len(lengths)} lengths of annealing for {num_blocks} blocks: give '
+                         'one for each block that processes queries')
+    done = [min(1., max(0., (share - start) / span)) for start, span in zip(starts, lengths, strict=True)]
+    return [(1. - part)**power for part in done]
+
+
 def _check_backbone(backbone: PlainViT, num_blocks: int, masked_attention: bool) -> None:
     """See that queries can join its last blocks.
 
@@ -167,7 +206,7 @@ def _check_backbone(backbone: PlainViT, num_blocks: int, masked_attention: bool)
     if not 0 < num_blocks <= backbone.depth:
         raise ValueError(f'num_blocks={num_blocks}, but the backbone has {backbone.depth} blocks')
     joined = range(backbone.depth - num_blocks, backbone.depth)
-    windowed = sorted(set(backbone.driver.windows.windowed).intersection(joined))
+    windowed = sorted(set(backbone.windowed_blocks).intersection(joined))
     if windowed and masked_attention:
         raise ValueError(f'queries join blocks {joined[0]} to {joined[-1]}, of which {windowed} attend within windows '
                          "and can have no masks; add them to the backbone's global_blocks, or set a smaller num_blocks "

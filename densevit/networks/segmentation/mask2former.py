@@ -4,11 +4,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
-from ...layers import sine_positions
+from ...layers import resize_bilinear, sine_positions
 from ...layers.attention import CrossAttention, FeedForward, SelfAttention
 from ...layers.levels import flatten_levels
 from ..pyramids import require_pyramid
@@ -129,5 +128,5 @@ def attention_mask(masks: Tensor, grid: tuple[int, int]) -> Tensor:
         masks: Mask logits (B, Q, H, W).
         grid: (h, w) of the map that is attended to.
     """
-    inside = F.interpolate(masks.detach(), grid, mode='bilinear').flatten(2) >= 0
+    inside = resize_bilinear(masks.detach(), grid).flatten(2) >= 0
     return (inside | ~inside.any(-1, keepdim=True)).unsqueeze(1)

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from ...layers import sample_points, uncertain_points
+from ...layers.matching import Match, hungarian_match
 from .class_weights import check_loss_weight, per_weight, weights_of_classes
 from .mask_types import MaskPrediction, MaskTarget
-
-Match = tuple[Tensor, Tensor]
 
 
 class MaskClassificationLoss(nn.Module):
@@ -101,7 +99,7 @@ class MaskClassificationLoss(nn.Module):
         points = torch.rand(1, self.num_points, 2, device=masks.device)
         logits = sample_points(masks[None], points)[0]  # (Q, P)
         inside = sample_points(target.masks[None].to(logits), points)[0]  # (n, P)
-        return assign(
+        return hungarian_match(
             self.mask_weight * pairwise_bce(logits, inside) + self.dice_weight * pairwise_dice(logits, inside) -
             self.class_weight * prediction.classes.float().softmax(-1)[:, target.labels])
 
@@ -140,17 +138,6 @@ class MaskClassificationLoss(nn.Module):
             dist.all_reduce(count)
             count /= dist.get_world_size()
         return count.clamp(min=1.)
-
-
-def assign(cost: Tensor) -> Match:
-    """Queries (n,) and segments (n,) that are paired at the least total cost, (Q, n).
-
-    A pair with a NaN or infinite cost is made only if nothing else is left.
-    """
-    limit = torch.finfo(cost.dtype).max
-    cost = cost.nan_to_num(nan=limit, posinf=limit, neginf=limit)
-    queries, segments = linear_sum_assignment(cost.cpu().numpy())
-    return torch.as_tensor(queries, device=cost.device), torch.as_tensor(segments, device=cost.device)
 
 
 def dice_loss(logits: Tensor, inside: Tensor) -> Tensor:

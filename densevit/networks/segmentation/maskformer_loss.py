@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from .mask_loss import MaskClassificationLoss, Match, assign, dice_loss, pairwise_dice
+from ...layers import resize_bilinear
+from ...layers.matching import Match, hungarian_match
+from .mask_loss import MaskClassificationLoss, dice_loss, pairwise_dice
 from .mask_types import MaskPrediction, MaskTarget
 
 
@@ -51,7 +53,7 @@ class MaskFormerLoss(MaskClassificationLoss):
         inside = F.interpolate(target.masks.unsqueeze(1).to(logits), logits.shape[-2:], mode='nearest').flatten(1)
         logits = logits.flatten(1)
         mask_cost = pairwise_focal(logits, inside, self.focal_alpha, self.focal_gamma)
-        return assign(
+        return hungarian_match(
             self.mask_weight * mask_cost + self.dice_weight * pairwise_dice(logits, inside) -
             self.class_weight * prediction.classes.float().softmax(-1)[:, target.labels])
 
@@ -67,7 +69,7 @@ class MaskFormerLoss(MaskClassificationLoss):
             return masks.sum() * 0., masks.sum() * 0.
         inside = torch.cat([
             target.masks[segments].to(logits) for target, (_, segments) in zip(targets, matches, strict=True)])
-        logits = F.interpolate(logits[None], inside.shape[-2:], mode='bilinear')[0].flatten(1)
+        logits = resize_bilinear(logits[None], inside.shape[-2:])[0].flatten(1)
         inside = inside.flatten(1)
         focal = sigmoid_focal_loss(logits, inside, self.focal_alpha, self.focal_gamma).mean(1).sum()
         return focal, dice_loss(logits, inside).sum()

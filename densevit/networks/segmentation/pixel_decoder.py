@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers import DeformableAttention, sine_positions
-from ...layers.attention import FeedForward
-from ...layers.levels import flatten_levels, reference_points, split_levels
+from ...layers import resize_bilinear
+from ...layers.levels import split_levels
+from ..deformable_encoder import DeformableEncoderLayer, LevelTokens, level_tokens, run_encoder
 
 NUM_LEVELS = 3
 _NUM_GROUPS = 32
@@ -25,41 +24,6 @@ class PixelFeatures(NamedTuple):
     """
     levels: list[Tensor]
     mask_features: Tensor
-
-
-class LevelTokens(NamedTuple):
-    """The maps of strides 32, 16 and 8 as one sequence.
-
-    Attributes:
-        x: (B, N, D).
-        positions: (1, N, D), with the embedding of the level.
-        grids: (h, w) of each level.
-    """
-    x: Tensor
-    positions: Tensor
-    grids: list[tuple[int, int]]
-
-
-class DeformableEncoderLayer(nn.Module):
-    """Deformable self-attention over all levels and a feed-forward layer, each post-norm.
-
-    Args:
-        dim: Width of the tokens.
-        num_heads, num_points: Of :class:`densevit.layers.DeformableAttention`.
-        ffn_dim: Hidden width of the feed-forward layer.
-    """
-
-    def __init__(self, dim: int, num_heads: int, num_points: int, ffn_dim: int) -> None:
-        super().__init__()
-        self.attn = DeformableAttention(dim, num_heads, NUM_LEVELS, num_points)
-        self.norm = nn.LayerNorm(dim)
-        self.ffn = FeedForward(dim, ffn_dim)
-
-    def forward(self, tokens: LevelTokens, references: Tensor) -> LevelTokens:
-        """Tokens to tokens; references (1, N, 1, 2) are their places."""
-        x = tokens.x
-        x = self.norm(x + self.attn(x + tokens.positions, references, x, tokens.grids))
-        return tokens._replace(x=self.ffn(x))
 
 
 class DeformablePixelDecoder(nn.Module):
@@ -100,7 +64,7 @@ class DeformablePixelDecoder(nn.Module):
             for width in reversed(coarse))
         self.level_embed = nn.Parameter(torch.randn(NUM_LEVELS, embed_dim))
         self.layers = nn.ModuleList(
-            DeformableEncoderLayer(embed_dim, num_heads, num_points, ffn_dim) for _ in range(num_layers))
+            DeformableEncoderLayer(embed_dim, num_heads, NUM_LEVELS, num_points, ffn_dim) for _ in range(num_layers))
         self.lateral = nn.Sequential(
             nn.Conv2d(finest, embed_dim, 1, bias=False), nn.GroupNorm(_NUM_GROUPS, embed_dim))
         self.output = nn.Sequential(
@@ -131,23 +95,15 @@ class DeformablePixelDecoder(nn.Module):
     def embed(self, maps: Sequence[Tensor]) -> LevelTokens:
         """The encoder's tokens of the maps of strides 4 to 32, coarsest first."""
         projected = [projection(x) for projection, x in zip(self.input_proj, reversed(maps), strict=False)]
-        grids = [tuple(x.shape[-2:]) for x in projected]
-        positions = [
-            sine_positions(grid, x.shape[1], x.device).to(x.dtype) + embed.view(1, -1, 1, 1)
-            for grid, x, embed in zip(grids, projected, self.level_embed, strict=True)
-        ]
-        return LevelTokens(flatten_levels(projected), flatten_levels(positions), grids)
+        return level_tokens(projected, self.level_embed)
 
     def encode(self, tokens: LevelTokens, start: int, stop: int) -> LevelTokens:
         """Run the encoder's layers from ``start`` up to, not including, ``stop``."""
-        references = reference_points(tokens.grids, tokens.x.device)
-        for layer in self.layers[start:stop]:
-            tokens = layer(tokens, references)
-        return tokens
+        return run_encoder(self.layers[start:stop], tokens)
 
     def decode(self, tokens: LevelTokens, finest: Tensor) -> PixelFeatures:
         """Features of encoded tokens and the map of stride 4."""
         levels = split_levels(tokens.x, tokens.grids)
         lateral = self.lateral(finest)
-        fine = self.output(lateral + F.interpolate(levels[-1], lateral.shape[-2:], mode='bilinear'))
+        fine = self.output(lateral + resize_bilinear(levels[-1], lateral.shape[-2:]))
         return PixelFeatures(levels, self.mask_features(fine))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...layers import resize_bilinear
 from .class_weights import per_weight, weights_of_classes
 
 
@@ -49,7 +50,7 @@ class PixelClassificationLoss(nn.Module):
         return dict(losses, loss_seg=self._one(predictions[-1], labels))
 
     def _one(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = F.interpolate(logits.float(), labels.shape[-2:], mode='bilinear')
+        logits = resize_bilinear(logits.float(), labels.shape[-2:])
         total = F.cross_entropy(logits, labels, self.class_weight, ignore_index=self.ignore_index, reduction='sum',
                                 label_smoothing=self.label_smoothing)
         seen = labels[labels != self.ignore_index]

@@ -20,12 +20,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import HybridEmbed, LayerNorm2d
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
 
 from ...backbones import PlainViT
 from ...backbones.contract import Backbone, pad_to_multiple
+from ...layers import resize_bilinear
 from .base import PixelNetwork
 
 
@@ -97,7 +98,7 @@ class VisualContextReplay(nn.Module):
     def forward(self, features: Sequence[Tensor], z: Tensor) -> list[Tensor]:
         """Features (B, C_i, h_i, w_i) and the last one (B, D, h, w) to logits (B, C, h, w), one for each feature."""
         size, offsets = z.shape[-2:], self.offsets(z)
-        features = [project(_resize(x, size)) for project, x in zip(self.projections, features, strict=True)]
+        features = [project(resize_bilinear(x, size)) for project, x in zip(self.projections, features, strict=True)]
         with torch.autocast(z.device.type, enabled=False):  # deformable convolution has no half precision on a CPU
             local = [convolve(x.float(), offsets.float()) for convolve, x in zip(self.local, features, strict=True)]
         replayed = torch.cat(local, 1)
@@ -129,7 +130,7 @@ class ViTUp(nn.Module):
     def forward(self, x: Tensor, guides: Sequence[Tensor]) -> Tensor:
         """(B, D, h, w) and levels (B, G, h_i, w_i), coarsest first, to (B, D, h_n, w_n)."""
         for step, guide in zip(self.steps, guides, strict=True):
-            x = _resize(x, guide.shape[-2:])
+            x = resize_bilinear(x, guide.shape[-2:])
             x = x + step(torch.cat((x, guide), 1))
         return x
 
@@ -151,13 +152,13 @@ class PatchPyramid(nn.Module):
 
     def forward(self, backbone: PlainViT, images: Tensor) -> tuple[Sequence[Tensor], list[Tensor]]:
         """Maps of the backbone, and levels of the pyramid of (B, 3, H, W) images."""
-        kernel = backbone.trunk.patch_embed.proj
+        kernel, kernel_bias = backbone.patch_kernel
         padded = pad_to_multiple(images, backbone.stride)
         levels = []
         for stride, projection in zip(self.strides, self.projections, strict=True):
             mix = projection.weight.flatten(1)  # (G, D)
-            weight = torch.einsum('gd,dchw->gchw', mix, kernel.weight)
-            bias = projection.bias if kernel.bias is None else projection.bias + mix @ kernel.bias
+            weight = torch.einsum('gd,dchw->gchw', mix, kernel)
+            bias = projection.bias if kernel_bias is None else projection.bias + mix @ kernel_bias
             # A level's cell lies in the middle of what the kernel sees.
             before = (backbone.stride - stride) // 2
             after = backbone.stride - stride - before
@@ -191,7 +192,7 @@ class MapPyramid(nn.Module):
 def _pyramid(backbone: Backbone, dim: int) -> PatchPyramid | MapPyramid:
     if not isinstance(backbone, PlainViT):
         return MapPyramid(backbone, dim)
-    if not isinstance(backbone.trunk.patch_embed, HybridEmbed):
+    if not backbone.has_stem:
         return PatchPyramid(backbone, dim)
     if not any(stride < backbone.stride for stride in backbone.stem_strides):
         raise ValueError('VPNeXt upsamples with the maps of the convolutional stem, and this one gives its last alone: '
@@ -201,7 +202,3 @@ def _pyramid(backbone: Backbone, dim: int) -> PatchPyramid | MapPyramid:
 
 def _project(channels: int, dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, dim, 1), LayerNorm2d(dim))
-
-
-def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, tuple(size), mode='bilinear')

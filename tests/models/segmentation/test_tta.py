@@ -1,6 +1,4 @@
 """Test-time augmentation of our own models, whose scores are read some rows at a time."""
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
@@ -30,8 +28,8 @@ def test_scores_of_resized_and_mirrored_copies_are_averaged():
             inputs.append(images)
             samples.append([sample(size, direction) for _ in images])
     for max_score_bytes in (1, 2**40):
-        model.options = replace(model.options, max_score_bytes=max_score_bytes)
-        results = SemanticTTA(model).test_step(dict(inputs=inputs, data_samples=samples))
+        data = dict(inputs=inputs, data_samples=samples)
+        results = SemanticTTA(model).test_step(data, max_score_bytes=max_score_bytes)
         for result, scores in zip(results, expected, strict=True):
             torch.testing.assert_close(result.seg_logits.data, scores, rtol=1e-4, atol=1e-4)
             assert (result.pred_sem_seg.data[0] == scores.argmax(0)).float().mean() > .999

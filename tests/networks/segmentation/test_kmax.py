@@ -8,10 +8,10 @@ from randomised import randomise
 from torch import nn
 
 from densevit import PlainViT, TimmPyramid
+from densevit.layers import resize_bilinear
 from densevit.networks.pyramids import require_images
 from densevit.networks.segmentation import KMaXDeepLab, KMaXLoss, MaskTarget
 from densevit.networks.segmentation.kmax.decoder import KMeansAttention, no_object_bias
-from densevit.networks.segmentation.kmax.parts import resize
 from densevit.networks.segmentation.kmax.pixel_decoder import AxialAttention
 from densevit.weights.names.kmax import read_kmax
 
@@ -87,7 +87,7 @@ def at_final_size(network, size):
     """Levels in eval mode, as the official code gives them."""
     predictions = run(network, size)
     final = predictions[-1].masks.shape[-2:]
-    return [x if x.dim() == 3 else resize(x, final, network.corner_aligned) for x in levels(predictions)]
+    return [x if x.dim() == 3 else resize_bilinear(x, final, network.corner_aligned) for x in levels(predictions)]
 
 
 @torch.no_grad()

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....backbones.contract import Backbone
+from ...deformable_encoder import LevelTokens
 from ..mask2former import Mask2FormerNet
 from ..mask_loss import MaskClassificationLoss
 from ..mask_types import MaskPrediction, MaskTarget
-from ..pixel_decoder import LevelTokens
 
 
 class ExitPrediction(NamedTuple):

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from ....layers.matching import hungarian_match
 from ..class_weights import check_loss_weight, weights_of_classes
-from ..mask_loss import Match
 from ..mask_types import MaskTarget
 from .decoder import KMaXPrediction
 from .remax import relax_labels
@@ -142,7 +141,7 @@ class KMaXLoss(nn.Module):
         fits: list[tuple[Tensor, Tensor]] = []
         for image, target in enumerate(targets):
             dice, right = _similarities(probs[image], prediction.classes[image], target)
-            queries, segments = _match(dice * right)
+            queries, segments = hungarian_match(dice * right, maximize=True)
             fits.append((queries, dice[queries, segments]))
             masks[image, queries] = target.masks[segments]
             labels[image, queries] = target.labels[segments]
@@ -224,11 +223,6 @@ def _similarities(probs: Tensor, classes: Tensor, target: MaskTarget) -> tuple[T
     probs = probs.flatten(1) * (segments.sum(0) > 0)
     dice = probs @ segments.T / ((probs.sum(1)[:, None] + segments.sum(1)) / 2 + _EPS)
     return dice, classes.softmax(-1)[:, target.labels]
-
-
-def _match(similarity: Tensor) -> Match:
-    queries, segments = linear_sum_assignment(similarity.nan_to_num().cpu().numpy(), maximize=True)
-    return tuple(torch.as_tensor(index, device=similarity.device) for index in (queries, segments))
 
 
 def _dice_loss(masks: Tensor, wanted: Wanted) -> Tensor:

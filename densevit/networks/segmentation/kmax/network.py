@@ -8,11 +8,12 @@ from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
 from ....backbones.contract import Backbone
+from ....layers import resize_bilinear
 from ...pyramids import require_images, require_pyramid
 from ..base import MaskNetwork
 from .decoder import KMaXLayer, KMaXPrediction, Predictor
 from .loss import KMaXLoss
-from .parts import ConvNorm, resize
+from .parts import ConvNorm
 from .pixel_decoder import Kind, KMaXPixelDecoder
 from .postprocess import KMaXPanopticReader, competing_log_odds
 from .remax import SemanticBranch, relax_masks
@@ -127,11 +128,12 @@ class KMaXDeepLab(MaskNetwork):
         size: tuple[int, int],
     ) -> list[KMaXPrediction]:
         """Predictions of the layers at the size of the final one, relaxed where ReMaX does; a branch is taught once."""
-        semantics = {level: resize(branch(levels[int(level)]), size, self.corner_aligned)
+        semantics = {level: resize_bilinear(branch(levels[int(level)]), size, self.corner_aligned)
                      for level, branch in self.semantic_branches.items()}
         taught, result = set(), []
         for index, (level, prediction) in enumerate(zip(self.levels, predictions, strict=True)):
-            masks, pixels = (resize(x, size, self.corner_aligned) for x in (prediction.masks, prediction.pixels))
+            masks, pixels = (
+                resize_bilinear(x, size, self.corner_aligned) for x in (prediction.masks, prediction.pixels))
             prediction = prediction._replace(masks=masks, pixels=pixels)
             if index < self.relax:
                 semantic = semantics[str(level)]

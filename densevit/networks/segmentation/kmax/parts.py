@@ -3,9 +3,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch.nn.functional as F
 from timm.layers import trunc_normal_tf_
-from torch import Tensor, nn
+from torch import nn
 
 
 def batch_norm(channels: int, dims: int, scale: float = 1.) -> nn.Module:
@@ -59,8 +58,3 @@ class ConvNorm(nn.Sequential):
 def depthwise(channels: int, out_channels: int) -> nn.Sequential:
     """A 5 x 5 depthwise and a 1 x 1 convolution, each with norm and activation."""
     return nn.Sequential(ConvNorm(channels, channels, 5, groups=channels), ConvNorm(channels, out_channels))
-
-
-def resize(maps: Tensor, size: tuple[int, int], corner_aligned: bool) -> Tensor:
-    """Bilinear interpolation of (B, C, h, w), with or without corner pixels that lie on each other."""
-    return F.interpolate(maps, size, mode='bilinear', align_corners=corner_aligned)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath, LayerNorm2d, trunc_normal_tf_
 from torch import Tensor, nn
 
-from .parts import ConvNorm, batch_norm, resize
+from ....layers import resize_bilinear
+from .parts import ConvNorm, batch_norm
 
 Kind = Literal['axial', 'bottleneck']
 MAX_DISTANCE = 254  # of learned relative positions; those farther apart share the last one
@@ -129,7 +130,7 @@ class Fuse(nn.Module):
         )
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return resize(self.coarse(coarse), fine.shape[-2:], self.corner_aligned) + self.fine(fine)
+        return resize_bilinear(self.coarse(coarse), fine.shape[-2:], self.corner_aligned) + self.fine(fine)
 
 
 class KMaXPixelDecoder(nn.Module):

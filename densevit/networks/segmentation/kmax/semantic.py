@@ -7,7 +7,8 @@ import torch
 from timm.layers import trunc_normal_tf_
 from torch import Tensor, nn
 
-from .parts import ConvNorm, depthwise, resize
+from ....layers import resize_bilinear
+from .parts import ConvNorm, depthwise
 
 _RATES = (6, 12, 18)
 _DROPOUT = .1
@@ -53,7 +54,7 @@ class SemanticDecoder(nn.Module):
         """Maps of strides 32, 8 and 4 to logits (B, C + 1, H / 4, W / 4)."""
         x = self.aspp(maps[0])
         for fine, lateral, merge in zip(maps[1:], self.lateral, self.merge, strict=True):
-            x = merge(torch.cat((resize(x, fine.shape[-2:], self.corner_aligned), lateral(fine)), dim=1))
+            x = merge(torch.cat((resize_bilinear(x, fine.shape[-2:], self.corner_aligned), lateral(fine)), dim=1))
         return self.head(x)
 
 

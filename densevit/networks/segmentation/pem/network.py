@@ -9,7 +9,7 @@ from timm.layers import Mlp
 from torch import Tensor, nn
 
 from ....backbones.contract import Backbone
-from ....layers import SyncBatchNorm, sine_positions
+from ....layers import SyncBatchNorm, resize_bilinear, sine_positions
 from ....layers.attention import Attention
 from ....layers.levels import flatten_levels
 from ...pyramids import require_pyramid
@@ -176,7 +176,7 @@ class PEM(MaskNetwork):
         """(B, 1, Q, h * w), True where a query may find its prototype."""
         if self.empty_masks == 'everywhere':
             return attention_mask(masks, grid)
-        inside = F.interpolate(masks.detach(), grid, mode='bilinear').flatten(2) >= 0
+        inside = resize_bilinear(masks.detach(), grid).flatten(2) >= 0
         return (inside | ~inside.any((1, 2), keepdim=True)).unsqueeze(1)
 
     def _predict(self, queries: Tensor, mask_features: Tensor) -> MaskPrediction:

@@ -170,6 +170,6 @@ def _check(backbone: PlainViT, shrink_block: int, edge_share: float) -> None:
                          'must come before and behind the one that shrinks')
     if not 0 <= edge_share < .75:
         raise ValueError(f'edge_share={edge_share}: 0 to .75 of the tokens, for a quarter is kept anyway')
-    if any(index >= shrink_block for index in backbone.driver.windows.windowed):
+    if any(index >= shrink_block for index in backbone.windowed_blocks):
         raise ValueError('SegViTShrunk: windows would grow with the distance of the tokens; name all blocks from '
                          'shrink_block on as global_blocks')

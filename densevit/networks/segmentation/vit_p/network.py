@@ -82,7 +82,7 @@ class ViTP(MaskNetwork):
         self.alpha, self.image_size, self.num_points = alpha, image_size, num_points
         self.register_buffer('fillers', 2. * SobolEngine(2).draw(num_points) - 1., persistent=False)
         # A constant in the place of a missing class token: norms would make points on a ray from the centre the same.
-        self.point_embed = nn.Linear(2, backbone.embed_dim, bias=getattr(backbone.trunk, 'cls_token', None) is None)
+        self.point_embed = nn.Linear(2, backbone.embed_dim, bias=not backbone.has_class_token)
         self.class_head = nn.Linear(backbone.embed_dim, num_classes)
         for weights in (*self.point_embed.parameters(), self.class_head.weight):
             nn.init.trunc_normal_(weights, std=.02)
@@ -140,7 +140,7 @@ class ViTP(MaskNetwork):
     def _classify(self, tokens: Tokens, points: Tensor) -> Tensor:
         with torch.autocast(points.device.type, enabled=False):  # bfloat16 would round points to several pixels
             embedded = self.point_embed(points.to(self.point_embed.weight.dtype)).to(tokens.x.dtype)
-        if getattr(self.backbone.trunk, 'cls_token', None) is not None:
+        if self.backbone.has_class_token:
             embedded = embedded + tokens.x[:, :1]
             # The last point takes the place of the class token, so that the trunk's count of prefix tokens holds.
             tokens = replace(tokens, x=torch.cat((embedded[:, -1:], tokens.x[:, 1:]), dim=1))
@@ -166,7 +166,7 @@ def _check(backbone: PlainViT, num_classes: int, proposer: MaskNetwork, alpha: f
     if proposer.num_classes != num_classes:
         raise ValueError(f'ViTP has {num_classes} classes and its proposer {proposer.num_classes}: class scores of '
                          'both are combined, so give them the same classes')
-    if backbone.driver.windows.windowed:
+    if backbone.windowed_blocks:
         raise ValueError('ViTP: the tokens of points attend to the whole image; leave out window_size, or set it to 0 '
                          'for a SAM trunk')
     if not 0. <= alpha <= 1.:

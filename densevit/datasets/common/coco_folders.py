@@ -64,6 +64,11 @@ class CocoFolder(FolderReader):
         return dict(old, ann_file=os.path.join(new['data_root'], new['ann_file']))
 
 
+# mmdetection's panoptic dataset derives from its CocoDataset, and is of another form.
+READERS = {
+    'densevit.CocoInstanceDataset': CocoFolder(), 'mmdet.CocoDataset': CocoFolder(), 'mmdet.CocoPanopticDataset': None}
+
+
 def _annotation_files(folder: Path) -> dict[str, Path]:
     """The file of each split; one that names no split is that of all images, ``'train'``."""
     found = sorted({path for pattern in ('*.json', '*/*.json') for path in folder.glob(pattern)
@@ -144,7 +149,9 @@ def _folders(folder: Path, path: Path) -> list[Path]:
 
 
 def _learns_masks(dataset: Mapping[str, Any]) -> bool:
-    """Whether the config's pipeline loads masks."""
+    """Whether the config's dataset or its pipeline loads masks."""
+    if 'with_masks' in dataset:  # of densevit.CocoInstanceDataset
+        return dataset['with_masks']
     found: list[Mapping[str, Any]] = []
     nested(list(dataset.get('pipeline') or ()), lambda transform: found.append(transform) or transform)
     return any(transform.get('with_mask') for transform in found)

@@ -163,8 +163,9 @@ def find_reader(cfg: Any) -> tuple[FolderReader, dict[str, Any]]:
 
 def _readers() -> dict[str, FolderReader | None]:
     """Those of all tasks, by the class of datasets; None for a class that is not to be read as its base class."""
+    from .coco_folders import READERS  # late: it derives from FolderReader
     package = __name__.rpartition('.common')[0]
-    readers: dict[str, FolderReader | None] = {}
+    readers: dict[str, FolderReader | None] = dict(READERS)
     for task in pkgutil.iter_modules(import_module(package).__path__, f'{package}.'):
         if task.ispkg and find_spec(f'{task.name}.folder'):
             readers |= import_module(f'{task.name}.folder').READERS

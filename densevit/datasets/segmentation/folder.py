@@ -1,4 +1,4 @@
-"""Folders of one's own for segmentation: images with masks, and COCO's JSON."""
+"""Folders of one's own for semantic segmentation: images with masks."""
 from __future__ import annotations
 
 import json
@@ -12,7 +12,6 @@ from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
 from ...registry import DATASETS, TRANSFORMS
-from ..common.coco_folders import CocoFolder
 from ..common.file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
 from ..common.folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested
 
@@ -154,10 +153,7 @@ class MaskFolder(FolderReader):
         return dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
 
 
-# mmdetection's panoptic dataset derives from its CocoDataset, and has no masks or boxes alone.
-READERS = {
-    'mmseg.BaseSegDataset': MaskFolder(), 'densevit.CocoInstanceDataset': CocoFolder(),
-    'mmdet.CocoDataset': CocoFolder(), 'mmdet.CocoPanopticDataset': None}
+READERS = {'mmseg.BaseSegDataset': MaskFolder()}
 
 
 def find_pairs(folder: Path) -> tuple[dict[str, list[Pair]], str]:

@@ -83,6 +83,7 @@ def test_wheel__has_what_openmmlab_looks_for(wheel):
     assert {f'densevit/.mim/{name}' for name in IN_WHEEL} <= names
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py')}
     assert {f'densevit/.mim/{name}' for name in configs} <= names
+    assert 'densevit/weights/zoo.yml' in names
     bundled = {path.name for path in (ROOT / 'densevit/weights/bundled').glob('*') if path.is_file()}
     assert {f'densevit/weights/bundled/{name}' for name in bundled} <= names
 

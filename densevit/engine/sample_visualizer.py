@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
-from mmseg.structures import SegDataSample
 
 from ..registry import VISUALIZERS
 
@@ -44,6 +43,7 @@ class SampleVisualizer(Visualizer):
 
 
 def _stock(data_sample: BaseDataElement | None) -> Visualizer:
+    from mmseg.structures import SegDataSample
     if isinstance(data_sample, SegDataSample):
         from mmseg.visualization import SegLocalVisualizer
         return SegLocalVisualizer()

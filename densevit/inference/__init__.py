@@ -1,4 +1,4 @@
-"""Pictures in, results out: `load` a model, `predict` with it, and a `SegmentationResult` to show, save or count."""
+"""Pictures in, results out: `load` a model, `predict` with it, and a `Result` to show, save or count."""
 from __future__ import annotations
 
 from importlib import import_module
@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from densevit.images import ImageError, read_image
 
-from .result import SegmentationResult
+from .result import Result
 
 if TYPE_CHECKING:
     from .loading import load
     from .predictor import Predictor
+    from .tasks.segmentation import SegmentationResult
 
-__all__ = ['ImageError', 'Predictor', 'SegmentationResult', 'load', 'read_image']
+__all__ = ['ImageError', 'Predictor', 'Result', 'SegmentationResult', 'load', 'read_image']
 
-_HOMES = dict(Predictor='predictor', load='loading')
+_HOMES = dict(Predictor='predictor', SegmentationResult='tasks.segmentation', load='loading')
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, sqrt
+from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -21,8 +23,8 @@ class Canvas:
 
     Attributes:
         image: (h, w, 3) or (h, w) uint8.
-        content: height and width of the part, at the top left, that shows the picture; the rest repeats its edge.
-        size: height and width of the picture.
+        content: Height and width of the part, at the top left, that shows the picture; the rest repeats its edge.
+        size: Height and width of the picture.
     """
 
     image: np.ndarray
@@ -30,17 +32,18 @@ class Canvas:
     size: tuple[int, int]
 
     @classmethod
-    def fit(cls, image: np.ndarray, max_pixels: int) -> Canvas:
+    def fit(cls, image: np.ndarray, max_pixels: int | None) -> Canvas:
         """Shrink what is larger than ``max_pixels``; pad what is longer than 32 times its width.
 
         Args:
             image: (H, W, 3) or (H, W) uint8.
+            max_pixels: None to shrink nothing.
         """
         height, width = size = image.shape[:2]
         pixels, short, long = height * width, min(size), max(size)
-        if long > MAX_ASPECT_RATIO * short:
+        if max_pixels is not None and long > MAX_ASPECT_RATIO * short:
             pixels, max_pixels = long * ceil(long / MAX_ASPECT_RATIO), min(max_pixels, _MAX_PADDED_PIXELS)
-        scale = min(1.0, sqrt(max_pixels / pixels))
+        scale = 1.0 if max_pixels is None else min(1.0, sqrt(max_pixels / pixels))
         if scale < 1:
             height, width = max(1, int(height * scale)), max(1, int(width * scale))
             image = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
@@ -50,18 +53,40 @@ class Canvas:
             image = np.pad(image, padding[:image.ndim], mode='edge')
         return cls(image, (height, width), size)
 
-    def restore(self, maps: Tensor) -> Tensor:
-        """(..., h, w) of the canvas to (..., H, W) of the picture, by nearest neighbours where it was shrunk.
+    @property
+    def is_shrunk(self) -> bool:
+        return self.content != self.size
+
+    def restore(self, maps: Tensor, mode: Literal['nearest', 'bilinear'] = 'nearest', scale: int = 1) -> Tensor:
+        """(..., h, w) of the canvas to (..., H, W) of the picture.
+
+        Args:
+            maps: Of any type for nearest neighbours; floating-point numbers between which bilinear mode takes means.
+            mode: How they are enlarged where the picture was shrunk: ``'nearest'`` for labels and masks, ``'bilinear'``
+                for depth, alpha and colours.
+            scale: How many pixels of a map, along a side, a pixel of the canvas has: (..., scale * h, scale * w) to
+                (..., scale * H, scale * W), for super-resolution.
 
         Raises:
-            ValueError: the maps are not of the canvas's size.
+            ValueError: The maps are not of the canvas's size.
         """
-        if maps.shape[-2:] != self.image.shape[:2]:
-            raise ValueError(f'the model predicted {tuple(maps.shape[-2:])} pixels for {self.image.shape[:2]}; '
+        height, width = (scale * side for side in self.image.shape[:2])
+        if maps.shape[-2:] != (height, width):
+            raise ValueError(f'the model predicted {tuple(maps.shape[-2:])} pixels for {(height, width)}; '
                              'its predictions must have the size of "ori_shape"')
-        if self.content == self.size:
-            return maps[..., :self.size[0], :self.size[1]]
-        rows, columns = (
-            torch.arange(long, device=maps.device) * short // long
-            for short, long in zip(self.content, self.size, strict=True))
+        content, size = (tuple(scale * side for side in sides) for sides in (self.content, self.size))
+        maps = maps[..., :content[0], :content[1]]
+        if not self.is_shrunk:
+            return maps
+        if mode == 'bilinear':
+            flat = maps.reshape(1, -1, *content)
+            return F.interpolate(flat, size, mode='bilinear', align_corners=False).reshape(*maps.shape[:-2], *size)
+        rows, columns = (torch.arange(long, device=maps.device) * short // long
+                         for short, long in zip(content, size, strict=True))
         return maps[..., rows[:, None], columns]
+
+    def restore_boxes(self, boxes: Tensor) -> Tensor:
+        """Boxes (..., 4), ``x0, y0, x1, y1`` in pixels of the canvas, to pixels of the picture, clipped to it."""
+        height, width = self.size
+        scale = boxes.new_tensor([width / self.content[1], height / self.content[0]]).repeat(2)
+        return torch.minimum((boxes * scale).clamp(min=0), boxes.new_tensor([width, height, width, height]))

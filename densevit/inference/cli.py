@@ -1,4 +1,4 @@
-"""The command line of `demo/infer.py`."""
+"""The command line of `demo/infer.py` and of `densevit predict`."""
 from __future__ import annotations
 
 import argparse
@@ -6,46 +6,35 @@ import io
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from densevit.errors import DoubtfulResultWarning, one_line, print_trace, printable
-from densevit.visualization.legend import percent_text
 from densevit.visualization.palette import text_color
 
-from .result import SegmentationResult
-from .saving import OutputError, check_output_folder, json_file, masks_folder_of, refuse_foreign_file
+from .files import OutputError, check_output_folder, json_file, refuse_foreign_file
+from .result import Result, Table
 from .sources import find_images, plan_outputs, sample_image, skipped_files
+from .task import Argument
+from .tasks import TASKS
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
 _BUNDLED = Path(__file__).parents[1] / 'weights' / 'bundled'
 
-_EPILOG = """beside the overlay outputs/street.jpg:
-  outputs/street.jpg.json    (--json) "segments", each with label (class id), name, score, pixels and
-                             box = [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; "areas", each with name,
-                             pixels, fraction and, if the task has them, instances
-  outputs/street.jpg.masks/  (--masks) 000_car.png, 001_car.png, ...: a mask for each segment; the number is its
-                             place in the "segments" of the JSON, from 0, not a class id. Class ids are the values of
-                             labels.png, which semantic and panoptic results have; 255 is none (of more than
-                             255 classes: 16 bits, and 65535)
-
-examples:
-  python demo/infer.py                                   a photograph that is installed with scikit-image
-  python demo/infer.py dog.jpg                           outputs/dog.jpg: the picture, its overlay and a legend
-  python demo/infer.py street.jpg --model eomt_tiny_camvid    streets: roads, cars, buildings, trees ...
-  python demo/infer.py photos/ "more/**/*.png" --json    folders and patterns; JSON beside each overlay
-  python demo/infer.py cells.png --model eomt_tiny_nuclei --masks    each instance in a shade of its own
-  python demo/infer.py street.jpg --config densevit::eomt/eomt_vitl_ade20k.py --weights eomt.pth --device cuda
+_EXAMPLES = """examples:
+  {prog}                                                   a photograph that is installed with scikit-image{examples}
+  {prog} photos/ "more/**/*.png" --json                    folders and patterns; JSON beside each picture
+  {prog} street.jpg --config densevit::eomt/eomt_vitl_ade20k.py --weights eomt.pth --device cuda
 """
 
 
@@ -61,14 +50,23 @@ class Failure(NamedTuple):
     reason: str
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if every picture was segmented, 2 if not."""
-    args = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, prog: str = 'python demo/infer.py') -> int:
+    """Run the command.
+
+    Args:
+        argv: The arguments; those of the process if None.
+        prog: How the command is called, for its help.
+
+    Returns:
+        0 if every picture has a result, 2 if not, 130 if interrupted.
+    """
+    args = _parser(prog).parse_args(argv)
     # With the streams, rich knows their encodings.
     console, errors = Console(file=sys.stdout), Console(file=sys.stderr, soft_wrap=True)
     try:
-        with _doubts_as_lines(errors):
-            failures = _run(args, console, errors)
+        doubts = _Doubts(errors)
+        with doubts.instead_of_warnings():
+            failures = _run(args, console, errors, doubts)
     except KeyboardInterrupt:
         errors.print('interrupted')
         return 130
@@ -82,10 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
+    examples = ''.join(task.examples for task in TASKS)
     parser = _PrintableParser(
-        prog='demo/infer.py', description='Segment pictures: overlays with a legend, areas, masks and JSON.',
-        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog=prog, description='Predict pictures: a picture of each result, a table, and files of its parts.',
+        epilog='\n\n'.join([*filter(None, (task.help for task in TASKS)),
+                            _EXAMPLES.replace('{examples}', examples).replace('{prog}', prog)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('images', nargs='*', metavar='IMAGE', help='file, folder, glob or file:// URL')
     parser.add_argument('--model', default='eomt_tiny_animals', metavar='NAME',
                         help=f'in the package: {", ".join(_bundled_models())}; or a published model, whose weights are '
@@ -96,24 +97,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--weights', metavar='FILE', help='checkpoint for --config, or another one for --model')
     parser.add_argument('--base', metavar='FILE', help='what weights of differences refer to: DINOv3 for EoMT-DINOv3')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
+    parser.add_argument('--batch-size', type=_positive, default=1, metavar='N',
+                        help='pictures of one size that the model sees at once (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
-    parser.add_argument('--opacity', type=_fraction, default=0.5, help='of the colours, 0 to 1 (default: %(default)s)')
-    parser.add_argument('--no-legend', action='store_true', help='leave out the legend')
-    parser.add_argument('--json', action='store_true', help='write classes, scores, boxes and areas; see below')
-    parser.add_argument('--masks', action='store_true', help='write a PNG for each segment; see below')
-    parser.add_argument('--allow-random', action='store_true', help='go on without weights; the masks mean nothing')
+    parser.add_argument('--json', action='store_true', help='write what is found as JSON; see below')
+    parser.add_argument('--allow-random', action='store_true', help='go on without weights; the results mean nothing')
     parser.add_argument('--debug', action='store_true', help='show where an error comes from')
+    for flag, argument in _task_arguments().items():
+        parser.add_argument(flag, **argument.settings)
     return parser
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
-    return value
+def _task_arguments() -> dict[str, Argument]:
+    """By flag; what several tasks have is one argument."""
+    return {argument.flag: argument for task in reversed(TASKS) for argument in task.arguments}
+
+
+def _task_options(args: argparse.Namespace, of: str) -> dict[str, Any]:
+    """Options of `predict` or of `Result.save` that are given."""
+    names = [argument.settings.get('dest', argument.flag.lstrip('-').replace('-', '_'))
+             for argument in _task_arguments().values() if argument.of == of]
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)
 
 
 def _bundled_models() -> list[str]:
@@ -121,21 +131,34 @@ def _bundled_models() -> list[str]:
     return sorted(path.stem for path in _BUNDLED.glob('*.safetensors'))
 
 
-@contextmanager
-def _doubts_as_lines(errors: Console) -> Iterator[None]:
-    """Warnings that a result may mean nothing as lines for the user; others as they are."""
-    with warnings.catch_warnings():
-        show = warnings.showwarning
+class _Doubts:
+    """What a user should know, as lines on the error stream; each once, however many results it is about."""
 
-        def show_ours_as_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-            if issubclass(category, DoubtfulResultWarning):
-                errors.print(f'[bold yellow]warning:[/] {_shown(message, errors)}', highlight=False)
-            else:
-                show(message, category, *where, **options)
+    def __init__(self, errors: Console) -> None:
+        self._errors = errors
+        self._said: set[str] = set()
 
-        warnings.showwarning = show_ours_as_line
-        warnings.simplefilter('always', DoubtfulResultWarning)
-        yield
+    def say(self, doubt: object) -> None:
+        if str(doubt) not in self._said:
+            self._said.add(str(doubt))
+            self._errors.print(f'[bold yellow]warning:[/] {_shown(doubt, self._errors)}', highlight=False)
+
+    @contextmanager
+    def instead_of_warnings(self) -> Iterator[None]:
+        """Warnings that a result may mean nothing become lines; of others, Pillow's are left out."""
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+
+            def show_ours_as_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+                if issubclass(category, DoubtfulResultWarning):
+                    self.say(message)
+                else:
+                    show(message, category, *where, **options)
+
+            warnings.showwarning = show_ours_as_line
+            warnings.filterwarnings('ignore', module='PIL')
+            warnings.simplefilter('always', DoubtfulResultWarning)
+            yield
 
 
 def _shown(text: object, console: Console) -> str:
@@ -144,7 +167,7 @@ def _shown(text: object, console: Console) -> str:
     return escape(printable(text).encode(encoding, 'backslashreplace').decode(encoding))
 
 
-def _run(args: argparse.Namespace, console: Console, errors: Console) -> list[Failure]:
+def _run(args: argparse.Namespace, console: Console, errors: Console, doubts: _Doubts) -> list[Failure]:
     """Everything that can go wrong without the model is tried before the model is built."""
     images = find_images(args.images) if args.images else [sample_image()]
     if skipped := skipped_files(args.images):
@@ -158,14 +181,14 @@ def _run(args: argparse.Namespace, console: Console, errors: Console) -> list[Fa
         if not output.name.startswith(image.stem):
             errors.print(_shown(f'{image}: the name is too long for results; they are called {output.name}', errors),
                          highlight=False)
+    save_options = dict(json=args.json, **_task_options(args, 'save'))
     predictor = _load(args)
+    outcomes = predictor.outcomes(images, args.batch_size, **_task_options(args, 'predict'))
     failures, done = [], 0
     with _progress_bar(console, hidden=len(images) == 1) as progress:
-        for image in progress.track(images, description='segmenting'):
+        for image in progress.track(images, description='predicting'):
             try:
-                result = predictor.predict(image)
-                written = result.save(outputs[image], opacity=args.opacity, legend=not args.no_legend, masks=args.masks,
-                                      json=args.json)
+                _finish(next(outcomes), outputs[image], save_options, console, doubts)
             except Exception as error:
                 if args.debug:
                     print_trace()
@@ -173,10 +196,9 @@ def _run(args: argparse.Namespace, console: Console, errors: Console) -> list[Fa
                 if isinstance(error, OutputError) and (error.is_disk_full or not _takes_results(args.out)):
                     break  # the next picture would find the same disk
                 continue
-            _report(result, predictor.thresholds(result.task), _names(written), console)
             done += 1
     if len(images) > 1:
-        console.print(f'{done} of {len(images)} pictures segmented', highlight=False)
+        console.print(f'{done} of {len(images)} pictures predicted', highlight=False)
     return failures
 
 
@@ -211,43 +233,49 @@ def _progress_bar(console: Console, hidden: bool) -> Progress:
 
 
 def _names(written: Sequence[Path]) -> str:
-    """The overlay, the JSON, and the folder of masks with the number of files in it."""
-    folder = masks_folder_of(written[0])
-    masks = [path for path in written if path.parent == folder]
-    names = [str(path) for path in written if path.parent != folder]
-    return ', '.join(names + [f'{folder}{os.sep} ({len(masks)} files)'] * bool(masks))
+    """The files beside the picture, and folders with the number of files in them."""
+    folder = written[0].parent
+    folders = Counter(path.parent for path in written if path.parent != folder)
+    return ', '.join([*[str(path) for path in written if path.parent == folder],
+                      *[f'{path}{os.sep} ({count} files)' for path, count in folders.items()]])
 
 
-def _report(result: SegmentationResult, thresholds: dict[str, float], written: str, console: Console) -> None:
-    height, width = result.image_size
+def _finish(
+    outcome: Result | Exception,
+    output: Path,
+    save_options: dict[str, Any],
+    console: Console,
+    doubts: _Doubts,
+) -> None:
+    """Save a result and say what it is."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    for note in outcome.notes:
+        doubts.say(note)
+    written = outcome.save(output, **save_options)
+    height, width = outcome.image_size
     # Paths stay on one line of their own, to be copied or opened.
-    console.print(_shown(f'{result.source}, {width}x{height}', console), soft_wrap=True, highlight=False)
-    if result.areas():
-        console.print(_area_table(result, console))
+    console.print(_shown(f'{outcome.source}, {width}x{height}', console), soft_wrap=True, highlight=False)
+    table = outcome.table()
+    if table.rows:
+        console.print(_rich_table(table, console))
     else:
-        options = ', '.join(f'{name}={value:g}' for name, value in thresholds.items())
-        console.print(f'nothing found{options and f": no segment passes {options}"}', soft_wrap=True, highlight=False)
-    console.print(_shown(f'written: {written}', console), soft_wrap=True, highlight=False)
+        console.print(_shown(table.empty, console), soft_wrap=True, highlight=False)
+    console.print(_shown(f'written: {_names(written)}', console), soft_wrap=True, highlight=False)
 
 
-def _area_table(result: SegmentationResult, console: Console) -> Table:
-    table = Table()
-    table.add_column('class', overflow='fold')
-    areas = result.areas()
-    has_instances = any(area.instances is not None for area in areas)
-    if has_instances:
-        table.add_column('instances', justify='right')
-    table.add_column('pixels', justify='right')
-    table.add_column('share', justify='right')
-    table.add_column('score', justify='right')
-    for (label, _), (name, pixels, fraction, instances) in zip(result.pixels_by_label(), areas, strict=True):
-        color, ink = result.palette[label], text_color(result.palette[label])
-        style = f'rgb({ink[0]},{ink[1]},{ink[2]}) on rgb({color[0]},{color[1]},{color[2]})'
-        scores = result.scores[result.labels == label]
-        score = '-' if np.isnan(scores).any() else f'{scores.mean():.2f}'
-        counted = ['-' if instances is None else f'{instances:,}'] * has_instances
-        table.add_row(f'[{style}] {_shown(name, console)} [/]', *counted, f'{pixels:,}', percent_text(fraction), score)
-    return table
+def _rich_table(table: Table, console: Console) -> RichTable:
+    shown = RichTable()
+    shown.add_column(table.columns[0], overflow='fold')
+    for name in table.columns[1:]:
+        shown.add_column(name, justify='right')
+    for row in table.rows:
+        first, *others = (_shown(cell, console) for cell in row.cells)
+        if row.color is not None:
+            ink, color = (','.join(map(str, values)) for values in (text_color(row.color), row.color))
+            first = f'[rgb({ink}) on rgb({color})] {first} [/]'
+        shown.add_row(first, *others)
+    return shown
 
 
 def _reason(failure: Failure) -> str:

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -13,14 +14,16 @@ from torch import nn
 
 from densevit import weights as weights_module
 from densevit.errors import DoubtfulResultWarning
+from densevit.models import check_model
 from densevit.models.pretraining import without_pretraining
 from densevit.registry import config_file, quiet_imports, read_config
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
-from .metadata import DatasetMeta, checkpoint_meta, config_meta
+from .metadata import DatasetMeta, config_meta, dataset_meta
 from .pipeline import in_scope
 from .predictor import Predictor
+from .tasks import tasks_of
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
@@ -30,7 +33,7 @@ class UnknownModelError(ValueError):
 
 
 class RandomWeightsError(RuntimeError):
-    """No weights: pictures coloured by random weights look like results and mean nothing."""
+    """No weights: what random weights predict looks like results and means nothing."""
 
 
 def load(
@@ -42,25 +45,23 @@ def load(
     classes: Sequence[str] | None = None,
     palette: Sequence[Color] | None = None,
     allow_random: bool = False,
-    max_pixels: int | None = None,
-    min_score: float = 0.5,
     dtype: str | torch.dtype = 'float32',
+    **options: Any,
 ) -> Predictor:
     """A predictor for a model of the zoo, or for a config with weights.
 
     Class names and colours come from the arguments, else from the checkpoint, else from the config's dataset.
 
     Args:
-        name_or_config: a name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
+        name_or_config: A name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
             (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
-        weights: a checkpoint file; for a name of the zoo, in place of the known one.
-        device: of PyTorch, or ``'auto'``: the GPU if there is one.
-        base: the weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
+        weights: A checkpoint file; for a name of the zoo, in place of the known one.
+        device: Of PyTorch, or ``'auto'``: the GPU if there is one.
+        base: The weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
             looked for on the hub otherwise.
-        allow_random: build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
-        max_pixels: see `Predictor`.
-        min_score: see `Predictor`.
-        dtype: of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
+        allow_random: Build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
+        dtype: Of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
+        options: Of `Predictor.predict`, for calls that do not have them: ``max_pixels``, ``min_score`` ...
 
     Raises:
         UnknownModelError: no such name or config file.
@@ -70,23 +71,24 @@ def load(
     """
     device, dtype = pick_device(device), pick_dtype(dtype)
     cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
+    notes = []
     if checkpoint is None:
-        warnings.warn(f'{_name(name_or_config)}: the weights are random, so the masks mean nothing; give a checkpoint '
-                      'with weights= (--weights)', DoubtfulResultWarning, stacklevel=2)
+        notes.append(f'{_name(name_or_config)}: the weights are random, so the results mean nothing; give a checkpoint '
+                     'with weights= (--weights)')
+        warnings.warn(notes[0], DoubtfulResultWarning, stacklevel=2)
     with quiet_imports():
         model = build_model(cfg)
+        check_model(model)
         meta = DatasetMeta(None, None)
         if checkpoint is not None:
-            weights_module.load_weights(model, checkpoint, base=base)
-            meta = checkpoint_meta(checkpoint)
+            meta = dataset_meta(weights_module.load_weights(model, checkpoint, base=base).meta)
         for name, part in model.named_children():
             if name != 'data_preprocessor':  # a mean of 123.675 would be 123.5
                 part.to(dtype)
         meta = DatasetMeta(classes, palette).completed_by(meta).completed_by(config_meta(cfg))
-        if meta.classes is None:
+        if meta.classes is None and all(task.needs_classes for task in tasks_of(model)):
             raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
-        return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, max_pixels=max_pixels,
-                         min_score=min_score)
+        return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, notes=notes, **options)
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -184,7 +186,7 @@ def _resolve_zoo(
         entry = zoo.entry(name)
     except ValueError as error:
         raise UnknownModelError(f'{error}; or give a config file and weights') from error
-    cfg = read_config(zoo.config_path(entry))
+    cfg = read_config(config_file(f'densevit::{entry.config}'))
     if weights is not None:  # of whatever origin, so that only the caller knows of a base
         return cfg, _given_weights(weights, allow_random), base
     try:

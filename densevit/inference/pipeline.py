@@ -1,26 +1,32 @@
 """A config's test pipeline, fed with pictures that may be in memory."""
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any
 
 import numpy as np
+import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.structures import BaseDataElement
 
 from densevit.datasets.common.load_image import to_openmmlab
-from densevit.images import ImageSource, read_image
+from densevit.images import ImageSource, read_image, read_with_doubts
+
+_SCOPE_LOCK = RLock()
 
 
 class InferencePipeline:
     """The transforms of ``test_pipeline``, or of ``test_dataloader.dataset.pipeline``: the one that loads an image, and
-    those behind it without annotations.
+    those behind it without annotations. They are built here, once: types' names are not looked up afterwards.
 
     Raises:
-        ValueError: the config has no test pipeline.
+        ValueError: The config has no test pipeline.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -31,8 +37,14 @@ class InferencePipeline:
         with in_scope(cfg):
             self.compose = Compose([transform for transform in transforms if not _is_loading(transform)])
             self._loader = _stock_loader(loads)
+        # Some transforms keep what they find out about an image, as mmseg's ResizeShortestEdge its scale.
+        self._lock = Lock()
 
-    def load(self, source: ImageSource, path: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def load(
+        self,
+        source: ImageSource,
+        path: Path | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Read a picture for the eye and for the model.
 
         A file goes through mmcv's ``LoadImageFromFile`` where the config has it, so that the model sees what it saw in
@@ -40,37 +52,45 @@ class InferencePipeline:
         cannot read, and pictures in memory, are read by `densevit.images.read_image`, as `densevit.LoadImage` does.
 
         Args:
-            source: the picture.
-            path: its file, if it is one.
+            source: The picture.
+            path: Its file, if it is one.
 
         Returns:
-            (H, W, 3) uint8 RGB, and (H, W, 3) BGR or (H, W) as the pipeline has it, of one size.
+            (H, W, 3) uint8 RGB; (H, W, 3) BGR or (H, W) as the pipeline has it, of one size; and what a user should
+            know about the picture.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: The picture cannot be read.
         """
-        image = read_image(source)
+        image, doubts = read_with_doubts(source)
         loaded = _loaded(self._loader, path)
         if loaded is None:
-            return image, to_openmmlab(image, self.color_type)
+            return image, to_openmmlab(image, self.color_type), doubts
         if _ignores_orientation(self._loader):
             image = read_image(loaded if loaded.ndim == 2 else loaded[..., [2, 1, 0, 3][:loaded.shape[2]]])
-        return image, loaded
+        return image, loaded, doubts
 
-    def __call__(self, loaded: np.ndarray, path: Path | None = None) -> dict[str, Any]:
-        """The second array of `load` to a batch of one: ``dict(inputs=[(C, h, w)], data_samples=[...])``."""
+    def __call__(self, loaded: np.ndarray, path: Path | None = None) -> tuple[torch.Tensor, BaseDataElement]:
+        """The second array of `load` to the model's input (C, h, w) and its data sample."""
         if self.to_float32:
             loaded = loaded.astype(np.float32)
         height, width = loaded.shape[:2]
-        packed = self.compose(dict(
-            img=loaded, img_path=None if path is None else str(path), img_id=0, img_shape=(height, width),
-            ori_shape=(height, width), height=height, width=width, seg_fields=[], reduce_zero_label=False))
-        return dict(inputs=[packed['inputs']], data_samples=[packed['data_samples']])
+        with self._lock:
+            packed = self.compose(dict(
+                img=loaded, img_path=None if path is None else str(path), img_id=0, img_shape=(height, width),
+                ori_shape=(height, width), height=height, width=width, seg_fields=[], reduce_zero_label=False))
+        return packed['inputs'], packed['data_samples']
 
 
-def in_scope(cfg: Config) -> AbstractContextManager:
-    """Resolve bare type names as the config means them, and leave the process's default scope as it was."""
-    return DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
+@contextmanager
+def in_scope(cfg: Config) -> Iterator[None]:
+    """Resolve bare type names as the config means them while something is built.
+
+    The process's default scope, which mmengine has no other way to name, is left as it was. Threads that build wait
+    for each other.
+    """
+    with _SCOPE_LOCK, DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        yield
 
 
 def _test_pipeline(cfg: Config) -> list[dict[str, Any]]:

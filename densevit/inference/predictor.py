@@ -1,47 +1,49 @@
-"""One `predict` for every segmentation model that follows OpenMMLab's conventions."""
+"""One `predict` for every model that follows OpenMMLab's conventions, whatever its task."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from inspect import signature
+import warnings
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from itertools import count
 from os import PathLike
 from typing import Any, overload
 
 import torch
 from mmengine.config import Config
-from torch import nn
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
 
+from densevit.errors import DoubtfulResultWarning, printable
 from densevit.images import ImageSource, local_path
-from densevit.models import MaskSegmentor, Segmentor
 from densevit.visualization.palette import Color
 
 from .canvas import Canvas
-from .pipeline import InferencePipeline, in_scope
-from .predictions import PredictionError, PredictionReader
-from .result import SegmentationResult, Task
+from .pipeline import InferencePipeline
+from .result import Result
+from .task import Call, Picture, PredictionError
+from .tasks import read_by, tasks_of
 
-# Our own models make few class scores at a time. What grows with a picture are the maps that are shown and, unless the
-# pipeline resizes, the network's features.
-_MAX_PIXELS = 2**26
-# Other models give class scores at the picture's own size, the largest thing in memory: at most 2 GiB of float32.
-_MAX_SCORES = 2**29
-_MAX_SCORED_PIXELS = 2**24
+# Pictures that wait for others of their size, in batches. More would fill memory, fewer leave batches that are not
+# full where portraits and landscapes alternate.
+_BATCHES_READ_AHEAD = 4
 
 
 class Predictor:
     """Runs a model on pictures.
 
+    A prediction changes nothing that it shares with others: threads may use one predictor, or several of one model.
+
     Args:
-        model: an mmengine model whose ``test_step`` returns data samples with ``pred_sem_seg``, ``pred_instances`` or
-            ``pred_panoptic_seg`` at the original size. It is moved to the device and set to evaluation; one of ours
-            leaves out instances below ``min_score`` itself, unless its ``test_cfg`` has a ``score_threshold``. Its
-            images are cast to the type of its parameters, so that ``predictor.model.bfloat16()`` may be called.
-        cfg: has the test pipeline.
-        classes: names by label id.
+        model: An mmengine model whose ``test_step`` returns data samples at the original size, with what one of
+            `densevit.inference.tasks` reads. It is moved to the device and set to evaluation. Its images are cast to
+            the type of its parameters, so that ``predictor.model.bfloat16()`` may be called.
+        cfg: Has the test pipeline.
+        classes: Names by label id; None for a model of a task without classes.
         palette: RGB colours by label id; default colours if None.
-        device: of PyTorch.
-        max_pixels: a larger picture is predicted at this size and the prediction enlarged. By default 67 million for
-            models of ours; for others what keeps the class scores below 2 GiB, at most 17 million.
-        min_score: instances below it are left out.
+        device: Of PyTorch.
+        notes: What a user should know of every result.
+        options: Of `predict`, for calls that do not have them.
     """
 
     def __init__(
@@ -49,105 +51,207 @@ class Predictor:
         model: nn.Module,
         cfg: Config,
         *,
-        classes: Sequence[str],
+        classes: Sequence[str] | None = None,
         palette: Sequence[Color] | None = None,
         device: str | torch.device = 'cpu',
-        max_pixels: int | None = None,
-        min_score: float = 0.5,
+        notes: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         self.model = model.to(device).eval()
         self.model.register_forward_pre_hook(_cast_images, with_kwargs=True)
         self.cfg = cfg
-        self.classes = tuple(classes)
-        self.max_pixels = max_pixels or _default_max_pixels(model, len(self.classes))
-        self._min_score = min_score
+        self.classes = None if classes is None else tuple(classes)
+        self.palette = palette
+        self.notes = tuple(notes)
+        self._tasks = tasks_of(model)
         self._pipeline = InferencePipeline(cfg)
-        self._reader = PredictionReader(self.classes, palette, min_score)
+        self._options: dict[str, Any] = {}
+        self._call(options)
+        self._options = options
 
     @overload
-    def predict(self, images: ImageSource) -> SegmentationResult: ...
+    def predict(self, images: ImageSource, batch_size: int = 1, **options: Any) -> Result: ...
 
     @overload
-    def predict(self, images: Sequence[ImageSource]) -> list[SegmentationResult]: ...
+    def predict(self, images: Sequence[ImageSource], batch_size: int = 1, **options: Any) -> list[Result]: ...
 
-    def predict(self, images):
+    def predict(self, images, batch_size=1, **options):
         """One picture to one result; a list or tuple of pictures to a list of results in the same order.
 
         Args:
-            images: whatever `densevit.images.read_image` takes, or a list or tuple of it.
+            images: Whatever `densevit.images.read_image` takes, or a list or tuple of it.
+            batch_size: How many pictures of one size the model sees at once.
+            options: ``max_pixels``, above which a picture is shrunk; those of the model's task, as
+                ``min_score`` (see ``densevit.inference.tasks``); and, of a model of ours, those of its ``test_cfg``.
 
         Raises:
-            ImageError: a picture cannot be read.
-            PredictionError: the model gives no segmentation, or memory does not suffice.
+            ImageError: A picture cannot be read.
+            PredictionError: The model gives nothing that can be shown, or memory does not suffice.
+            TypeError: There is no such option; the message names those that there are.
+            ValueError: An option has a value that makes no sense.
         """
         if isinstance(images, (list, tuple)):
-            return list(self.predict_iter(images))
-        return self._predict_one(images)
+            return list(self.predict_iter(images, batch_size, **options))
+        return next(self.predict_iter([images], batch_size, **options))
 
     def predict_iter(
         self,
         images: Iterable[ImageSource],
+        batch_size: int = 1,
         progress: Callable[[int, int | None], None] | None = None,
-    ) -> Iterator[SegmentationResult]:
+        **options: Any,
+    ) -> Iterator[Result]:
         """Results one after the other, in order, without keeping them.
 
         Args:
-            progress: called after each picture with the number done and the number in all, None if that is not known.
-        """
-        total = len(images) if isinstance(images, Sized) else None
-        for done, image in enumerate(images, start=1):
-            yield self._predict_one(image)
-            if progress is not None:
-                progress(done, total)
+            progress: Called after each picture with the number done and the number in all, None if that is not known.
 
-    def thresholds(self, task: Task) -> dict[str, float]:
-        """Which options leave out segments of a task, with their values; those of other libraries are not known."""
-        if task == 'instance':
-            own = _reading(self.model).get('score_threshold', 0)  # the model's first, then the reader's
-            return dict(min_score=self._min_score) if own <= self._min_score else {'test_cfg.score_threshold': own}
-        if task != 'panoptic' or not isinstance(self.model, MaskSegmentor):
-            return {}
-        options = signature(self.model.network.panoptic_reader).parameters.values()
-        return {f'test_cfg.{option.name}': self.model.reading.get(option.name, option.default)
-                for option in options if option.name.endswith('threshold')}
+        The other arguments and the errors are those of `predict`.
+        """
+        total, done = len(images) if isinstance(images, Sized) else None, count(1)
+        for outcome in self.outcomes(images, batch_size, **options):
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield outcome
+            del outcome  # while the next one is made
+            if progress is not None:
+                progress(next(done), total)
+
+    def outcomes(
+        self,
+        images: Iterable[ImageSource],
+        batch_size: int = 1,
+        **options: Any,
+    ) -> Iterator[Result | Exception]:
+        """For each picture, in order, its result or what went wrong with it alone.
+
+        The arguments are those of `predict`. Of an iterator, a few batches are read ahead.
+
+        Raises:
+            TypeError, ValueError: An option is wrong.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size}: give a whole number above 0')
+        return self._outcomes(images, batch_size, *self._call(options))
+
+    def _outcomes(
+        self,
+        images: Iterable[ImageSource],
+        batch_size: int,
+        call: Call,
+        max_pixels: int | None,
+    ) -> Iterator[Result | Exception]:
+        waiting: dict[Hashable, list[_Prepared]] = {}
+        queue: deque[_Prepared] = deque()
+        for image in images:
+            queue.append(self._prepare(image, max_pixels))
+            if queue[-1].outcome is None:
+                shape = queue[-1].shape
+                waiting.setdefault(shape, []).append(queue[-1])
+                if len(waiting[shape]) == batch_size:
+                    self._run(waiting.pop(shape), call)
+            if len(queue) >= _BATCHES_READ_AHEAD * batch_size and queue[0].outcome is None:
+                self._run(waiting.pop(queue[0].shape), call)
+            while queue and queue[0].outcome is not None:
+                yield queue.popleft().outcome
+        while queue:
+            if queue[0].outcome is None:
+                self._run(waiting.pop(queue[0].shape), call)
+            yield queue.popleft().outcome
+
+    @property
+    def max_pixels(self) -> int | None:
+        """A picture of more pixels is predicted at this size and the prediction enlarged; None if none is."""
+        if 'max_pixels' in self._options:
+            return self._options['max_pixels']
+        limits = [task.max_pixels(self.model, len(self.classes or ())) for task in self._tasks]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _call(self, options: dict[str, Any]) -> tuple[Call, int | None]:
+        """Options of a call with those of the predictor, sorted by who knows them; and ``max_pixels``."""
+        options = {**self._options, **options}
+        max_pixels = options.pop('max_pixels', None) or self.max_pixels
+        in_force = self.model.prediction_options() if hasattr(self.model, 'prediction_options') else {}
+        own = {name: value for task in self._tasks for name, value in task.options.items()}
+        if unknown := [name for name in options if name not in own and name not in in_force]:
+            raise TypeError(f'there is no option {unknown[0]!r}: choose of '
+                            f'{", ".join(dict.fromkeys(("batch_size", "max_pixels", *own, *in_force)))}')
+        call = Call(
+            getattr(self.model, 'task', None), self.classes, self.palette,
+            {name: options.get(name, default) for name, default in own.items()},
+            {name: value for name, value in options.items() if name not in own}, in_force)
+        for task in self._tasks:
+            task.check(call)
+        return call, max_pixels
+
+    def _prepare(self, source: ImageSource, max_pixels: int | None) -> _Prepared:
+        """A picture as the model takes it, or why it cannot be read."""
+        try:
+            path = local_path(source) if isinstance(source, (str, PathLike)) else None
+            image, loaded, doubts = self._pipeline.load(source, path)
+            for doubt in doubts:
+                warnings.warn(doubt, DoubtfulResultWarning, stacklevel=6)
+            canvas, notes = Canvas.fit(loaded, max_pixels), [*self.notes, *doubts]
+            if canvas.is_shrunk:
+                (height, width), (rows, columns) = canvas.size, canvas.content
+                name = 'the picture' if path is None else printable(path)
+                notes.append(f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels '
+                             'keeps more')
+            return _Prepared(Picture(image, canvas, path, tuple(notes)), *self._pipeline(canvas.image, path))
+        except Exception as error:  # the other pictures have nothing to do with it
+            return _Prepared(outcome=error)
 
     @torch.no_grad()
-    def _predict_one(self, source: ImageSource) -> SegmentationResult:
-        path = local_path(source) if isinstance(source, (str, PathLike)) else None
-        image, loaded = self._pipeline.load(source, path)
-        canvas = Canvas.fit(loaded, self.max_pixels)
+    def _run(self, group: Sequence[_Prepared], call: Call) -> None:
+        """Predict pictures of one size."""
+        options = dict(call.given)
+        if call.in_force and len(self._tasks) == 1:
+            options |= self._tasks[0].model_options(call)
         try:
-            with in_scope(self.cfg):
-                batch = self._pipeline(canvas.image, path)
-                (sample,) = self.model.test_step(batch, **_least_score(self.model, self._min_score))
-            return self._reader.read(sample, image, canvas, path)
+            samples = self.model.test_step(
+                dict(inputs=[each.inputs for each in group], data_samples=[each.sample for each in group]), **options)
         except torch.cuda.OutOfMemoryError as error:
-            height, width = canvas.image.shape[:2]
-            raise PredictionError(f'not enough GPU memory for {width}x{height} pixels; give a smaller max_pixels or '
-                                  'device="cpu"') from error
+            height, width = group[0].picture.canvas.image.shape[:2]
+            smaller = f'a smaller batch_size than {len(group)}' if len(group) > 1 else 'a smaller max_pixels'
+            failure = PredictionError(f'not enough GPU memory for {len(group)} x {width}x{height} pixels; give '
+                                      f'{smaller} or device="cpu"')
+            failure.__cause__ = error
+            samples = [failure] * len(group)
+        except Exception as error:
+            samples = [error] * len(group)
+        for prepared, sample in zip(group, samples, strict=True):
+            prepared.finish(sample if isinstance(sample, Exception) else self._read(sample, prepared.picture, call))
+
+    def _read(self, sample: BaseDataElement, picture: Picture, call: Call) -> Result | Exception:
+        try:
+            return read_by(sample, self._tasks).read(sample, picture, call)
+        except Exception as error:
+            return error
+
+
+@dataclass(eq=False)
+class _Prepared:
+    """A picture on its way; what the model takes is let go of when there is an outcome."""
+
+    picture: Picture | None = None
+    inputs: Tensor | None = None
+    sample: BaseDataElement | None = None
+    outcome: Result | Exception | None = None
+
+    @property
+    def shape(self) -> Hashable:
+        """What pictures of one batch have in common: the size that the model sees, and what of it is padding."""
+        return self.inputs.shape, self.inputs.dtype, tuple(self.sample.get('img_shape', ()))
+
+    def finish(self, outcome: Result | Exception) -> None:
+        self.picture = self.inputs = self.sample = None
+        self.outcome = outcome
 
 
 def _cast_images(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
     """The images of a call as the parameters are; what prepares them gives single precision for every model."""
     dtype = next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), None)
     images = kwargs.get('inputs')
-    if dtype is not None and isinstance(images, torch.Tensor) and images.is_floating_point():
+    if dtype is not None and isinstance(images, Tensor) and images.is_floating_point():
         kwargs = dict(kwargs, inputs=images.to(dtype))
     return args, kwargs
-
-
-def _reading(model: nn.Module) -> dict[str, float]:
-    return model.reading if isinstance(model, MaskSegmentor) else {}
-
-
-def _least_score(model: nn.Module, score: float) -> dict[str, float]:
-    """Masks of instances below it are not made; a ``score_threshold`` in ``test_cfg`` goes first."""
-    if not (isinstance(model, MaskSegmentor) and model.task == 'instance') or 'score_threshold' in model.reading:
-        return {}
-    return dict(score_threshold=score)
-
-
-def _default_max_pixels(model: nn.Module, num_classes: int) -> int:
-    if isinstance(model, Segmentor):
-        return _MAX_PIXELS
-    return min(_MAX_SCORED_PIXELS, _MAX_SCORES // max(1, num_classes))

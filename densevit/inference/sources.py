@@ -14,7 +14,7 @@ from PIL import Image
 from densevit.errors import printable
 from densevit.images import ImageError, heif, local_path
 
-from .saving import OutputError, output_file
+from .files import OutputError, output_file
 
 _SAMPLE = 'data/chelsea.png'  # one of the few photographs that are inside scikit-image's wheel: a cat
 

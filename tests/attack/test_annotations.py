@@ -11,13 +11,14 @@ from coco_like import write_coco_like
 from data_faults import one_line, truncate, turn
 from mmdet.datasets import CocoDataset
 from PIL import Image
+from survey_rules import labels
 
 from densevit.datasets import CocoInstanceDataset, LoadPanopticSegments, PanopticDataset
 from densevit.datasets.common import coco_instances
 from densevit.datasets.common.coco_json import AnnotationError, EmptyDatasetError
 from densevit.datasets.common.coco_masks import compressed, inside, mask_box, near
-from densevit.datasets.common.survey import DataError, survey
-from densevit.datasets.segmentation.label_maps import LabelRule
+from densevit.datasets.common.survey import survey
+from densevit.datasets.common.task_checks import DataError
 from densevit.evaluation import InstanceMetric, PanopticMetric
 from densevit.registry import TRANSFORMS
 
@@ -225,7 +226,7 @@ def test_nothing_is_left_to_learn_from__the_reason_is_said(data):
         instances(data, filter_cfg=dict(filter_empty_gt=True))
     one_line(caught)
     with pytest.raises(EmptyDatasetError, match='no image of the train data has an .*three points.*metainfo.classes'):
-        survey(instances(data), 'train', LabelRule(2))
+        survey(instances(data), 'train', labels(2))
 
 
 @pytest.mark.parametrize('build', [instances, panoptic])
@@ -233,7 +234,7 @@ def test_a_file_of_images_alone_is_for_tests(build, data):
     for name in ('instances', 'panoptic'):
         edit(data, name, lambda d: d.pop('annotations'))
     dataset = build(data, test_mode=True)
-    found = survey(dataset, 'test', LabelRule(2))
+    found = survey(dataset, 'test', labels(2))
     assert found.images == found.unlabelled == 6
     metric = InstanceMetric() if build is instances else PanopticMetric()
     metric.dataset_meta = dataset.metainfo
@@ -242,7 +243,7 @@ def test_a_file_of_images_alone_is_for_tests(build, data):
     metric.process({}, [dict(dataset.get_data_info(0), ori_shape=(HEIGHT, WIDTH), **predicted)])
     assert metric.evaluate(1) == {}  # without a truth there is no figure
     with pytest.raises(EmptyDatasetError, match='no image of the val data has an annotation.*val_cfg to None'):
-        survey(dataset, 'val', LabelRule(2))
+        survey(dataset, 'val', labels(2))
 
 
 def segment(**values: Any) -> Callable[[dict], None]:
@@ -290,7 +291,7 @@ def test_a_broken_picture_beside_coco_files_is_refused(name, split, data):
     builds = [panoptic] if 'segments' in name else [instances, panoptic]
     for build in builds:
         with pytest.raises(DataError, match=words) as caught:
-            survey(build(data), split, LabelRule(5))
+            survey(build(data), split, labels(5))
         one_line(caught)
 
 
@@ -305,9 +306,9 @@ def test_json_of_another_size__obeyed(data):
     edit(data, 'instances', image(height=24, width=32))
     edit(data, 'instances', lambda d: d.update(annotations=[a for a in d['annotations'] if a['image_id'] != 11]))
     with pytest.raises(DataError, match='1.jpg is read with 64x48 .* its annotation file says 32x24: .*correct'):
-        survey(instances(data), 'val', LabelRule(2))
+        survey(instances(data), 'val', labels(2))
     edit(data, 'instances', image(height=48, width=64))
-    assert survey(instances(data), 'val', LabelRule(2)).unlabelled == 1
+    assert survey(instances(data), 'val', labels(2)).unlabelled == 1
 
 
 @pytest.mark.parametrize('box', [[0, 5, 9, 9], [-20, 5, 29, 9]])  # of the part in the image, or of all
@@ -325,4 +326,4 @@ def test_mmdetections_dataset_is_looked_at_as_well(bad, data):
                         metainfo=dict(classes=('cell', 'rod')), serialize_data=False)
     if 'bbox' not in bad or len(stock.get_data_info(0)['instances']) == 4:  # mmdetection may drop the box itself
         with pytest.raises(DataError, match='object number 3 of image 10 .*0.jpg'):
-            survey(stock, 'train', LabelRule(2))
+            survey(stock, 'train', labels(2))

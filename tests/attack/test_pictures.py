@@ -243,6 +243,6 @@ def test_through_the_command(tmp_path, tiny_config, capfd, monkeypatch):
         assert printable(line) == line
     lines = [line for line in err.splitlines() if line.startswith('failed: ')]
     assert len(lines) == sum(cases[name].refused or 'cut' in name for name in chosen), err
-    assert f'{len(chosen) - len(lines)} of {len(chosen)} pictures segmented' in out
+    assert f'{len(chosen) - len(lines)} of {len(chosen)} pictures predicted' in out
     assert len(list(Path('outputs').glob('*.json'))) == len(chosen) - len(lines)
     assert 'Traceback' not in err

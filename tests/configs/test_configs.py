@@ -19,6 +19,7 @@ from mmengine.registry import (
 from own import build, shrink, task_batch
 from shrink import CONFIGS, NAMES, OWN, ROOT, STOCK, load, scope
 
+from densevit.models.check import check_model
 from densevit.models.pretraining import without_pretraining
 
 STAGES = ('train', 'val', 'test')
@@ -49,6 +50,7 @@ def test_config__builds(name):
     _check_types(cfg)
     with scope(cfg), torch.device('meta'):
         model = MODELS.build(without_pretraining(cfg.model))
+    check_model(model)
     cfg.optim_wrapper.optimizer.pop('fused', None)  # there is none of parameters without memory
     with scope(cfg):
         optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

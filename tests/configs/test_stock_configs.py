@@ -9,6 +9,8 @@ from mmengine.registry import MODELS
 from shrink import ROOT, STOCK, batch, load, scope
 from stock import build, detection_batch, shrink
 
+from densevit.engine.options import OptionError
+from densevit.engine.run_config import load_config
 from densevit.models.pretraining import without_pretraining
 
 # One for each head and kind of backbone.
@@ -103,18 +105,17 @@ def test_vitdet__weight_decay_of_detectron2(size, rates):
     assert free == expected and {group['weight_decay'] for group in groups} <= {0., .1}
 
 
-def test_docs__table_has_every_config_and_its_published_number():
-    page = (ROOT / 'docs/configs.md').read_text()
-    rows = {}
-    stock = [name for name in STOCK if 'tiny' not in name]
-    folders = '|'.join({Path(name).parts[1] for name in stock})
-    for pattern, cells in re.findall(rf'^\| `((?:{folders})/\S+\.py)` \|(.+)\|$', page, re.MULTILINE):
-        sizes = re.search(r'\{(.+)\}', pattern)[1].split(',')
-        values = [cell.strip() for cell in cells.split('|') if cell.strip()]
-        rows |= {f'configs/{re.sub("{.+}", size, pattern)}': value
-                 for size, value in zip(sizes, values, strict=True)}
-    assert sorted(rows) == stock
-    for name, value in rows.items():
-        published = re.search(r'^# published: (.+)', (ROOT / name).read_text(), re.MULTILINE)[1]
-        numbers = re.findall(r'\d\d\.\d(?= mIoU| box| mask)', published)
-        assert value.split(' (')[0] == (' / '.join(numbers) or '-'), name
+WRONG_OPTIONS = [
+    ('vitdet/mask_rcnn_vitdet_b_coco', 'model.backbone.vit.window_sise', 'model.backbone.vit.window_size'),
+    ('vitdet/mask_rcnn_vitdet_b_coco', 'model.backbone.out_chanels', 'model.backbone.out_channels'),
+    ('vit_comer/mask_rcnn_vitcomer_s_1x_coco', 'train_pipeline.2.prob', 'train_dataloader.dataset.pipeline.2.prob'),
+    ('hieradet/mask_rcnn_hieradet_s_coco', 'optim_wrapper.paramwise_cfg.layer_decoy',
+     'optim_wrapper.paramwise_cfg.layer_decay'),
+    ('vit_comer/upernet_vitcomer_s_ade20k', 'model.backbone.mrfp_ration', 'model.backbone.mrfp_ratio'),
+]
+
+
+def test_wrong_options__the_nearest_is_named():
+    for name, option, message in WRONG_OPTIONS:
+        with pytest.raises(OptionError, match=re.escape(f"did you mean '{message}'?")):
+            load_config(str(ROOT / f'configs/{name}.py'), {option: 1})

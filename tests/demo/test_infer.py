@@ -19,7 +19,7 @@ from PIL import Image
 from densevit import inference
 from densevit.errors import DoubtfulResultWarning
 from densevit.images import read_image
-from densevit.inference import cli, saving
+from densevit.inference import cli, files
 from densevit.inference.predictor import Predictor
 from densevit.inference.sources import sample_image
 from densevit.weights import zoo
@@ -165,7 +165,7 @@ def test_folder_goes_on_past_bad_files_and_lists_them(infer, tmp_path):
     code, out, err = infer('in')
     assert code == 2
     assert sorted(path.name for path in Path('outputs').iterdir()) == ['a.png', 'c.jpg', 'g.png']
-    assert '3 of 6 pictures segmented' in out
+    assert '3 of 6 pictures predicted' in out
     lines = err.splitlines()
     assert [line.split(':')[1].strip() for line in lines] == ['in/b.png', 'in/d.png', 'in/e.jpg']
     for line, reason in zip(lines, ('empty', 'not a picture', 'truncated'), strict=True):
@@ -199,7 +199,7 @@ def test_one_line_and_exit_code_2(infer, tmp_path, arguments, message):
 
 def test_disk_too_small_is_known_before_inference(infer, tmp_path, monkeypatch):
     photo(tmp_path / 'a.png')
-    monkeypatch.setattr(saving.shutil, 'disk_usage', lambda folder: type('', (), dict(free=1000))())
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda folder: type('', (), dict(free=1000))())
     code, _, err = infer('a.png')
     assert code == 2 and 'MB free' in err and infer.loaded == []
 
@@ -210,7 +210,7 @@ def test_disk_that_fills_up_ends_the_run(infer, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(saving.os, 'fsync', full)
+    monkeypatch.setattr(files.os, 'fsync', full)
     code, out, err = infer('in')
     assert code == 2 and '0 of 2 pictures' in out
     assert len(err.splitlines()) == 1 and 'No space left' in err

@@ -16,7 +16,7 @@ from pictures import encoded, photo
 
 from densevit import inference
 from densevit.errors import one_line, printable
-from densevit.inference import Predictor, cli, saving
+from densevit.inference import Predictor, cli, files
 from densevit.inference.sources import plan_outputs
 
 CLASSES = ('dark', '\x1b[31mbri/ght\x07\nline')
@@ -76,7 +76,7 @@ def test_folder_of_odd_names(infer, tmp_path):
     assert len(names) >= 10
     code, out, err = infer('in', '--json', '--masks')
     check_terminal(out), check_terminal(err)
-    assert code == 0 and f'{len(names)} of {len(names)} pictures segmented'.encode() in out
+    assert code == 0 and f'{len(names)} of {len(names)} pictures predicted'.encode() in out
     results = [json.loads(path.read_bytes().decode('utf-8')) for path in Path('outputs').glob('*.json')]
     assert {os.fsencode(Path(result['source']).name) for result in results} == set(names)
     assert len(list(Path('outputs').glob('*.masks'))) == len(names)
@@ -152,10 +152,10 @@ def test_folder_that_cannot_be_written_to__ends_the_run(infer, tmp_path, monkeyp
     def lost(*_, **__):
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr(saving, 'write_atomic', lost)
-    probe = saving.tempfile.TemporaryFile
+    monkeypatch.setattr(files, 'write_atomic', lost)
+    probe = files.tempfile.TemporaryFile
     probes = iter([probe])  # before the model is loaded the folder is still there
-    monkeypatch.setattr(saving.tempfile, 'TemporaryFile', lambda **options: next(probes, lost)(**options))
+    monkeypatch.setattr(files.tempfile, 'TemporaryFile', lambda **options: next(probes, lost)(**options))
     code, out, err = infer('in')
     assert code == 2 and b'0 of 3' in out and err.count(b'failed: ') == 1
 

@@ -14,8 +14,8 @@ from torch import nn
 from densevit.datasets.common.checks import ClassesError
 from densevit.datasets.common.coco_json import AnnotationError
 from densevit.datasets.common.locate import MissingDataError
-from densevit.datasets.common.survey import DataError
-from densevit.engine import run_config
+from densevit.datasets.common.task_checks import DataError, TaskChecks
+from densevit.engine import guards, run_config
 from densevit.engine.guards import DataCheckHook
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
@@ -122,3 +122,14 @@ def test_what_mmdetection_cannot_build_is_said_by_the_run(raised, tmp_path, monk
         run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))))
     with pytest.raises(type(raised)):  # nothing is wrong with the data
         run_config.train(Config(dict(train_dataloader=dict(dataset=dict(dataset, type='Other')))))
+
+
+def test_another_task_is_asked_too(check, tmp_path, monkeypatch):
+    """A task joins with what it knows of its files; nothing else changes."""
+    class DepthChecks(TaskChecks):
+        def look(self, leaf, picture, memory):
+            raise DataError(f'{picture.info["img_path"]} has no depth: add it')
+
+    monkeypatch.setattr(guards, 'task_checks', lambda: [DepthChecks])
+    with pytest.raises(DataError, match=r'0.jpg has no depth: add it \(1 more images of the train data have faults'):
+        check(train=dataset(write(tmp_path / 'a')))

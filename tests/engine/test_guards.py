@@ -5,8 +5,8 @@ import pytest
 from mmseg.models.decode_heads import FCNHead
 from torch import nn
 
-from densevit.datasets.common.checks import ClassesError, check_classes
-from densevit.engine.guards import classes_of, ignore_index_of
+from densevit.datasets.common.checks import ClassesError, check_classes, classes_of
+from densevit.datasets.segmentation.checks import ignore_index_of
 
 LEAVES = SimpleNamespace(metainfo=dict(classes=('ground', 'leaf')))
 

@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 
 from densevit.inference.predictor import Predictor
-from densevit.inference.result import SegmentationResult
+from densevit.inference.tasks.segmentation import SegmentationResult
 
 CLASSES = ('red', 'green', 'blue')
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from densevit.images import ImageError
 from densevit.inference.pipeline import InferencePipeline, in_scope
-from densevit.inference.predictions import PredictionError
 from densevit.inference.predictor import Predictor
+from densevit.inference.task import PredictionError
 from densevit.registry import MODELS as DENSEVIT_MODELS
 
 RESIZE = dict(type='Resize', scale=(2048, 512), keep_ratio=True)
@@ -85,37 +85,6 @@ def test_own_models__large_pictures_are_not_shrunk():
     assert predictor.max_pixels > 6000 * 4000
 
 
-@pytest.mark.parametrize(('test_cfg', 'threshold'), [(None, .3), (dict(score_threshold=.1), .1)])
-def test_own_models__masks_of_doubtful_instances_are_not_made(make_predictor, test_cfg, threshold, monkeypatch):
-    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
-    model = DENSEVIT_MODELS.build(dict(
-        type='densevit.MaskSegmentor', task='instance', num_classes=2, backbone=backbone, test_cfg=test_cfg,
-        head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
-    before, seen = dict(model.reading), []
-    predictor = Predictor(model, make_predictor().cfg, classes=['a', 'b'], min_score=.3)
-    monkeypatch.setattr(model, 'test_step', lambda batch, **options: seen.append({**model.reading, **options}) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        predictor.predict(np.zeros((32, 32, 3), np.uint8))
-    assert seen == [dict(score_threshold=threshold)] and model.reading == before
-    assert predictor.thresholds('instance') == dict(min_score=.3)  # the higher of the two decides
-
-
-def test_thresholds__of_the_option_that_decides(make_predictor):
-    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
-
-    def thresholds(task, **test_cfg):
-        model = DENSEVIT_MODELS.build(dict(
-            type='densevit.MaskSegmentor', task=task, num_classes=2, backbone=backbone, test_cfg=test_cfg,
-            head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
-        return Predictor(model, make_predictor().cfg, classes=['a', 'b']).thresholds(task)
-
-    assert thresholds('instance') == dict(min_score=.5)
-    assert thresholds('instance', score_threshold=.9) == {'test_cfg.score_threshold': .9}
-    assert thresholds('panoptic', overlap_threshold=.6) == {
-        'test_cfg.score_threshold': .8, 'test_cfg.overlap_threshold': .6}
-    assert thresholds('semantic') == {} and make_predictor().thresholds('instance') == dict(min_score=.5)
-
-
 def test_predict__bad_picture(make_predictor, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'')
     with pytest.raises(ImageError, match='empty'):
@@ -144,10 +113,10 @@ def test_pipeline__drops_what_loads_and_keeps_the_rest(picture):
         dict(type='LoadImageFromFile', to_float32=True), dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
         dict(type='RandomFlip', prob=1.0), dict(type='PackSegInputs')])))))
     pipeline = InferencePipeline(cfg)
-    batch = pipeline(pipeline.load(picture)[1], 'a.png')
-    assert batch['inputs'][0].dtype == torch.float32
-    np.testing.assert_array_equal(batch['inputs'][0].permute(1, 2, 0), picture[:, ::-1, ::-1])
-    assert batch['data_samples'][0].img_path == 'a.png' and batch['data_samples'][0].ori_shape == (40, 60)
+    inputs, data_sample = pipeline(pipeline.load(picture)[1], 'a.png')
+    assert inputs.dtype == torch.float32
+    np.testing.assert_array_equal(inputs.permute(1, 2, 0), picture[:, ::-1, ::-1])
+    assert data_sample.img_path == 'a.png' and data_sample.ori_shape == (40, 60)
     with pytest.raises(ValueError, match='no test pipeline'):
         InferencePipeline(Config(dict(model=dict())))
 
@@ -172,8 +141,9 @@ def test_stock_mmseg_model(picture, mode):
     predictor = Predictor(model, cfg, classes=list('abcde'))
     result = predictor.predict(picture)
     pipeline = InferencePipeline(cfg)
-    with torch.no_grad(), in_scope(cfg):
-        sample, = model.test_step(pipeline(pipeline.load(picture)[1]))
+    inputs, data_sample = pipeline(pipeline.load(picture)[1])
+    with torch.no_grad():
+        sample, = model.test_step(dict(inputs=[inputs], data_samples=[data_sample]))
     np.testing.assert_array_equal(result.semantic, sample.pred_sem_seg.data[0])
     confidence = sample.seg_logits.data.softmax(0).max(0).values.numpy()
     for label, score in zip(result.labels, result.scores, strict=True):

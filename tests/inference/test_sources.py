@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from densevit.inference import sources
-from densevit.inference.saving import OutputError
+from densevit.inference.files import OutputError
 from densevit.inference.sources import SourceError, find_images, plan_outputs, sample_image
 
 

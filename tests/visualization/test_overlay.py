@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from densevit.inference.result import SegmentationResult
+from densevit.inference.tasks.segmentation import SegmentationResult
 from densevit.visualization import draw_comparison, draw_overlay
 from densevit.visualization.legend import LegendEntry, legend_below, legend_beside, percent_text
 from densevit.visualization.overlay import segment_outlines

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 import numpy as np
 import pytest
 
-from densevit.inference.result import ClassArea, SegmentationResult
+from densevit.inference.tasks.segmentation import ClassArea, SegmentationResult
 
 
 def test_semantic__one_segment_per_class(semantic_result):

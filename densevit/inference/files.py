@@ -3,22 +3,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from densevit.errors import one_line, printable
 from densevit.files import write_atomic
-from densevit.visualization.overlay import draw_comparison, draw_overlay
-
-from .result import SegmentationResult
 
 _GENERATOR = 'densevit'
 _SOFTWARE_TAG = 0x0131  # EXIF and TIFF: the program that wrote the picture
@@ -27,9 +26,8 @@ _FORMATS = {
     '.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.jpe': 'JPEG', '.jfif': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF',
     '.tiff': 'TIFF'
 }
-_MASK_NAME = re.compile(r'(labels|\d{3,}_[^/]*)\.png')
-# Most file systems take names of 255 bytes, and a folder of masks is called after its picture.
-_MAX_NAME_BYTES = 255 - len('.masks')
+# Most file systems take names of 255 bytes, and other files are called after the picture: 'a.jpg.json'.
+_MAX_NAME_BYTES = 255 - 16
 # After these no other result can be written either.
 _DISK_ERRORS = {errno.ENOSPC, errno.EROFS, getattr(errno, 'EDQUOT', errno.ENOSPC)}
 
@@ -44,64 +42,70 @@ class OutputError(OSError):
     is_disk_full = False
 
 
-def save_result(
-    result: SegmentationResult,
+class Artifact(NamedTuple):
+    """A file of a result.
+
+    Attributes:
+        name: What its path adds to the picture's: ``''`` for the picture itself, ``'.json'`` for ``a.jpg.json``,
+            ``'.masks/000_car.png'`` for a file in the folder ``a.jpg.masks``.
+        make: Gives the content: an array or a PIL image for a picture of a mode that the format takes, or a dictionary
+            for JSON.
+    """
+
+    name: str
+    make: Callable[[], np.ndarray | Image.Image | dict[str, Any]]
+
+
+def save_artifacts(
+    artifacts: Sequence[Artifact],
     path: str | os.PathLike,
-    *,
-    opacity: float = 0.5,
-    legend: bool = True,
-    side_by_side: bool = True,
-    masks: bool = False,
-    json: bool = False,
+    source: Path | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write the overlay and, if asked for, masks and JSON beside it.
+    """Write files of one result, each whole or not at all; nothing if one of them would replace somebody else's.
+
+    Of a folder that belongs to the result, files of ours that are not written again are removed.
 
     Args:
-        path: the overlay's file, or an existing folder, where it takes the source's name. A suffix that cannot be
-            written (``.gif``, none) gets ``.png`` added; of a name of more than 249 bytes the end becomes a hash.
-        opacity: of the tint, in [0, 1].
-        legend: add the classes present with their shares and numbers of instances.
-        side_by_side: put the untouched picture beside the overlay.
-        masks: write ``<name>.masks/``: one black-and-white PNG per segment, ``000_<class name>.png``, whose number is
-            the segment's place in the JSON, not its class; and for semantic and panoptic results ``labels.png``, whose
-            values are label ids (8 bits with 255 for none, or 16 bits with 65535 when there are more than 255 classes).
-        json: write ``<name>.json``: classes, scores, boxes ``[x0, y0, x1, y1]`` and areas; see
-            `SegmentationResult.to_dict`. ``<name>`` is the picture's with its suffix: ``a.jpg.json``.
-        overwrite: also replace files that were not written by this function. The source is never replaced.
+        path: The picture's file or an existing folder; see `output_file`.
+        source: The file that the result is of.
+        overwrite: Replace files that are not ours. The source is never replaced.
 
     Returns:
-        The files written, the overlay first.
+        The files written, in order.
 
     Raises:
-        OutputError: a file exists and is not ours, is the source, or cannot be written.
+        OutputError: A file exists and is not ours, is the source, or cannot be written.
     """
-    picture_path = output_file(path, result.source)
-    json_path = json_file(picture_path)
-    masks_folder = masks_folder_of(picture_path)
-    for target in (picture_path, json_path) if json else (picture_path,):
-        refuse_foreign_file(target, result.source, overwrite)
-    picture = (draw_comparison if side_by_side else draw_overlay)(result.image, result, opacity, legend)
+    picture = output_file(path, source)
+    targets = {picture.parent / (picture.name + artifact.name): artifact for artifact in artifacts}
+    for target in targets:
+        refuse_foreign_file(target, source, overwrite)
     try:
-        picture_path.parent.mkdir(parents=True, exist_ok=True)
-        written = [_write_picture(picture_path, Image.fromarray(picture))]
-        if json:
-            write_atomic(result.to_json().encode() + b'\n', json_path)
-            written.append(json_path)
-        if masks:
-            written += _write_masks(masks_folder, result)
+        for folder in dict.fromkeys(target.parent for target in targets):
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder != picture.parent:  # an earlier run may have found other things
+                for stale in set(folder.iterdir()) - targets.keys():
+                    if is_own_file(stale):
+                        stale.unlink()
+        for target, artifact in targets.items():
+            write_atomic(_encoded(artifact.make(), target), target)
     except OutputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: Pillow, for more pixels in a row than the format has
-        output_error = OutputError(f'{printable(picture_path)}: cannot be written ({one_line(error)}); choose another '
+        output_error = OutputError(f'{printable(picture)}: cannot be written ({one_line(error)}); choose another '
                                    'folder or format')
         output_error.is_disk_full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
         raise output_error from error
-    return written
+    return list(targets)
 
 
 def output_file(path: str | os.PathLike, source: Path | None) -> Path:
-    """The picture file that results for ``path`` go to; see `save_result`."""
+    """The picture that a result for ``path`` goes to.
+
+    In an existing folder it has the source's name. A suffix that cannot be written (``.gif``, none) gets ``.png``
+    added; of a name of more than 239 bytes the end becomes a hash.
+    """
     path = Path(path)
     if os.path.isdir(path):  # False for a name that is too long
         path = path / (source.name if source is not None else 'image.png')
@@ -123,9 +127,11 @@ def json_file(picture: Path) -> Path:
     return picture.with_name(picture.name + '.json')
 
 
-def masks_folder_of(picture: Path) -> Path:
-    """Named as `json_file` is."""
-    return picture.with_name(picture.name + '.masks')
+def json_text(content: dict[str, Any], indent: int | None = 2) -> str:
+    """A dictionary as JSON that is valid UTF-8."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    # Surrogates stand for bytes of a file name that are not UTF-8; json and os.fsencode() give the bytes back.
+    return re.sub('[\ud800-\udfff]', lambda match: f'\\u{ord(match[0]):04x}', text)
 
 
 def check_output_folder(folder: Path, needed_bytes: int = 0) -> None:
@@ -175,45 +181,18 @@ def is_own_file(path: Path) -> bool:
         return False
 
 
-def _write_picture(path: Path, image: Image.Image) -> Path:
+def _encoded(content: np.ndarray | Image.Image | dict[str, Any], path: Path) -> bytes:
+    """A file's bytes, with the mark by which it is known again.
+
+    They are made in memory: written in one go, they leave no half picture on a full disk.
+    """
+    if isinstance(content, dict):
+        return json_text({'generator': _GENERATOR, **content}).encode() + b'\n'
+    image = content if isinstance(content, Image.Image) else Image.fromarray(content)
     image_format = _FORMATS[path.suffix.lower()]
     exif = Image.Exif()
     exif[_SOFTWARE_TAG] = _GENERATOR
     options = dict(JPEG=dict(quality=92, subsampling=0), WEBP=dict(quality=92), TIFF=dict(compression='tiff_deflate'))
-    buffer = io.BytesIO()
-    # Encoded in memory first: the bytes are then written in one go, and a full disk leaves no half picture.
+    buffer = BytesIO()
     image.save(buffer, image_format, exif=exif, **options.get(image_format, {}))
-    write_atomic(buffer.getvalue(), path)
-    return path
-
-
-def _write_masks(folder: Path, result: SegmentationResult) -> list[Path]:
-    folder.mkdir(exist_ok=True)
-    for stale in folder.iterdir():  # of an earlier run that found other segments
-        if _MASK_NAME.fullmatch(stale.name) and is_own_file(stale):
-            stale.unlink()
-    written = []
-    if result.semantic is not None:
-        written.append(_write_own_picture(folder / 'labels.png', _label_image(result)))
-    for index, label in enumerate(result.labels):
-        name = re.sub(r'[^\w.-]+', '_', result.classes[label])[:60]
-        mask = Image.fromarray(result.mask(index).astype(np.uint8) * 255)
-        written.append(_write_own_picture(folder / f'{index:03d}_{name}.png', mask))
-    return written
-
-
-def _write_own_picture(path: Path, image: Image.Image) -> Path:
-    refuse_foreign_file(path, None)
-    return _write_picture(path, image)
-
-
-def _label_image(result: SegmentationResult) -> Image.Image:
-    """Label ids as pixel values: with the palette where 8 bits suffice, else 16 bits."""
-    if len(result.classes) > 255:
-        return Image.fromarray(np.where(result.semantic < 0, 65535, result.semantic).astype(np.uint16))
-    image = Image.fromarray(np.where(result.semantic < 0, 255, result.semantic).astype(np.uint8))
-    # All 256 colours: with fewer, Pillow packs the pixels into fewer bits, and 255 would become another label.
-    palette = np.zeros((256, 3), np.uint8)
-    palette[:len(result.palette)] = result.palette
-    image.putpalette(palette.tobytes())
-    return image
+    return buffer.getvalue()

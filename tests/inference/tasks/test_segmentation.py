@@ -3,19 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from pycocotools import mask as coco_masks
+from torch import nn
 
 from densevit.inference.canvas import Canvas
-from densevit.inference.predictions import PredictionError, PredictionReader, class_confidence
+from densevit.inference.predictor import Predictor
+from densevit.inference.task import Call, Picture, PredictionError
+from densevit.inference.tasks.segmentation import Segmentation, class_confidence
 
-READER = PredictionReader(('a', 'b', 'c'), None, min_score=0.5)
+CALL = Call(classes=('a', 'b', 'c'), options=Segmentation.options)
 
 
 def read(image: np.ndarray, **fields):
     sample = BaseDataElement()
     sample.set_data(fields)
-    return READER.read(sample, image, Canvas.fit(image, 10_000), None)
+    return Segmentation().read(sample, Picture(image, Canvas.fit(image, 10_000)), CALL)
 
 
 @pytest.fixture
@@ -99,3 +103,64 @@ def test_class_confidence__logits_and_probabilities():
     scores = torch.rand(5, 300, 7) * 2
     torch.testing.assert_close(class_confidence(scores, scores.argmax(0)), scores.max(0).values / scores.sum(0))
     assert class_confidence(torch.zeros(5, 3, 3), torch.zeros(3, 3, dtype=torch.long)).eq(0).all()
+
+
+@pytest.mark.parametrize(('task', 'own', 'options', 'passed', 'limits'), [
+    ('instance', 0., {}, dict(score_threshold=.5), dict(min_score=.5)),
+    ('instance', .9, {}, dict(score_threshold=.9), {'test_cfg.score_threshold': .9}),
+    ('instance', .9, dict(min_score=.3), dict(score_threshold=.3), dict(min_score=.3)),
+    ('instance', .9, dict(min_score=dict(b=.4)), dict(score_threshold=.4), dict(min_score=.4)),
+    ('instance', 0., dict(score_threshold=.2), dict(score_threshold=.2), dict(score_threshold=.2)),
+    ('panoptic', .8, {}, {}, {'test_cfg.score_threshold': .8}),
+    ('panoptic', .8, dict(min_score=.6), dict(score_threshold=.6), dict(min_score=.6)),
+    ('semantic', None, {}, {}, {}),
+])
+def test_options__what_the_model_gets_and_what_is_told(image, task, own, options, passed, limits):
+    """The option of a call goes before the model's, and that before 0.5 if it is higher."""
+    model = Recorder(task, {} if own is None else dict(score_threshold=own))
+    cfg = Config(dict(default_scope='mmseg', test_pipeline=[dict(type='PackSegInputs')]))
+    result = Predictor(model, cfg, classes=['a', 'b']).predict(image, **options)
+    assert model.got == passed and result.task == task
+    assert result.thresholds == limits
+
+
+class Recorder(nn.Module):
+    """Finds nothing, and keeps the options it was called with."""
+
+    def __init__(self, task: str, in_force: dict[str, float]) -> None:
+        super().__init__()
+        self.task, self.prediction_options = task, lambda: in_force
+
+    def test_step(self, data, **options):
+        (sample,), self.got = data['data_samples'], options
+        size = sample.ori_shape
+        sample.set_data(dict(
+            semantic=lambda: dict(pred_sem_seg=PixelData(data=torch.zeros(1, *size))),
+            instance=lambda: dict(pred_instances=InstanceData(
+                masks=torch.zeros(0, *size), labels=torch.zeros(0), scores=torch.zeros(0))),
+            panoptic=lambda: dict(pred_panoptic_seg=PixelData(sem_seg=torch.full((1, *size), 2))))[self.task]())
+        return [sample]
+
+
+def test_options__refused(image):
+    cfg = Config(dict(default_scope='mmseg', test_pipeline=[dict(type='PackSegInputs')]))
+    predictor = Predictor(Recorder('instance', dict(score_threshold=0.)), cfg, classes=['car', 'cat'])
+    with pytest.raises(TypeError, match="'min_scores': choose of .*max_pixels, min_score, score_threshold"):
+        predictor.predict(image, min_scores=.3)
+    for value in (2, 'a', True, dict(car=-1)):
+        with pytest.raises(ValueError, match='min_score=.* from 0 to 1'):
+            predictor.predict(image, min_score=value)
+    with pytest.raises(ValueError, match="no class: write 'car'"):
+        predictor.predict(image, min_score=dict(caar=.3))
+    with pytest.raises(ValueError, match='batch_size'):
+        predictor.predict(image, batch_size=0)
+
+
+def test_instances__a_score_for_each_class(image):
+    scores = InstanceData(masks=torch.ones(4, 4, 6, dtype=torch.bool), labels=torch.tensor([0, 0, 1, 2]),
+                          scores=torch.tensor([.9, .6, .6, .2]))
+    sample = BaseDataElement()
+    sample.set_data(dict(pred_instances=scores))
+    call = Call(classes=('a', 'b', 'c'), options=dict(min_score=dict(a=.8, c=.1)))
+    result = Segmentation().read(sample, Picture(image, Canvas.fit(image, 10_000)), call)
+    assert result.labels.tolist() == [0, 1, 2]  # b has the default

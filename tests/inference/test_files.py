@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from densevit.images import read_image
-from densevit.inference import saving
-from densevit.inference.saving import OutputError, check_output_folder, is_own_file
+from densevit.inference import files
+from densevit.inference.files import OutputError, check_output_folder, is_own_file
 from densevit.visualization import draw_comparison, draw_overlay
 
 
@@ -109,7 +109,7 @@ def test_save__failure_leaves_the_old_file_and_no_temporary(semantic_result, tmp
     def full(descriptor):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(saving.os, 'fsync', full)
+    monkeypatch.setattr(files.os, 'fsync', full)
     with pytest.raises(OutputError, match='No space left'):
         semantic_result.save(tmp_path / 'a.png', opacity=0.9)
     assert [path.name for path in tmp_path.iterdir()] == ['a.png']

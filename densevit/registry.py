@@ -112,12 +112,16 @@ def read_config(path: str | os.PathLike) -> Config:
     """A config from its file.
 
     A ``.py`` config is code, which runs. YAML and JSON are read as data, where mmengine lets YAML call any function.
-    But a config of any kind names what is built, so it has to come from where it is trusted.
+    But a config of any kind names what is built, so it has to come from where it is trusted. ``custom_imports`` finds
+    packages that lie beside the config: its folder is put at the end of Python's path.
 
     Raises:
         ValueError: The config is broken. Of YAML and JSON: it asks for Python's objects, or has a ``_base_``.
     """
     path = Path(path)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
     try:
         return _read_data(path) if path.suffix in ('.yaml', '.yml', '.json') else Config.fromfile(path)
     except Exception as error:  # whatever the code of a config raises

@@ -8,4 +8,4 @@ from ..inference import cli
 
 def main(argv: Sequence[str], prog: str = 'densevit predict') -> int:
     """Run the command."""
-    return cli.main(argv)
+    return cli.main(argv, prog)

@@ -14,8 +14,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
+from ..datasets.common.checks import EmptyDatasetError, check_coco_files
 from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
+from ..datasets.tasks import check_configs
 from ..layers import synchronise_anywhere
 from ..models import check_model
 from ..models.pretraining import without_pretraining
@@ -41,7 +42,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
     """Read a config, change it by ``--cfg-options`` and point it to the data.
 
     Args:
-        path: Of the file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
+        path: The config's file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
         options: Values by dotted keys.
         checkout: Where else to look for ``data``; see :func:`densevit.datasets.common.locate.data_folders`.
 
@@ -71,9 +72,9 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
 
 
 def check_data(cfg: Config, splits: Sequence[str], checkout: Path | None = None) -> None:
-    """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_folders``."""
+    """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_configs``."""
     check_data_roots(cfg, data_folders(checkout), splits)
-    check_folders(cfg, splits)
+    check_configs(cfg, splits)
 
 
 def use_amp(cfg: Config, dtype: str | None) -> None:

@@ -23,7 +23,8 @@ from densevit.visualization.palette import text_color
 from .files import OutputError, check_output_folder, json_file, refuse_foreign_file
 from .result import Result, Table
 from .sources import find_images, plan_outputs, sample_image, skipped_files
-from .tasks import TASKS, Argument
+from .task import Argument
+from .tasks import TASKS
 
 if TYPE_CHECKING:
     from .predictor import Predictor

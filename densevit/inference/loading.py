@@ -14,12 +14,13 @@ from torch import nn
 
 from densevit import weights as weights_module
 from densevit.errors import DoubtfulResultWarning
+from densevit.models import check_model
 from densevit.models.pretraining import without_pretraining
 from densevit.registry import config_file, quiet_imports, read_config
 from densevit.visualization.palette import Color
 from densevit.weights import WeightsNotFoundError, zoo
 
-from .metadata import DatasetMeta, checkpoint_meta, config_meta
+from .metadata import DatasetMeta, config_meta, dataset_meta
 from .pipeline import in_scope
 from .predictor import Predictor
 from .tasks import tasks_of
@@ -77,10 +78,10 @@ def load(
         warnings.warn(notes[0], DoubtfulResultWarning, stacklevel=2)
     with quiet_imports():
         model = build_model(cfg)
+        check_model(model)
         meta = DatasetMeta(None, None)
         if checkpoint is not None:
-            weights_module.load_weights(model, checkpoint, base=base)
-            meta = checkpoint_meta(checkpoint)
+            meta = dataset_meta(weights_module.load_weights(model, checkpoint, base=base).meta)
         for name, part in model.named_children():
             if name != 'data_preprocessor':  # a mean of 123.675 would be 123.5
                 part.to(dtype)

@@ -1,17 +1,14 @@
 """Class names and colours, from wherever they are written down."""
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Number
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from densevit.visualization.palette import Color
-from densevit.weights.reading import is_safetensors, read_checkpoint
 
 from .pipeline import in_scope
 
@@ -30,21 +27,8 @@ class DatasetMeta(NamedTuple):
         return DatasetMeta(self.classes, self.palette or (other.palette if same else None))
 
 
-def checkpoint_meta(path: Path) -> DatasetMeta:
-    """From a checkpoint's ``meta``: ``dataset_meta`` as mmengine's runner writes it, or ``CLASSES`` and ``PALETTE``.
-
-    In a safetensors file the same keys are looked for in the header, as JSON text. A folder and an index of files have
-    none. No code in the file is run.
-
-    Raises:
-        densevit.weights.load_report.WeightsError: the file is damaged or would run code.
-    """
-    if not path.is_file() or path.suffix == '.json':
-        meta = {}
-    elif is_safetensors(path):
-        meta = _safetensors_header(path)
-    else:
-        meta = _pickle_meta(path)
+def dataset_meta(meta: Mapping[str, Any]) -> DatasetMeta:
+    """From a checkpoint's ``meta``: ``dataset_meta`` as mmengine's runner writes it, or ``CLASSES`` and ``PALETTE``."""
     found = meta.get('dataset_meta', meta)
     found = {str(key).lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
     return _checked(found)
@@ -86,25 +70,6 @@ def _are_colors(palette: Any, count: int) -> bool:
     return isinstance(palette, list | tuple) and len(palette) >= count and all(
         isinstance(color, list | tuple) and len(color) == 3
         and all(isinstance(value, Integral) and 0 <= value <= 255 for value in color) for color in palette)
-
-
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework='pt') as file:
-        header = file.metadata() or {}
-    meta = {}
-    for key in ('dataset_meta', 'classes', 'palette'):
-        try:
-            meta[key] = json.loads(header[key])
-        except (KeyError, ValueError, RecursionError):
-            continue
-    return meta
-
-
-def _pickle_meta(path: Path) -> Mapping[str, Any]:
-    meta = read_checkpoint(path).get('meta')
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _num_classes(model: Any) -> int | None:

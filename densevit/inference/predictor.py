@@ -21,7 +21,8 @@ from densevit.visualization.palette import Color
 from .canvas import Canvas
 from .pipeline import InferencePipeline
 from .result import Result
-from .tasks import Call, Picture, PredictionError, read_by, tasks_of
+from .task import Call, Picture, PredictionError
+from .tasks import read_by, tasks_of
 
 # Pictures that wait for others of their size, in batches. More would fill memory, fewer leave batches that are not
 # full where portraits and landscapes alternate.

@@ -29,10 +29,11 @@ from safetensors.torch import save_file
 import densevit
 from densevit.engine.run_config import ConfigError, load_config
 from densevit.inference.cli import main as infer
-from densevit.inference.metadata import checkpoint_meta
+from densevit.inference.metadata import dataset_meta
 from densevit.models.pretraining import without_pretraining
 from densevit.pickles import load_plain, load_torch
 from densevit.weights import WeightsError, load_weights, read_state_dict, safe_reading
+from densevit.weights.reading import read_weights
 
 STATE = {'weight': torch.arange(6.).reshape(2, 3), 'bias': torch.ones(2)}
 
@@ -260,7 +261,8 @@ def test_positions_that_would_fill_the_memory_when_resized(here):
 
 def test_classes_without_names_are_not_taken(here):
     torch.save({'state_dict': STATE, 'meta': {'dataset_meta': {'classes': [twice_in_a_list(2), 'b']}}}, 'a.pth')
-    assert checkpoint_meta(here / 'a.pth').classes is None  # 60 times instead of 2, it would fill the memory
+    meta = read_weights(here / 'a.pth').meta
+    assert dataset_meta(meta).classes is None  # 60 times instead of 2, it would fill the memory
 
 
 def test_numbers_of_numpy_as_keys(here):

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from densevit.errors import DoubtfulResultWarning
 from densevit.inference import loading
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
-from densevit.inference.metadata import DatasetMeta, checkpoint_meta, config_meta
+from densevit.inference.metadata import DatasetMeta, config_meta, dataset_meta
 from densevit.registry import config_file, quiet_imports
 from densevit.weights import WeightsError, zoo
 
@@ -187,28 +187,20 @@ def test_pick_device():
             pick_device(device)
 
 
-def test_checkpoint_meta__safetensors_header(tmp_path):
-    path = tmp_path / 'a.safetensors'
-    tensors = dict(x=torch.zeros(1))
-    save_file(tensors, path, metadata=dict(dataset_meta=json.dumps(dict(classes=['a', 'b'], palette=[[1, 1, 1]] * 2))))
-    assert checkpoint_meta(path) == DatasetMeta(['a', 'b'], [[1, 1, 1]] * 2)
-    save_file(tensors, path, metadata=dict(classes='["a"]', palette='not json'))
-    assert checkpoint_meta(path) == DatasetMeta(['a'], None)
-    save_file(tensors, path)
-    assert checkpoint_meta(path) == DatasetMeta(None, None)
+def test_load__classes_in_the_header_of_safetensors(tmp_path, config, checkpoint):
+    save_file(torch.load(checkpoint, weights_only=True)['state_dict'], tmp_path / 'a.safetensors',
+              metadata=dict(dataset_meta=json.dumps(dict(classes=['x', 'y'], palette=[[1, 1, 1], [2, 2, 2]]))))
+    predictor = load(config, tmp_path / 'a.safetensors', device='cpu')
+    assert predictor.classes == ('x', 'y') and predictor.palette == [[1, 1, 1], [2, 2, 2]]
 
 
-@pytest.mark.parametrize(('content', 'expected'), [
-    (dict(meta=dict(CLASSES=('a',), PALETTE='random')), DatasetMeta(['a'], None)),
-    (dict(meta=dict(dataset_meta=None)), DatasetMeta(None, None)),
-    (dict(meta=dict(dataset_meta=dict(classes=['a'], palette=[['red', 0, 0]]))), DatasetMeta(['a'], None)),
-    (dict(meta=dict(dataset_meta=dict(classes=['a'], palette=[[0, 0, 256]]))), DatasetMeta(['a'], None)),
-    (dict(state_dict={}), DatasetMeta(None, None)),
-])
-def test_checkpoint_meta__pickle(tmp_path, content, expected):
-    for name in ('a.pth', 'a.safetensors'):  # told by its content
-        torch.save(content, tmp_path / name)
-        assert checkpoint_meta(tmp_path / name) == expected
+def test_dataset_meta__of_whatever_a_checkpoint_says():
+    for meta, expected in (
+            (dict(CLASSES=('a',), PALETTE='random'), DatasetMeta(['a'], None)),
+            (dict(dataset_meta=None), DatasetMeta(None, None)), ({}, DatasetMeta(None, None)),
+            (dict(dataset_meta=dict(classes=['a'], palette=[['red', 0, 0]])), DatasetMeta(['a'], None)),
+            (dict(dataset_meta=dict(classes=['a'], palette=[[0, 0, 256]])), DatasetMeta(['a'], None))):
+        assert dataset_meta(meta) == expected
 
 
 def test_config_meta():

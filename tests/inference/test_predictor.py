@@ -10,7 +10,7 @@ from PIL import Image
 from densevit.images import ImageError
 from densevit.inference.pipeline import InferencePipeline, in_scope
 from densevit.inference.predictor import Predictor
-from densevit.inference.tasks import PredictionError
+from densevit.inference.task import PredictionError
 from densevit.registry import MODELS as DENSEVIT_MODELS
 
 RESIZE = dict(type='Resize', scale=(2048, 512), keep_ratio=True)

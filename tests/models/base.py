@@ -126,9 +126,12 @@ def check_options(row: Row) -> None:
 
 
 def same(ours: Sequence[Sequence[Tensor]], theirs: Sequence[Sequence[Tensor]], tolerance: float = 0.) -> bool:
-    """Whether predictions are equal: numbers within a tolerance, where there is one labels of nearly all pixels."""
+    """Whether predictions are equal.
+
+    With a tolerance, numbers are near, and labels and masks equal at nearly all pixels: rounding moves borders.
+    """
     pairs = [pair for own, other in zip(ours, theirs, strict=True) for pair in zip(own, other, strict=True)]
-    return all(map(lambda pair: _near(*pair, tolerance), pairs))
+    return all(_near(own, other, tolerance) for own, other in pairs)
 
 
 def _near(ours: Tensor, theirs: Tensor, tolerance: float) -> bool:

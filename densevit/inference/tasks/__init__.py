@@ -3,19 +3,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Argument, Call, Picture, PredictionError, Task, class_thresholds
+from ..task import PredictionError, Task
+from .detection import Detection
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
     from torch import nn
 
-__all__ = [
-    'TASKS', 'Argument', 'Call', 'Picture', 'PredictionError', 'Task', 'class_thresholds', 'read_by', 'tasks_of'
-]
+__all__ = ['TASKS', 'read_by', 'tasks_of']
 
 # In order: where two read the same data sample of a model of another library, the first does.
 TASKS: tuple[Task, ...] = (
+    Detection(),
     Segmentation(),
 )
 

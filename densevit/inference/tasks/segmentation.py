@@ -16,7 +16,7 @@ from densevit.visualization.palette import Color
 
 from ..files import Artifact
 from ..result import Result, Row, Table
-from .base import (
+from ..task import (
     MIN_SCORE,
     Argument,
     Call,

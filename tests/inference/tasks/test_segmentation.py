@@ -10,7 +10,7 @@ from torch import nn
 
 from densevit.inference.canvas import Canvas
 from densevit.inference.predictor import Predictor
-from densevit.inference.tasks import Call, Picture, PredictionError
+from densevit.inference.task import Call, Picture, PredictionError
 from densevit.inference.tasks.segmentation import Segmentation, class_confidence
 
 CALL = Call(classes=('a', 'b', 'c'), options=Segmentation.options)

@@ -92,8 +92,7 @@ def test_misspelt_type_in_a_config(failure, tiny_config, camvid_like):
 
 def test_missing_data(failure, tiny_config, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ('DENSEVIT_DATA', 'DENSEVIT_TEST_DATA'):
-        monkeypatch.setenv(name, str(tmp_path / 'nowhere'))
+    monkeypatch.setenv('DENSEVIT_DATA', str(tmp_path / 'nowhere'))
     tiny_config.write_text(tiny_config.read_text() + "\ntrain_dataloader['dataset']['data_root'] = 'data/mine'\n")
     line = failure(tiny_config)
     assert 'put it at data/mine, or set DENSEVIT_DATA' in line and 'data/README.md' in line

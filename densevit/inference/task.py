@@ -14,15 +14,15 @@ import numpy as np
 
 from densevit.visualization.palette import Color, default_palette
 
-from ..files import Artifact
+from .files import Artifact
 
 if TYPE_CHECKING:
     import supervision
     from mmengine.structures import BaseDataElement
     from torch import Tensor, nn
 
-    from ..canvas import Canvas
-    from ..result import Result
+    from .canvas import Canvas
+    from .result import Result
 
 MIN_SCORE = 0.5  # objects below it are left out unless a call says otherwise
 
@@ -98,8 +98,8 @@ class Picture:
 class Task:
     """What varies by task in `predict`, in `Result.save` and on the command line.
 
-    Derive a class in a file of its own, with the task's `Result`, and add an instance to ``TASKS``. Nothing else of
-    ``inference`` knows of it. The file is imported for ``--help`` too: PyTorch and OpenMMLab are imported where they
+    Derive a class in a file of ``tasks/``, with the task's `Result`, and add an instance to ``TASKS`` there. Nothing
+    else of ``inference`` knows of it. The file is imported for ``--help`` too: import PyTorch and OpenMMLab where they
     are used.
     """
 

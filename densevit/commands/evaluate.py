@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.model import is_model_wrapper
 
-from ..engine import cli, run_config, testing, work_dir
+from ..engine import cli, config_for_test, run_config, work_dir
 from ..engine.distributed import prepare_launcher
 from ..registry import quiet_imports
 from ..weights import load_weights, safe_reading, zoo
@@ -43,11 +43,11 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.data:
         use_data(cfg, args.data, work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test'))
     run_config.check_data(cfg, ('test', ), CHECKOUT)
-    testing.keep_test_only(cfg)
+    config_for_test.keep_test_only(cfg)
     if args.out:
-        testing.write_labels(cfg, args.out)
+        config_for_test.write_labels(cfg, args.out)
     if args.tta:
-        testing.augment_tests(cfg)
+        config_for_test.augment_tests(cfg)
     prepare_launcher(cfg, args.launcher)
     work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)

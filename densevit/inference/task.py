@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from densevit.visualization.palette import Color
+from ..visualization.palette import Color
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement

@@ -2,7 +2,8 @@
 
 They are children of mmengine's root, so that ``type='densevit.PlainViT'`` is found from any OpenMMLab config with no
 ``custom_imports``: mmengine imports ``densevit.registry`` at the first look-up of the scope, and ``locations`` is
-imported at the first look-up of a name.
+imported at the first look-up of a name; of data and metrics, where tasks need packages of their own, only what has that
+name.
 """
 from __future__ import annotations
 
@@ -10,10 +11,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 from mmengine import registry as root
@@ -23,12 +26,41 @@ from mmengine.utils import import_modules_from_strings
 
 from .errors import one_line
 
+
+class LazyRegistry(root.Registry):
+    """A registry that imports what has the name that is looked up, and nothing else.
+
+    Args:
+        locations: Packages that list their names in ``__all__`` and import each when it is first used.
+        args, kwargs: See :class:`mmengine.registry.Registry`.
+    """
+
+    def __init__(self, *args: Any, locations: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, locations=list(locations), **kwargs)
+        self.packages = tuple(locations)
+
+    def get(self, key: str) -> type | None:
+        """The class of a name, None if there is none."""
+        for package in map(import_module, self.packages):
+            if isinstance(key, str) and (name := key.removeprefix(f'{self.scope}.')) in package.__all__:
+                getattr(package, name)  # registers itself
+        return super().get(key)
+
+    @property
+    def module_dict(self) -> dict[str, type]:
+        """All names, for which everything is imported."""
+        for package in map(import_module, self.packages):
+            for name in package.__all__:
+                getattr(package, name)
+        return super().module_dict
+
+
 MODELS = root.Registry('model', parent=root.MODELS, scope='densevit', locations=['densevit.models'])
-DATASETS = root.Registry('dataset', parent=root.DATASETS, scope='densevit', locations=['densevit.datasets'])
-DATA_SAMPLERS = root.Registry(
+DATASETS = LazyRegistry('dataset', parent=root.DATASETS, scope='densevit', locations=['densevit.datasets'])
+DATA_SAMPLERS = LazyRegistry(
     'data sampler', parent=root.DATA_SAMPLERS, scope='densevit', locations=['densevit.datasets'])
-TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, scope='densevit', locations=['densevit.datasets'])
-METRICS = root.Registry('metric', parent=root.METRICS, scope='densevit', locations=['densevit.evaluation'])
+TRANSFORMS = LazyRegistry('transform', parent=root.TRANSFORMS, scope='densevit', locations=['densevit.datasets'])
+METRICS = LazyRegistry('metric', parent=root.METRICS, scope='densevit', locations=['densevit.evaluation'])
 MODEL_WRAPPERS = root.Registry(
     'model_wrapper', parent=root.MODEL_WRAPPERS, scope='densevit', locations=['densevit.engine'])
 HOOKS = root.Registry('hook', parent=root.HOOKS, scope='densevit', locations=['densevit.engine'])
@@ -80,12 +112,16 @@ def read_config(path: str | os.PathLike) -> Config:
     """A config from its file.
 
     A ``.py`` config is code, which runs. YAML and JSON are read as data, where mmengine lets YAML call any function.
-    But a config of any kind names what is built, so it has to come from where it is trusted.
+    But a config of any kind names what is built, so it has to come from where it is trusted. ``custom_imports`` finds
+    packages that lie beside the config: its folder is put at the end of Python's path.
 
     Raises:
         ValueError: The config is broken. Of YAML and JSON: it asks for Python's objects, or has a ``_base_``.
     """
     path = Path(path)
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
     try:
         return _read_data(path) if path.suffix in ('.yaml', '.yml', '.json') else Config.fromfile(path)
     except Exception as error:  # whatever the code of a config raises

@@ -14,6 +14,12 @@ from PIL import Image
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
 
+# Real data sets; $DENSEVIT_DATA is where the tools look for them.
+TEST_DATA = [Path(folder) for folder in (os.environ.get('DENSEVIT_TEST_DATA'), ROOT.parent / 'shared' / 'data')
+             if folder and Path(folder).is_dir()]
+if TEST_DATA:
+    os.environ.setdefault('DENSEVIT_DATA', str(TEST_DATA[0]))
+
 TINY_CONFIG = """
 _base_ = ['{root}/configs/_base_/default_runtime.py', '{root}/configs/_base_/datasets/camvid.py']
 model = dict(
@@ -108,7 +114,6 @@ def tool(quick_runs):
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """The folder of real data sets; skips where there is none."""
-    for folder in (os.environ.get('DENSEVIT_TEST_DATA'), ROOT.parent / 'shared' / 'data'):
-        if folder and Path(folder).is_dir():
-            return Path(folder)
-    pytest.skip('real data: set DENSEVIT_TEST_DATA')
+    if not TEST_DATA:
+        pytest.skip('real data: set DENSEVIT_TEST_DATA')
+    return TEST_DATA[0]

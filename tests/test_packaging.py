@@ -1,13 +1,17 @@
 """What is installed, and that OpenMMLab finds the configs in it."""
+import configparser
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from test_upstream_contacts import CONTACTS
 
 from densevit.version import __version__
 
@@ -79,6 +83,7 @@ def test_wheel__has_what_openmmlab_looks_for(wheel):
     assert {f'densevit/.mim/{name}' for name in IN_WHEEL} <= names
     configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py')}
     assert {f'densevit/.mim/{name}' for name in configs} <= names
+    assert 'densevit/weights/zoo.yml' in names
     bundled = {path.name for path in (ROOT / 'densevit/weights/bundled').glob('*') if path.is_file()}
     assert {f'densevit/weights/bundled/{name}' for name in bundled} <= names
 
@@ -94,6 +99,28 @@ def test_wheel__is_one_package(wheel):
 
 def test_wheel__has_the_version(wheel):
     assert wheel.name.split('-')[1] == __version__
+
+
+def _requirements(section: str, key: str) -> dict[str, Requirement]:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / 'setup.cfg')
+    lines = config[section][key].splitlines()
+    found = [Requirement(line) for line in lines if line.strip() and not line.startswith('#')]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def test_requirements__hold_what_these_tests_run_with():
+    """And of what is used beyond its documentation no version that was never seen is installed unasked."""
+    required = _requirements('options', 'install_requires')
+    tested = required | _requirements('options.extras_require', 'test')
+    wrong = [f'{requirement}, but {version(name)} is installed' for name, requirement in tested.items()
+             if not requirement.specifier.contains(version(name), prereleases=True)]
+    assert not wrong, '\n'.join(wrong)
+    packages = {contact.name.split('.')[0] for contact in CONTACTS}
+    names = {name for package in packages for name in map(canonicalize_name, packages_distributions()[package])}
+    bounded = {name for name, requirement in required.items()
+               if any(each.operator in ('<', '<=', '==') for each in requirement.specifier)}
+    assert not names - bounded, 'without an upper bound'
 
 
 def test_base__installed(wheel, tmp_path):

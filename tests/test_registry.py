@@ -64,14 +64,14 @@ def test_prefix__is_enough_in_a_stock_config(tmp_path):
     assert not done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize('name', REGISTRIES)
-def test_registry__is_a_child_of_the_root(name):
-    registry = REGISTRIES[name]
-    assert registry.scope == 'densevit' and registry.parent.scope == 'mmengine'
-    registry.import_from_location()
-    assert registry.parent.children['densevit'] is registry
-    for key in registry.module_dict:
-        assert registry.parent.get(f'densevit.{key}') is registry.get(key)
+def test_registries__are_children_of_the_root_and_put_no_name_into_it():
+    for registry in REGISTRIES.values():
+        assert registry.scope == 'densevit' and registry.parent.scope == 'mmengine'
+        registry.import_from_location()
+        assert registry.parent.children['densevit'] is registry
+        assert not set(registry.module_dict) & set(registry.parent.module_dict)
+        for key in registry.module_dict:
+            assert registry.parent.get(f'densevit.{key}') is registry.get(key)
 
 
 @pytest.mark.parametrize('library', ['mmseg', 'mmdet', 'mmpretrain'])
@@ -88,13 +88,6 @@ def test_registry__no_name_is_taken(library):
             continue
         taken = set(registry.module_dict) & set(getattr(theirs, name).module_dict)
         assert not taken, f'{library} has {sorted(taken)} in {name}'
-
-
-@pytest.mark.parametrize('name', REGISTRIES)
-def test_registry__no_name_is_in_the_root(name):
-    registry = REGISTRIES[name]
-    registry.import_from_location()
-    assert not set(registry.module_dict) & set(registry.parent.module_dict)
 
 
 @pytest.mark.parametrize(('base', 'kind'), [

@@ -10,16 +10,8 @@
 # Layers learn the slower the nearer they are to the image, by 0.8 each, as is usual with these weights; not tuned.
 _base_ = 'dpt_vitb_ade20k.py'
 crop_size = (518, 518)  # whole patches of 14
-train_pipeline = [
-    dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadImage'),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='RandomResize', scale=(2072, 518), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
-    dict(type='mmseg.RandomFlip', prob=.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[3] = dict(type='densevit.ScaleCropFlip', size=518, scale=(2072, 518))
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 model = dict(
     data_preprocessor=dict(size=crop_size),

@@ -7,19 +7,14 @@
 # 1 GPU: python tools/train.py configs/dpt/dpt_vitb_ade20k.py --amp --cfg-options train_dataloader.batch_size=16
 # not trained here.
 _base_ = [
-    '../_base_/default_runtime.py', '../_base_/datasets/ade20k_crop_512.py', '../_base_/schedules/adamw_poly_160k.py'
+    '../_base_/default_runtime.py', '../_base_/preprocessors/label_maps.py',
+    '../_base_/datasets/ade20k_crop_512.py', '../_base_/schedules/adamw_poly_160k.py'
 ]
 model = dict(
     type='densevit.PixelSegmentor',
     num_classes=150,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],  # mmsegmentation's, though these weights were trained with 127.5
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512)),
+    # With mmsegmentation's mean and deviation, though these weights were trained with 127.5.
+    data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
         type='densevit.PlainViT',
         name='vit_base_patch16_224.orig_in21k_ft_in1k',

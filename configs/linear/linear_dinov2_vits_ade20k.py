@@ -9,19 +9,15 @@
 # not trained here.
 #
 # The backbone is frozen. The authors pad images to whole patches on all sides, not at the right and bottom alone.
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/ade20k_zoom_640.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/preprocessors/label_maps.py',
+    '../_base_/datasets/ade20k_zoom_640.py'
+]
 crop_size = (640, 640)
 model = dict(
     type='densevit.PixelSegmentor',
     num_classes=150,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=crop_size),
+    data_preprocessor=dict(size=crop_size),
     backbone=dict(
         type='densevit.PlainViT',
         name='vit_small_patch14_dinov2',

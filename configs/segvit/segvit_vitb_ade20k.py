@@ -6,19 +6,15 @@
 # command: tools/dist_train.sh configs/segvit/segvit_vitb_ade20k.py 8 --amp
 # 1 GPU: python tools/train.py configs/segvit/segvit_vitb_ade20k.py --amp --cfg-options train_dataloader.batch_size=16
 # not trained here.
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/ade20k_512.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/preprocessors/label_maps.py',
+    '../_base_/datasets/ade20k_crop_512.py'
+]
 crop_size = (512, 512)
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=150,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[127.5] * 3,  # of AugReg's weights
-        std=[127.5] * 3,
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=crop_size),
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, size=crop_size),  # as AugReg's weights were trained
     # As the authors use it: no class token, no final norm.
     backbone=dict(
         type='densevit.PlainViT',
@@ -31,25 +27,6 @@ model = dict(
         out_indices=(5, 7, 11)),
     head=dict(type='densevit.SegViT', embed_dim=384, num_heads=12),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(341, 341)))
-train_pipeline = [
-    dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadImage'),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
-    dict(type='mmseg.RandomFlip', prob=.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')
-]
-test_pipeline = [
-    dict(type='densevit.LoadImage'),
-    dict(type='mmseg.Resize', scale=(2048, 512), keep_ratio=True),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='mmseg.PackSegInputs')
-]
-train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
 train_cfg = dict(type='densevit.SeededIterLoop', max_iters=160000, val_interval=16000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -14,22 +14,9 @@ model = dict(
         name='vit_large_patch16_384', img_size=crop_size, drop_path_rate=.3, out_indices=(7, 15, 23)),
     head=dict(embed_dim=512, num_heads=16),
     test_cfg=dict(crop_size=crop_size, stride=(608, 608)))
-train_pipeline = [
-    dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadImage'),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 640), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
-    dict(type='mmseg.RandomFlip', prob=.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='mmseg.PackSegInputs')
-]
-test_pipeline = [
-    dict(type='densevit.LoadImage'),
-    dict(type='mmseg.Resize', scale=(2048, 640), keep_ratio=True),
-    dict(type='mmseg.LoadAnnotations'),
-    dict(type='mmseg.PackSegInputs')
-]
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[3] = dict(type='densevit.ScaleCropFlip', size=640, scale=(2048, 640))
+test_pipeline[1] = dict(type='mmseg.Resize', scale=(2048, 640), keep_ratio=True)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -8,7 +8,9 @@
 # Command:  python tools/train.py configs/tiny/eomt_tiny_coco_panoptic_overfit.py --amp bf16
 # Test:     python tools/test.py configs/tiny/eomt_tiny_coco_panoptic_overfit.py
 #             work_dirs/eomt_tiny_coco_panoptic_overfit/iter_900.pth
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/coco_panoptic_640.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/preprocessors/segments.py', '../_base_/datasets/coco_panoptic_640.py'
+]
 num_classes = 133
 max_iters = 900
 data_root = 'data/coco_tiny'
@@ -23,11 +25,8 @@ pipeline = [
 ]
 test_pipeline = [
     dict(type='densevit.LoadImage'),
-    dict(type='mmdet.Resize', scale=size[::-1], keep_ratio=True, backend='pillow'),
-    dict(type='densevit.PadInput', size=size),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))
+    dict(type='densevit.ResizeAndPad', size=size),
+    dict(type='densevit.PackWithTruth')
 ]
 same_images = dict(
     data_root=data_root,
@@ -44,13 +43,6 @@ model = dict(
     num_classes=num_classes,
     task='panoptic',
     stuff_classes=list(range(80, 133)),
-    data_preprocessor=dict(
-        type='mmdet.DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_seg=True),
     backbone=dict(
         type='densevit.PlainViT',
         stem=dict(model_name='resnet18d', out_indices=(1, 2, 3)),

@@ -8,20 +8,14 @@
 #
 # Command:  python tools/train.py configs/tiny/eomt_tiny_nuclei.py --amp
 # Test:     python tools/test.py configs/tiny/eomt_tiny_nuclei.py densevit/weights/bundled/eomt_tiny_nuclei.safetensors
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nuclei.py']
+_base_ = ['../_base_/default_runtime.py', '../_base_/preprocessors/segments.py', '../_base_/datasets/nuclei.py']
 num_classes = 1
 max_iters = 2400  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.MaskSegmentor',
     task='instance',
     num_classes=num_classes,
-    data_preprocessor=dict(
-        type='mmdet.DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=16),
+    data_preprocessor=dict(pad_size_divisor=16),
     backbone=dict(
         type='densevit.PlainViT',
         stem=dict(model_name='resnet18d', out_indices=(1, 2, 3)),

@@ -9,20 +9,14 @@
 #
 # Command:  python tools/train.py configs/tiny/mask2former_tiny_nuclei.py --amp
 # Test:     python tools/test.py configs/tiny/mask2former_tiny_nuclei.py work_dirs/mask2former_tiny_nuclei/iter_1200.pth
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nuclei.py']
+_base_ = ['../_base_/default_runtime.py', '../_base_/preprocessors/segments.py', '../_base_/datasets/nuclei.py']
 num_classes = 1
 max_iters = 1200  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.MaskSegmentor',
     task='instance',
     num_classes=num_classes,
-    data_preprocessor=dict(
-        type='mmdet.DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=32),
+    data_preprocessor=dict(pad_size_divisor=32),
     # The last stage is half as wide as in a ResNet-18, to have about as many parameters as eomt_tiny_nuclei.
     backbone=dict(type='densevit.TimmPyramid', name='resnet18d', channels=(64, 128, 256, 256)),
     head=dict(

@@ -7,7 +7,10 @@
 # 1 GPU: python tools/train.py configs/vit_p/vit_p_vitb_eomt_vitl_ade20k.py --amp \
 #     --cfg-options train_dataloader.batch_size=80
 # not trained here.
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/ade20k_512.py', '../_base_/schedules/vit_p.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/preprocessors/label_maps.py', '../_base_/datasets/ade20k_512.py',
+    '../_base_/schedules/vit_p.py'
+]
 image_size = (518, 518)
 # The authors take the whole image where a crop has no label, and blur no pixel in rotating or cutting it.
 train_pipeline = [
@@ -27,14 +30,7 @@ train_dataloader = dict(batch_size=20, dataset=dict(pipeline=train_pipeline))
 model = dict(
     type='densevit.MaskSegmentor',
     num_classes=150,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=image_size),
+    data_preprocessor=dict(size=image_size),
     backbone=dict(
         type='densevit.PlainViT',
         name='vit_base_patch14_dinov2',

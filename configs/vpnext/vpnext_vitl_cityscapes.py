@@ -10,18 +10,14 @@
 #
 # There is no public code, and the recipe is not the paper's: it is the one of configs/eomt/eomt_vitl_cityscapes.py without
 # what belongs to masks.
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/cityscapes_1024.py', '../_base_/schedules/eomt_dinov2.py']
+_base_ = [
+    '../_base_/default_runtime.py', '../_base_/preprocessors/label_maps.py',
+    '../_base_/datasets/cityscapes_1024.py', '../_base_/schedules/eomt_dinov2.py'
+]
 model = dict(
     type='densevit.PixelSegmentor',
     num_classes=19,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(1024, 1024)),
+    data_preprocessor=dict(size=(1024, 1024)),
     # Blocks 12 and 18 learn in the context of the last one.
     backbone=dict(
         type='densevit.PlainViT',

@@ -5,6 +5,7 @@ import os
 from difflib import get_close_matches
 from pathlib import Path
 
+from ..registry import config_file
 from ..weights import zoo
 
 _PARENT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def find_config(name: str) -> str:
         beside = CHECKOUT and CHECKOUT / name
         return str(beside) if beside and beside.is_file() else name
     if name in zoo.names():
-        return str(zoo.config_path(zoo.entry(name)))
+        return str(config_file(f'densevit::{zoo.entry(name).config}'))
     known = _configs()
     found = [path for path in known if path.stem == name]
     if len(found) == 1:

@@ -1,15 +1,56 @@
-"""Datasets, samplers and transforms that mmsegmentation and mmdetection lack."""
-from .common.albumentations_transform import AlbumentationsTransform
-from .common.load_image import LoadImage
-from .common.seeding import PositionSampler, SeedAugmentation
-from .segmentation.camvid import CamVidDataset
-from .segmentation.coco_instance import CocoInstanceDataset
-from .segmentation.panoptic import PanopticADE20KDataset, PanopticDataset
-from .segmentation.panoptic_segments import LoadPanopticSegments
-from .segmentation.transforms import PadInput, ResizeSegments, UntilSegments
+"""Datasets, samplers and transforms that mmsegmentation and mmdetection lack.
+
+``common`` serves every task, and there is a folder for what a task needs beside it. Names are imported when they are
+first used, by Python or by the registry, so that a task does not wait for the packages of another.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .common.albumentations_transform import AlbumentationsTransform
+    from .common.coco_instances import CocoInstanceDataset
+    from .common.load_image import LoadImage
+    from .common.seeding import PositionSampler, SeedAugmentation
+    from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
+    from .segmentation.camvid import CamVidDataset
+    from .segmentation.folder import LoadColorLabels, MaskFolderDataset
+    from .segmentation.panoptic import PanopticADE20KDataset, PanopticDataset
+    from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadImage', 'LoadPanopticSegments', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeSegments', 'SeedAugmentation',
-    'UntilSegments'
+    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadColorLabels', 'LoadImage',
+    'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput', 'PanopticADE20KDataset',
+    'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip',
+    'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
+
+_HOMES = dict(
+    AlbumentationsTransform='common.albumentations_transform',
+    CamVidDataset='segmentation.camvid',
+    CocoInstanceDataset='common.coco_instances',
+    LoadColorLabels='segmentation.folder',
+    LoadImage='common.load_image',
+    LoadPanopticSegments='segmentation.panoptic_segments',
+    MaskFolderDataset='segmentation.folder',
+    PackWithTruth='common.transforms',
+    PadInput='common.transforms',
+    PanopticADE20KDataset='segmentation.panoptic',
+    PanopticDataset='segmentation.panoptic',
+    PositionSampler='common.seeding',
+    ResizeAndPad='common.transforms',
+    ResizeSegments='common.transforms',
+    ScaleColourCropFlip='segmentation.augmentations',
+    ScaleCropFlip='segmentation.augmentations',
+    ScaleJitterCrop='common.transforms',
+    SeedAugmentation='common.seeding',
+    ShortestSideCrop='segmentation.augmentations',
+    UntilSegments='common.transforms')
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

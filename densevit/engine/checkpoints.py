@@ -52,6 +52,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or dict(backend='densevit_atomic'), **kwargs)
+        for unknown in self.args:  # which mmengine would find when it saves
+            raise TypeError(f"AtomicCheckpointHook.__init__() got an unexpected keyword argument '{unknown}'")
         self._position: dict[str, int] = {}
 
     def before_train(self, runner: Any) -> None:
@@ -91,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         self._write(runner, name, meta, save_optimizer=self.save_optimizer,
-                    save_param_scheduler=self.save_param_scheduler, by_epoch=self.by_epoch, **self.args)
+                    save_param_scheduler=self.save_param_scheduler, by_epoch=self.by_epoch)
         if is_main_process():
             write_atomic(self.last_ckpt.encode(), Path(runner.work_dir, 'last_checkpoint'))
             for old in outdated:

@@ -15,23 +15,20 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from rich.console import Console
 from rich.progress import Progress
-from torch import nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ..datasets.common.checks import (
     check_classes,
     check_files,
-    check_has_labels,
     check_same_classes,
-    check_sample,
     check_stock_coco,
-    check_stuff,
+    classes_of,
     summary,
 )
 from ..datasets.common.file_facts import FactsMemory
 from ..datasets.common.survey import leaves, survey
-from ..datasets.segmentation.label_maps import LabelRule
+from ..datasets.tasks import task_checks
 from ..models import check_model
 from ..registry import HOOKS
 from .distributed import any_process, decide_once
@@ -132,7 +129,7 @@ def _wrappers(wrapper: OptimWrapper) -> list[OptimWrapper]:
 
 
 def _gradient_norm(wrapper: OptimWrapper, optimizer: Optimizer) -> float:
-    """Of all parameters of an optimizer, before they were clipped."""
+    """The norm over all parameters of an optimizer, before they are clipped."""
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group['params']
                  if parameter.grad is not None]
     if gradients and wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm':  # is known by now
@@ -141,32 +138,9 @@ def _gradient_norm(wrapper: OptimWrapper, optimizer: Optimizer) -> float:
 
 
 def image_names(data_batch: Any) -> list[str]:
-    """Paths of a batch's images, as far as they are known."""
+    """The paths of a batch's images, as far as they are known."""
     samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []
     return [sample.img_path for sample in samples if 'img_path' in sample]
-
-
-def classes_of(model: nn.Module) -> tuple[int | None, str]:
-    """The number of classes of a model, or of the head of a stock model, and its key in the config."""
-    for path in ('decode_head', 'bbox_head', 'roi_head.bbox_head'):
-        head = model
-        for part in path.split('.'):
-            head = getattr(head, part, None)
-        if isinstance(head, nn.ModuleList):  # the stages of a cascade
-            head = head[0]
-        if type(head).__name__.endswith('RPNHead'):  # of any object at all, in mmdet's model of proposals alone
-            continue
-        if (num_classes := getattr(head, 'num_classes', None)) is not None:
-            return num_classes, f'model.{path}.num_classes'
-    return getattr(model, 'num_classes', None), 'model.num_classes'
-
-
-def ignore_index_of(model: nn.Module) -> int:
-    """Of a model, or of the head of a stock one."""
-    head = getattr(model, 'decode_head', None)
-    if isinstance(head, nn.ModuleList):  # the stages of a cascade, the last of which is the answer
-        head = head[-1]
-    return getattr(model, 'ignore_index', getattr(head, 'ignore_index', 255))
 
 
 @HOOKS.register_module()
@@ -178,7 +152,7 @@ class DataCheckHook(Hook):
 
     Args:
         samples: How many training images to take through the pipeline.
-        max_files: Of a split with more images than this only so many are looked at, evenly spread; None is all.
+        max_files: In a split with more images than this only so many are looked at, evenly spread; None is all.
     """
     priority = 'VERY_HIGH'
 
@@ -186,45 +160,39 @@ class DataCheckHook(Hook):
         self.samples, self.max_files = samples, max_files
 
     def before_run(self, runner: Any) -> None:
-        """Raises the errors of :mod:`densevit.datasets.common.checks` and :mod:`densevit.datasets.common.survey`."""
+        """Raises the errors of :mod:`densevit.datasets.common` and of the checks of each task."""
         decide_once(partial(self._look, runner))
 
     def _look(self, runner: Any) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loops = {name: getattr(runner, f'_{name}_loop') for name in ('train', 'val', 'test')}
         datasets = {name: loop.dataloader.dataset for name, loop in loops.items() if hasattr(loop, 'dataloader')}
-        memory, surveys = FactsMemory(Path(runner.work_dir) / 'data_check.json'), {}
+        metrics = {name: getattr(getattr(loop, 'evaluator', None), 'metrics', ()) for name, loop in loops.items()}
+        tasks = {name: [checks.of(model, dataset, metrics[name]) for checks in task_checks()]
+                 for name, dataset in datasets.items()}
+        memory, surveys, first = FactsMemory(Path(runner.work_dir) / 'data_check.json'), {}, next(iter(datasets), '')
         for name, dataset in datasets.items():
             check_files(dataset, name)
             remarks = check_stock_coco(dataset, name)
-            self._check_classes(model, datasets, name)
-            metrics = getattr(getattr(loops[name], 'evaluator', None), 'metrics', ())
+            if name == first:
+                check_classes(dataset, *classes_of(model), name)
+            check_same_classes(dataset, datasets[first], name, first)
+            for task in tasks[name]:
+                task.check_dataset(dataset, name)
             try:
                 with _bar(f'looking at the {name} data', sum(map(len, leaves(dataset)))) as advance:
-                    surveys[name] = survey(
-                        dataset, name, _rule(model, dataset, metrics), memory, self.max_files, advance)
+                    surveys[name] = survey(dataset, name, tasks[name], memory, self.max_files, advance)
             finally:
                 memory.save()
             surveys[name].remarks.update(remarks)
             if name != 'train':
-                check_has_labels(dataset, metrics, name)
-        runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets)]))
+                for task in tasks[name]:
+                    task.check_loaded(dataset, name)
+        runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets, tasks)]))
         for index in range(min(self.samples, len(datasets.get('train', ())))):
-            check_sample(datasets['train'][index], getattr(model, 'num_classes', None), ignore_index_of(model))
-
-    def _check_classes(self, model: nn.Module, datasets: dict[str, Any], name: str) -> None:
-        first = next(iter(datasets))
-        if name == first:
-            check_classes(datasets[name], *classes_of(model), name)
-        check_same_classes(datasets[name], datasets[first], name, first)
-        if getattr(model, 'task', None) == 'panoptic':
-            check_stuff(datasets[name], model.stuff_classes, name)
-
-
-def _rule(model: nn.Module, dataset: Any, metrics: Any) -> LabelRule:
-    ignored = {ignore_index_of(model), *(metric.ignore_index for metric in metrics if hasattr(metric, 'ignore_index'))}
-    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes') or ()
-    return LabelRule(classes_of(model)[0], ignored, classes)
+            sample = datasets['train'][index]
+            for task in tasks['train']:
+                task.check_sample(sample)
 
 
 @contextmanager

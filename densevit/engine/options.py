@@ -1,20 +1,23 @@
-"""Typing errors in ``--cfg-options`` and in configs, found before anything is built."""
+"""Typing errors: those in ``--cfg-options`` before anything is built, those in a config where its building fails."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
 from typing import Any
 
+from mmengine import registry as registries
 from mmengine.config import Config
-
-from .signatures import BUILDER_KEYS, OpenNames, child_node, find_type, known_names
+from mmengine.registry import Registry
+from mmengine.runner import FlexibleRunner, Runner
 
 _COUNTS = ('train_cfg.max_iters', 'train_cfg.max_epochs', 'train_cfg.val_interval', 'train_dataloader.batch_size',
            'val_dataloader.batch_size', 'test_dataloader.batch_size')
-# Dicts with a type that is not built with all of their keys: mmcv's builders take some out.
-_LAYER_CFGS = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'padding_cfg', 'plugins', 'dcn')
-_CHECKED = ('model', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'train_dataloader',
-            'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'val_evaluator', 'test_evaluator')
 
 
 class OptionError(ValueError):
@@ -22,10 +25,10 @@ class OptionError(ValueError):
 
 
 def check_options(cfg: Config, options: dict[str, Any]) -> None:
-    """See that every option changes something.
+    """See that every option changes something: the config has its key, or the type of the dict around it takes it.
 
-    A key is known if the config has it, or if the type of the dict around it takes it; a type that is itself an
-    option counts, and so does the name of a timm model.
+    What cannot be told passes, for its builder to refuse: only a key that is near to one that is known is taken for a
+    typing error.
 
     Args:
         cfg: The config without the options.
@@ -34,121 +37,155 @@ def check_options(cfg: Config, options: dict[str, Any]) -> None:
     Raises:
         OptionError: A key is not known; the message has the nearest one that is.
     """
-    scope = cfg.get('default_scope') or 'mmengine'
-    tree = cfg.to_dict()
+    tree, scope = cfg.to_dict(), cfg.get('default_scope') or 'mmengine'
     for key in options:
         _check_key(tree, key, options, scope)
 
 
-def _check_key(tree: Any, key: str, options: dict[str, Any], scope: str) -> None:
-    node, path = tree, ()
-    for part in key.split('.'):
-        if isinstance(node, list | tuple):
-            if not part.lstrip('-').isdigit() or not -len(node) <= int(part) < len(node):
-                raise OptionError(f"'{key}': {_dotted(path)} is a list of {len(node)}; number its entries from 0")
-            node, path = node[int(part)], (*path, part)
-            continue
-        if not isinstance(node, dict):
-            if node is None:  # an argument that has no value yet takes any
-                return
-            raise OptionError(f"'{key}': {_dotted(path)} is {node!r} and has no '{part}'")
-        chosen = {name: options[full] for name in ('type', 'name') if (full := _dotted((*path, name))) in options}
-        decided = type(node)(node, **chosen)
-        names = known_names(decided, path, scope)
-        known = f'{_dotted((*path, part))}.type' in options or (
-            part in node if names is None or path else part in names)
-        if not known and not (names is not None and (part in names or isinstance(names, OpenNames))):
-            raise OptionError(f"unknown option '{key}'{_meant(tree, path, part, names or frozenset(node), key)}")
-        node, path = child_node(decided, part, scope), (*path, part)
-
-
-def _meant(tree: dict, path: tuple[str, ...], part: str, siblings: frozenset[str], key: str) -> str:
-    """The end of a message: the nearest known key, beside the unknown one or anywhere in the config."""
-    siblings = sorted(siblings - {'type', '_scope_'})
-    near = get_close_matches(part, siblings, 1, .6) if path or part not in tree else []
-    if near:
-        return f": did you mean '{_dotted((*path, near[0]))}'?"
-    unread = f' (the config uses {part} only while it is read)' if not path and part in tree else ''
-    effective = {'/'.join(reversed(name.split('.'))): name for name in all_keys(tree)
-                 if name.partition('.')[0] in known_names(tree, (), '') and not name[-1].isdigit()}
-    name = key.rpartition('.')[2]
-    ends = [full for back, full in effective.items() if back.partition('/')[0] == name] or [
-        full for full in effective.values() if full in get_close_matches(key, effective.values(), 1, .6)] or [
-        full for full in effective.values() if name.endswith(f'_{full.rpartition(".")[2]}')]
-    if ends:
-        return f"{unread}: did you mean '{min(ends, key=lambda full: full.count('.'))}'?"
-    return f"{unread}; {_dotted(path) or 'the config'} takes {', '.join(siblings)}"
-
-
-def all_keys(node: Any, prefix: str = '') -> Iterator[str]:
-    """All dotted keys of a nested config."""
-    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in entries:
-        yield f'{prefix}{key}'
-        yield from all_keys(value, f'{prefix}{key}.')
-
-
-def check_config(cfg: Config) -> None:
-    """See that every key of the config's typed dicts is an argument of its type.
-
-    Types that nothing registers, and those with a **kwargs that cannot be followed, are left to their builders, and
-    so are models of other packages, some of which take keys out of their configs before they call a constructor.
+def check_counts(cfg: Config) -> None:
+    """See that lengths and batch sizes are numbers of iterations or images: ``max_iters=1e3`` is none.
 
     Raises:
-        OptionError: A key is not; the message has the nearest argument. Or a length or a batch size is no number of
-            iterations or images.
+        OptionError: One is not.
     """
     for key in _COUNTS:
         holder, name = key.split('.')
         value = (cfg.get(holder) or {}).get(name)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise OptionError(f'{key}={value!r}: give a whole number from 1 on')
-    scope = cfg.get('default_scope') or 'mmengine'
-    for name in _CHECKED:
-        _check_node(cfg.to_dict().get(name), (name, ), scope)
 
 
-def _check_node(node: Any, path: tuple[str, ...], scope: str) -> None:
-    if isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            _check_node(value, (*path, str(index)), scope)
-    if not isinstance(node, dict):
+def _check_key(tree: dict[str, Any], key: str, options: dict[str, Any], scope: str) -> None:
+    _check_top_level(tree, key)
+    node, path = tree, ''
+    for part in key.split('.'):
+        if isinstance(node, list | tuple):
+            if not part.lstrip('-').isdigit() or not -len(node) <= int(part) < len(node):
+                raise OptionError(f"'{key}': {path} is a list of {len(node)}; number its entries from 0")
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            kind = options.get(f'{path}.type') or node.get('type') if path else _runner_of(tree)
+            kind = find_type(kind, node.get('_scope_', scope)) if isinstance(kind, str) else kind
+            known, closed = arguments(kind) if callable(kind) else (frozenset(), False)
+            if part not in node and part not in known and (
+                    near := get_close_matches(part, {*known, *node} - {'type'}, 1, .75 if closed else .85)):
+                raise OptionError(f"unknown option '{key}': did you mean '{_joined(path, near[0])}'?")
+            node = node.get(part)
+        elif node is None:  # an argument that has no value yet takes any
+            return
+        else:
+            raise OptionError(f"'{key}': {path} is {node!r} and has no '{part}'")
+        path = _joined(path, part)
+
+
+def _check_top_level(tree: dict[str, Any], key: str) -> None:
+    """Variables of a config have been read by now, and a last part alone is no key."""
+    first, _, rest = key.partition('.')
+    taken = arguments(_runner_of(tree))[0]
+    if first in taken:
         return
-    scope = node.get('_scope_', scope)
-    if isinstance(node.get('type'), str):
-        _check_typed(node, path, scope)
-    for key in node:
-        if not key.endswith(_LAYER_CFGS) and key != 'transforms':
-            _check_node(child_node(node, key, scope), (*path, key), scope)
+    read = dict(entry for name in tree if name in taken for entry in entries(tree[name], name))
+    if first in tree:
+        value = tree[first]
+        uses = [] if value in (None, True, False) else [path for path, other in read.items() if other == value]
+        if uses:
+            path = next((path for path in uses if path.endswith(f'.{first}')), uses[0])
+            raise OptionError(f"unknown option '{key}' (the config uses {first} only while it is read): did you mean "
+                              f"'{_joined(path, rest)}'?")
+    elif ends := [path for path in read if path.endswith(f'.{key}')]:
+        raise OptionError(f"unknown option '{key}': did you mean '{min(ends, key=lambda path: path.count('.'))}'?")
 
 
-def _check_typed(node: dict, path: tuple[str, ...], scope: str) -> None:
-    target = node['type']
-    if target.startswith('densevit.') and find_type(target, scope) is None:
-        raise OptionError(f"{_dotted(path)}: there is no type '{target}'{_nearest_type(target)}")
-    if f'densevit.{target}' in _own_types() and find_type(target, scope) is None:
-        raise OptionError(f"{_dotted(path)}: there is no type '{target}': did you mean 'densevit.{target}'?")
-    names = known_names(node, path, scope)
-    if names is None or isinstance(names, OpenNames) or (path[0] == 'model' and not target.startswith('densevit.')):
-        return
-    for key in node:
-        if key not in names:
-            near = get_close_matches(key, sorted(names - {'type'}), 1, .5)
-            hint = (f"did you mean '{near[0]}'?" if near else
-                    'it takes ' + ', '.join(sorted(names - BUILDER_KEYS)))
-            raise OptionError(f"{_dotted((*path, key))}: {target} does not take '{key}'; {hint}")
+def _runner_of(tree: dict[str, Any]) -> type:
+    return FlexibleRunner if tree.get('runner_type') == 'FlexibleRunner' else Runner
+
+
+@cache
+def find_type(name: str, scope: str) -> Callable | None:
+    """The class or function that a config's ``type`` names, in any registry; None if there is none."""
+    with suppress(ImportError):
+        import_module(f'{scope}.registry')
+    for registry in vars(registries).values():
+        if isinstance(registry, Registry):
+            with suppress(ImportError, AttributeError):  # of a package that is not installed
+                found = registry.children.get(scope, registry).get(name)
+                if found is not None:
+                    return found
+    return None
+
+
+@cache
+def arguments(function: Callable) -> tuple[frozenset[str], bool]:
+    """Names of the arguments of a class or function, and whether these are all that it takes.
+
+    A ``**kwargs`` is followed through the constructors of the base classes.
+    """
+    names: set[str] = set()
+    is_class = inspect.isclass(function)
+    for init in [vars(cls).get('__init__') for cls in function.__mro__] if is_class else [function]:
+        if init is None:
+            continue
+        try:
+            parameters = inspect.signature(init).parameters.values()
+        except (TypeError, ValueError):
+            return frozenset(names), False
+        names.update(each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            return frozenset(names - {'self'}), True
+    return frozenset(names - {'self'}), False
+
+
+def entries(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """All values of a nested config with their dotted keys."""
+    yield path, node
+    for key, value in (node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()):
+        yield from entries(value, _joined(path, key))
+
+
+@contextmanager
+def explained(cfg: Config) -> Iterator[None]:
+    """Say of an unknown argument or type, at which a building fails, where the config has it and what is near.
+
+    Raises:
+        OptionError: In the place of the builder's error, if the config tells where it comes from.
+    """
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        hint = _hint(str(error), [entry for entry in entries(cfg.to_dict()) if isinstance(entry[1], dict)])
+        if hint is None:
+            raise
+        raise OptionError(hint) from error
+
+
+def _hint(text: str, nodes: Iterable[tuple[str, dict[str, Any]]]) -> str | None:
+    if unexpected := re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
+        owner, name = unexpected.groups()
+        holders = [(path, node) for path, node in nodes if name in node]
+        typed = [entry for entry in holders if str(entry[1].get('type')).rpartition('.')[2] == owner]
+        path, node = next(iter(typed or holders), (None, {}))
+        kind = next((vars(module)[owner] for module in [*sys.modules.values()]
+                     if inspect.isclass(getattr(module, '__dict__', {}).get(owner))), None)
+        if path is None or kind is None:
+            return None
+        names = sorted(arguments(kind)[0] - {'type'})
+        near = get_close_matches(name, names, 1, .5)
+        return (f"{_joined(path, name)}: {node.get('type', owner)} does not take '{name}'; "
+                + (f"did you mean '{near[0]}'?" if near else f'it takes {", ".join(names)}'))
+    if absent := re.match(r"['\"]?([\w.]+) is not in the \S+ registry", text):
+        name = absent.group(1)
+        path = next((path for path, node in nodes if node.get('type') == name), None)
+        if path is not None:
+            near = get_close_matches(name, _own_types(), 1)
+            return f"{path}: there is no type '{name}'" + (f": did you mean '{near[0]}'?" if near else '')
+    return None
 
 
 def _own_types() -> list[str]:
     from .. import registry
-    return [f'densevit.{name}' for child in vars(registry).values() if hasattr(child, 'module_dict')
+    return [f'densevit.{name}' for child in vars(registry).values() if isinstance(child, Registry)
             for name in child.module_dict]
 
 
-def _nearest_type(target: str) -> str:
-    near = get_close_matches(target, _own_types(), 1)
-    return f": did you mean '{near[0]}'?" if near else ''
-
-
-def _dotted(path: tuple[str, ...]) -> str:
-    return '.'.join(path)
+def _joined(path: str, part: Any) -> str:
+    return '.'.join(filter(None, (path, str(part))))

@@ -14,8 +14,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..datasets.common.checks import EmptyDatasetError, check_coco_files, check_folders
+from ..datasets.common.checks import EmptyDatasetError, check_coco_files
 from ..datasets.common.locate import HELP, check_data_roots, data_folders, resolve_data_roots
+from ..datasets.tasks import check_configs
 from ..layers import synchronise_anywhere
 from ..models import check_model
 from ..models.pretraining import without_pretraining
@@ -24,7 +25,7 @@ from .checkpoints import check_resumable, latest_checkpoint
 from .distributed import WHOLE_MODEL, decide_once, strategy_of
 from .guards import CheckModelHook
 from .initial_weights import InitialWeightsHook
-from .options import check_config, check_options
+from .options import check_counts, check_options, explained
 from .resuming import ResumeHook
 from .stopping import StopSignalHook
 from .work_dir import SetAsideHook
@@ -41,13 +42,13 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
     """Read a config, change it by ``--cfg-options`` and point it to the data.
 
     Args:
-        path: Of the file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
+        path: The config's file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
         options: Values by dotted keys.
         checkout: Where else to look for ``data``; see :func:`densevit.datasets.common.locate.data_folders`.
 
     Raises:
         ConfigError: There is no such config, or it is broken.
-        OptionError: A key of the options or of the config itself is unknown.
+        OptionError: A key of the options is unknown, or a length is no number.
     """
     try:
         file = config_file(path)
@@ -65,15 +66,15 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AssertionError) as error:
         raise ConfigError(f'--cfg-options do not fit {path}: {error}') from error
-    check_config(cfg)
+    check_counts(cfg)
     resolve_data_roots(cfg, data_folders(checkout))
     return cfg
 
 
 def check_data(cfg: Config, splits: Sequence[str], checkout: Path | None = None) -> None:
-    """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_folders``."""
+    """See that the data of some splits is where the config says; see ``check_data_roots`` and ``check_configs``."""
     check_data_roots(cfg, data_folders(checkout), splits)
-    check_folders(cfg, splits)
+    check_configs(cfg, splits)
 
 
 def use_amp(cfg: Config, dtype: str | None) -> None:
@@ -171,8 +172,10 @@ def build_runner(cfg: Config) -> Any:
 
     Raises:
         ValueError: The model's neck or heads do not fit its backbone; see :func:`densevit.check_model`.
+        OptionError: The config has an argument or a type that there is not.
     """
-    runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
+    with explained(cfg):
+        runner = Runner.from_cfg(cfg) if 'runner_type' not in cfg else RUNNERS.build(cfg)
     if not isinstance(runner.model, nn.Module):  # FlexibleRunner builds it when it runs
         runner.register_hook(CheckModelHook())
         return runner
@@ -196,6 +199,7 @@ def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> No
         RunStopped: A signal asked for it, and the iteration that ran was finished and saved.
         ResumeError: The run differs from the one that is resumed in what cannot be changed.
         AnnotationError: A COCO file lacks what mmdetection's dataset needs.
+        OptionError: The config has an argument or a type that there is not.
     """
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
     first = _initial_weights(cfg, base, new_classes)
@@ -204,7 +208,8 @@ def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> No
         runner = build_runner(cfg)
         for hook in hooks:
             runner.register_hook(hook)
-        runner.train()
+        with explained(cfg):  # the datasets are built here
+            runner.train()
     except (KeyError, TypeError, ValueError) as error:
         check_coco_files(cfg)  # mmdetection's dataset says neither file nor entry
         if 'need at least one array to concatenate' not in str(error):

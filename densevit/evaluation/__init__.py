@@ -1,6 +1,25 @@
-"""Metrics that mmsegmentation and mmdetection lack or need other packages for; mIoU is mmsegmentation's."""
-from .instance import InstanceMetric
-from .panoptic import PanopticMetric
-from .panoptic_quality import PanopticCounts, panoptic_counts, panoptic_quality
+"""Metrics that mmsegmentation and mmdetection lack, imported when they are first used; mIoU is mmsegmentation's."""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .coco_ap import InstanceMetric
+    from .panoptic import PanopticMetric
+    from .panoptic_quality import PanopticCounts, panoptic_counts, panoptic_quality
 
 __all__ = ['InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality']
+
+_HOMES = dict(
+    InstanceMetric='coco_ap',
+    PanopticCounts='panoptic_quality',
+    PanopticMetric='panoptic',
+    panoptic_counts='panoptic_quality',
+    panoptic_quality='panoptic_quality')
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -185,7 +185,7 @@ def _resolve_zoo(
         entry = zoo.entry(name)
     except ValueError as error:
         raise UnknownModelError(f'{error}; or give a config file and weights') from error
-    cfg = read_config(zoo.config_path(entry))
+    cfg = read_config(config_file(f'densevit::{entry.config}'))
     if weights is not None:  # of whatever origin, so that only the caller knows of a base
         return cfg, _given_weights(weights, allow_random), base
     try:

@@ -9,7 +9,11 @@ _READS_WEIGHTS = ('Pretrained', 'PretrainedInit', 'Pretrained_Part')  # the last
 
 
 def without_pretraining(config: Any) -> Any:
-    """A copy of a model's config in which no part loads or downloads weights when it is built or initialised."""
+    """A copy of a model's config in which no part loads or downloads weights when it is built or initialised.
+
+    A part with a checkpoint of its own, ``<part>_weights`` beside ``<part>``, keeps it for the case that the checkpoint
+    which follows lacks the part, and gets ``fill_<part>=False``.
+    """
     if isinstance(config, list | tuple):
         return type(config)(without_pretraining(item) for item in config)
     if not isinstance(config, dict):
@@ -22,8 +26,9 @@ def without_pretraining(config: Any) -> Any:
             value = ''
         elif key in ('init_cfg', 'override'):
             value = _without_files(value)
-        elif key == 'proposer_weights':
-            copy.fill_proposer = False
+        elif isinstance(value, str) and key.endswith('_weights') and isinstance(
+                config.get(part := key.removesuffix('_weights')), dict):
+            copy[f'fill_{part}'] = False
         copy[key] = without_pretraining(value)
     return copy
 

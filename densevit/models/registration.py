@@ -1,4 +1,8 @@
-"""Registers the pure PyTorch networks as OpenMMLab modules.
+"""Registers what is public in ``backbones``, ``adapters`` and the tasks of ``networks`` as OpenMMLab modules.
+
+Nothing is listed here: a class that its package names in ``__all__`` is registered under its name, if it is a
+:class:`Backbone` or a :class:`Network` and not a base class of a task (in its file ``base.py``). A task's folder in
+``models`` may register a class of its own in the place of a network.
 
 A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
 with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
@@ -7,31 +11,23 @@ would overwrite them. Whether a model's neck and heads fit it is told by :func:`
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 from mmengine.logging import print_log
 from timm.layers import LayerNorm2d
 from torch import nn
 
-from ..adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
-from ..backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-from ..networks.segmentation import (
-    PEM,
-    DPTNet,
-    ECOMask2FormerNet,
-    EoMT,
-    KMaXDeepLab,
-    LinearNet,
-    Mask2FormerNet,
-    MaskFormerNet,
-    SegFormerNet,
-    SegViT,
-    SegViTShrunk,
-    VPNeXt,
-)
+from .. import adapters, backbones, networks
+from ..backbones import Backbone
+from ..networks.base import Network
 from ..registry import MODELS
 from ..weights.loading import load_weights
-from .segmentation.vit_p import ViTPAroundWeights
+
+_backbones: dict[str, type[nn.Module]] = {}
 
 
 class InitFromCheckpoint:
@@ -75,37 +71,49 @@ def _check_pretrained(kwargs: dict[str, Any]) -> None:
 
 
 def register_backbone(cls: type[nn.Module]) -> type[nn.Module]:
-    """Register a backbone of ours under its own name.
+    """Register a backbone under its own name, with ``init_cfg``.
 
-    What is built says that name, too; pickle finds its class in this module as, for example, ``RegisteredHiera``.
+    Returns:
+        The class that configs build: it derives from ``cls``, has its name, and is pickled as an attribute of this
+        module.
     """
-    attribute = f'Registered{cls.__name__}'
-    plugin = type(cls.__name__, (InitFromCheckpoint, cls),
-                  {'__doc__': cls.__doc__, '__module__': __name__, '__qualname__': attribute})
-    MODELS.register_module(name=cls.__name__, module=plugin)
-    globals()[attribute] = plugin
-    return plugin
+    registered = type(cls.__name__, (InitFromCheckpoint, cls),
+                      {'__doc__': cls.__doc__, '__module__': __name__, '__qualname__': cls.__name__})
+    MODELS.register_module(name=cls.__name__, module=registered)
+    _backbones[cls.__name__] = registered
+    return registered
 
 
-register_backbone(Hiera)
-register_backbone(HieraDet)
-register_backbone(PlainViT)
-register_backbone(SimpleFeaturePyramid)
-register_backbone(TimmPyramid)
-register_backbone(ViTAdapter)
-register_backbone(ViTCoMer)
-MODELS.register_module(module=DPTNet)
-MODELS.register_module(module=ECOMask2FormerNet)
-MODELS.register_module(module=EoMT)
-MODELS.register_module(module=KMaXDeepLab)
-MODELS.register_module(module=LinearNet)
-MODELS.register_module(module=Mask2FormerNet)
-MODELS.register_module(module=MaskFormerNet)
-MODELS.register_module(module=PEM)
-MODELS.register_module(module=SegFormerNet)
-MODELS.register_module(module=SegViT)
-MODELS.register_module(module=SegViTShrunk)
-MODELS.register_module(name='ViTP', module=ViTPAroundWeights)
-MODELS.register_module(module=VPNeXt)
-# Over channels, at each pixel: the norm of ViTDet's heads, as norm_cfg=dict(type='densevit.LayerNorm2d').
-MODELS.register_module(module=LayerNorm2d)
+def __getattr__(name: str) -> type[nn.Module]:
+    """The class of a registered backbone, where pickle looks for it."""
+    if name in _backbones:
+        return _backbones[name]
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def _tasks(package: ModuleType) -> list[ModuleType]:
+    """The folders of a package, imported."""
+    return [import_module(f'{package.__name__}.{folder.name}') for folder in iter_modules(package.__path__)
+            if folder.ispkg]
+
+
+def _public_classes(package: ModuleType, base: type[nn.Module]) -> Iterator[type[nn.Module]]:
+    for value in map(package.__dict__.get, package.__all__):
+        if isinstance(value, type) and issubclass(value, base) and value is not base:
+            yield value
+
+
+def _register_all() -> None:
+    for package in (backbones, adapters):
+        for cls in _public_classes(package, Backbone):
+            register_backbone(cls)
+    _tasks(import_module(__package__))  # which may have registered a class of their own for a network
+    for task in _tasks(networks):
+        for cls in _public_classes(task, Network):
+            if cls.__module__ != f'{task.__name__}.base' and cls.__name__ not in MODELS.module_dict:
+                MODELS.register_module(module=cls)
+    # Over channels, at each pixel: the norm of ViTDet's heads, as norm_cfg=dict(type='densevit.LayerNorm2d').
+    MODELS.register_module(module=LayerNorm2d)
+
+
+_register_all()

@@ -73,7 +73,7 @@ class StoredMaps(RowMaps):
 
 
 class WindowLayout(NamedTuple):
-    """Windows over images.
+    """Where windows over an image lie, and how many the network sees at once.
 
     Attributes:
         crop_size: Height and width of a window; a side longer than the image is cut to it.

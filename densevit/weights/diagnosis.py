@@ -9,7 +9,7 @@ from torch import nn
 
 from ..backbones import Backbone
 from ..errors import shorten
-from ..networks.segmentation.base import SegmentationNetwork
+from ..networks.base import Network
 from .fitting import Fit
 from .load_report import Shape, format_shape
 from .reading import State
@@ -52,10 +52,10 @@ def explain(state: State, module: nn.Module, prefix: str, result: Fit) -> str:
         return (f'the checkpoint is a {theirs}, the model a {ours}; build the model with the checkpoint\'s backbone or '
                 "load a checkpoint of the model's")
     in_number = {name: shapes for name, shapes in result.misfits.items() if shapes[0][1:] == shapes[1][1:]}
-    if isinstance(module, SegmentationNetwork) and (
+    if isinstance(module, Network) and (
             of_classes := next(filter(module.is_of_classes, in_number), None)):
         return _classes(module.num_classes, *in_number[of_classes])
-    if not isinstance(module, SegmentationNetwork | Backbone) and result.misfits.keys() == other_outputs(
+    if not isinstance(module, Network | Backbone) and result.misfits.keys() == other_outputs(
             result.misfits) and result.misfits:
         return ("the number of classes differs; set it to the checkpoint's, or pass load_class_head=False "
                 "(tools/train.py: --new-classes) to keep the model's own class heads")

@@ -15,10 +15,9 @@ from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .load_report import LoadReport, WeightsError
-from .names.trunks import OURS
 from .reading import State, read_state_dict, read_weights
 from .renaming import split_prefix
-from .translate import OWN, Translated, translate
+from .translate import OURS, OWN, Translated, translate
 
 Source = str | os.PathLike | Mapping[str, Any]
 

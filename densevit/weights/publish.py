@@ -15,7 +15,7 @@ from torch import Tensor
 from ..files import write_atomic
 from .load_report import WeightsError
 from .reading import State, read_checkpoint, unwrap
-from .zoo import BUNDLED, ZooEntry, config_path, entry, file_sha256
+from .zoo import BUNDLED, entry, file_sha256
 
 _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
@@ -64,10 +64,10 @@ def publish_weights(
     weights, card_file = folder / f'{name}.safetensors', folder / f'{name}.json'
     write_atomic(save(state, metadata=_header(meta)), weights)
     card = dict(
-        _description(item), data=data, terms=terms, command=command or f'python tools/train.py configs/{item.config}',
-        iterations=meta.get('iter'), metrics=dict(metrics), parameters=sum(t.numel() for t in state.values()),
-        bytes=weights.stat().st_size, sha256=file_sha256(weights),
-        curve=[] if scalars is None else read_curve(Path(scalars)))
+        name=item.name, task=item.task, config=f'configs/{item.config}', license=item.license, data=data, terms=terms,
+        command=command or f'python tools/train.py configs/{item.config}', iterations=meta.get('iter'),
+        metrics=dict(metrics), parameters=sum(t.numel() for t in state.values()), bytes=weights.stat().st_size,
+        sha256=file_sha256(weights), curve=[] if scalars is None else read_curve(Path(scalars)))
     write_atomic((json.dumps(card, indent=1) + '\n').encode(), card_file)
     return weights, card_file
 
@@ -123,8 +123,3 @@ def _header(meta: Mapping[str, Any]) -> dict[str, str]:
     dataset = {str(key).lower(): value for key, value in (meta.get('dataset_meta') or {}).items()}
     kept = {key: dataset[key] for key in ('classes', 'palette') if dataset.get(key) is not None}
     return dict(format='pt', dataset_meta=json.dumps(kept, default=list))
-
-
-def _description(item: ZooEntry) -> dict[str, Any]:
-    config_path(item)  # the card names a config that exists
-    return dict(name=item.name, task=item.task, config=f'configs/{item.config}', license=item.license)

@@ -93,6 +93,11 @@ def split_prefix(state: State, prefix: str) -> tuple[State, list[str]]:
     return inside, [name for name in state if not name.startswith(prefix)]
 
 
+def unfilled_norms(state: State) -> tuple[str, ...]:
+    """Beginnings of the names that a checkpoint without norms of the returned maps, under our names, does not fill."""
+    return () if any(name.startswith('norms.') for name in state) else ('norms.', )
+
+
 def norms_beside(state: State, trunk: str) -> State:
     """The norms of the returned maps, by their names in the model, which a checkpoint of ours has beside its trunk.
 

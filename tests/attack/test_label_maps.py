@@ -4,14 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_faults import one_line, truncate, turn
+from data_faults import one_line, truncate, try_each, turn
 from mmcv.transforms import Compose
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
+from survey_rules import labels
 
 from densevit.datasets.common.coco_json import EmptyDatasetError
-from densevit.datasets.common.survey import DataError, survey
-from densevit.datasets.segmentation.label_maps import LabelError, LabelRule
+from densevit.datasets.common.survey import survey
+from densevit.datasets.common.task_checks import DataError
+from densevit.datasets.segmentation.label_maps import LabelError
 
 LABELS = np.repeat(np.arange(3, dtype=np.uint8), 8)[:, None].repeat(36, 1)  # 24 rows, 36 columns, three classes
 
@@ -63,65 +65,67 @@ BROKEN_MAPS = {
 }
 
 
-@pytest.mark.parametrize('name', BROKEN_MAPS)
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_a_broken_label_map_is_refused(name, split, maps):
-    damage, words = BROKEN_MAPS[name]
-    damage(maps)
-    with pytest.raises(DataError, match=words) as caught:
-        survey(semantic(maps), split, LabelRule(3))
-    one_line(caught)
+def test_a_broken_label_map_is_refused(maps, tmp_path_factory):
+    def check(maps, fault):
+        damage, words = fault
+        damage(maps)
+        for split in ('train', 'val'):
+            with pytest.raises(DataError, match=words) as caught:
+                survey(semantic(maps), split, labels(3))
+            one_line(caught)
+
+    try_each(BROKEN_MAPS, maps, tmp_path_factory.mktemp('broken'), check)
 
 
 def test_all_faults_are_counted(maps):
     for index in range(3):
         Image.fromarray(LABELS + 7).save(maps / f'labels/{index}.png')
     with pytest.raises(DataError, match=r'0\.png holds label 7.*\(2 more images of the val data have faults\)'):
-        survey(semantic(maps), 'val', LabelRule(3))
+        survey(semantic(maps), 'val', labels(3))
 
 
 def test_exif_orientation_removed__obeyed(maps):
     path = maps / 'images/1.jpg'
     turn(path, 6)
     with pytest.raises(DataError, match='exiftool -Orientation='):
-        survey(semantic(maps), 'train', LabelRule(3))
+        survey(semantic(maps), 'train', labels(3))
     Image.open(path).save(path)  # without EXIF
-    survey(semantic(maps), 'train', LabelRule(3))
+    survey(semantic(maps), 'train', labels(3))
 
 
 def test_a_loader_that_ignores_exif_reads_what_is_stored(maps):
     turn(maps / 'images/1.jpg', 6)
     dataset = semantic(maps)
     dataset.pipeline = Compose([dict(type='LoadImageFromFile', color_type='color_ignore_orientation')])
-    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
+    assert survey(dataset, 'train', labels(3)).looked_at == 3
 
 
 def test_an_image_upside_down_by_exif_is_said(maps):
     turn(maps / 'images/1.jpg', 3)
-    remarks = survey(semantic(maps), 'train', LabelRule(3)).remarks
+    remarks = survey(semantic(maps), 'train', labels(3)).remarks
     assert sum(remarks.values()) == 1 and 'EXIF orientation' in next(iter(remarks))
 
 
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_masks_of_0_and_255__obeyed(maps, split):
+def test_masks_of_0_and_255__obeyed(maps):
     white = np.where(LABELS > 0, 255, 0).astype(np.uint8)
     for index in range(3):
         Image.fromarray(white).save(maps / f'labels/{index}.png')
-    with pytest.raises(LabelError, match=r'only 0 and 255.* class 1 \(c1\) never occurs.*labels == 255') as caught:
-        survey(semantic(maps, 2), split, LabelRule(2, classes=('c0', 'c1')))
-    one_line(caught)
+    for split in ('train', 'val'):
+        with pytest.raises(LabelError, match=r'only 0 and 255.* class 1 \(c1\) never occurs.*labels == 255') as caught:
+            survey(semantic(maps, 2), split, labels(2, classes=('c0', 'c1')))
+        one_line(caught)
     white[white == 255] = 1
     for index in range(3):
         Image.fromarray(white).save(maps / f'labels/{index}.png')
-    assert survey(semantic(maps, 2), split, LabelRule(2)).classes == {0: 3, 1: 3}
+    assert survey(semantic(maps, 2), 'train', labels(2)).classes == {0: 3, 1: 3}
 
 
-@pytest.mark.parametrize('split', ['train', 'val'])
-def test_nothing_but_void_is_refused(split, maps):
+def test_nothing_but_void_is_refused(maps):
     for index in range(3):
         Image.fromarray(np.full_like(LABELS, 255)).save(maps / f'labels/{index}.png')
-    with pytest.raises(EmptyDatasetError, match='no pixel of the 3 label maps .* they hold only 255'):
-        survey(semantic(maps), split, LabelRule(3))
+    for split in ('train', 'val'):
+        with pytest.raises(EmptyDatasetError, match='no pixel of the 3 label maps .* they hold only 255'):
+            survey(semantic(maps), split, labels(3))
 
 
 def test_a_picture_that_only_the_pipeline_can_read(maps):
@@ -130,28 +134,28 @@ def test_a_picture_that_only_the_pipeline_can_read(maps):
     dataset = semantic(maps, data_prefix=dict(img_path='images'))
     (maps / 'images/1.exr.jpg').write_bytes(b'unknown to Pillow')
     dataset.pipeline = Compose([lambda results: dict(results, img=np.zeros((24, 36, 3), np.uint8))])
-    assert survey(dataset, 'train', LabelRule(3)).looked_at == 3
+    assert survey(dataset, 'train', labels(3)).looked_at == 3
     dataset.pipeline = Compose([dict(type='LoadImageFromFile')])
     with pytest.raises(DataError, match='1.exr.jpg cannot be read by LoadImageFromFile'):
-        survey(dataset, 'train', LabelRule(3))
+        survey(dataset, 'train', labels(3))
 
 
 def test_what_is_right_passes(maps):
     """Void of 16 and 32 bits, masks of one bit and of colours by a palette, a reduced zero and a map of labels."""
     saved(np.where(LABELS == 2, 65535, LABELS).astype(np.uint16))(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
+    survey(semantic(maps), 'train', labels(3))
     saved(np.where(LABELS == 2, -1, LABELS.astype(np.int32)))(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
+    survey(semantic(maps), 'train', labels(3))
     saved(LABELS > 0)(maps)
-    survey(semantic(maps), 'train', LabelRule(3))
+    survey(semantic(maps), 'train', labels(3))
     palette = Image.fromarray(LABELS)
     palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
     palette.save(maps / 'labels/1.png')
-    assert survey(semantic(maps), 'train', LabelRule(3)).classes == {0: 3, 1: 3, 2: 3}
-    reduced = survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(2))
+    assert survey(semantic(maps), 'train', labels(3)).classes == {0: 3, 1: 3, 2: 3}
+    reduced = survey(semantic(maps, 2, reduce_zero_label=True), 'train', labels(2))
     assert reduced.classes == {0: 3, 1: 3}
     with pytest.raises(DataError, match='label 2, which is read as 1, but'):
-        survey(semantic(maps, 2, reduce_zero_label=True), 'train', LabelRule(1))
+        survey(semantic(maps, 2, reduce_zero_label=True), 'train', labels(1))
 
 
 def test_labels_are_those_that_the_loader_gives(maps):
@@ -162,6 +166,6 @@ def test_labels_are_those_that_the_loader_gives(maps):
     for options in (dict(), dict(reduce_zero_label=True)):
         dataset = semantic(maps, 4, **options)
         read = [np.unique(dataset[index]['gt_seg_map']).tolist() for index in range(3)]
-        found = survey(dataset, 'train', LabelRule(4)).classes
+        found = survey(dataset, 'train', labels(4)).classes
         assert found == {label: sum(label in labels for labels in read)
                          for label in {label for labels in read for label in labels} - {255}}

@@ -11,24 +11,25 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.evaluation import IoUMetric
 from PIL import Image
+from survey_rules import labels
 
 from densevit.datasets import CocoInstanceDataset, PanopticDataset
 from densevit.datasets.common.checks import (
     ClassesError,
     check_classes,
     check_coco_files,
-    check_folders,
-    check_has_labels,
     check_same_classes,
     check_stock_coco,
-    left_out,
     summary,
 )
 from densevit.datasets.common.coco_json import AnnotationError, EmptyDatasetError
 from densevit.datasets.common.file_facts import FactsMemory
 from densevit.datasets.common.locate import MissingDataError
-from densevit.datasets.common.survey import DataError, leaves, survey
+from densevit.datasets.common.survey import leaves, survey
+from densevit.datasets.common.task_checks import DataError
+from densevit.datasets.segmentation.checks import SegmentationChecks, left_out
 from densevit.datasets.segmentation.label_maps import LabelRule
+from densevit.datasets.tasks import check_configs
 from densevit.registry import DATASETS, TRANSFORMS
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), dict(type='mmseg.PackSegInputs')]
@@ -57,6 +58,14 @@ def config(dataset):
     return Config(dict(default_scope='mmseg', train_dataloader=dict(dataset=dataset)))
 
 
+def loaded(dataset, name, *metrics):
+    SegmentationChecks(LabelRule(), metrics=metrics).check_loaded(dataset, name)
+
+
+def summed_up(surveys, datasets):
+    return summary(surveys, datasets, dict.fromkeys(surveys, labels()))
+
+
 def rename(folder, old, new):
     for path in folder.glob(f'*{old}'):
         path.rename(path.with_suffix(new))
@@ -67,30 +76,30 @@ def rename(folder, old, new):
 def test_files_of_another_suffix__obeyed(maps):
     rename(maps / 'images', '.jpg', '.JPG')
     with pytest.raises(EmptyDatasetError, match="ends in '.jpg', but 3 in '.JPG': .*dataset.img_suffix='.JPG'"):
-        check_folders(config(entry(maps)))
-    check_folders(config(entry(maps, img_suffix='.JPG')))
+        check_configs(config(entry(maps)))
+    check_configs(config(entry(maps, img_suffix='.JPG')))
 
 
 def test_a_dataset_may_be_named_by_its_class(maps):
-    check_folders(Config(dict(train_dataloader=dict(dataset=entry(maps, type=BaseSegDataset)))), ('train', ))
+    check_configs(Config(dict(train_dataloader=dict(dataset=entry(maps, type=BaseSegDataset)))), ('train', ))
 
 
 def test_an_empty_list__obeyed(maps):
     (maps / 'list.txt').touch()
     with pytest.raises(EmptyDatasetError, match="list.txt has no line.*train_dataloader.dataset.ann_file=''"):
-        check_folders(config(entry(maps, ann_file='list.txt')))
-    check_folders(config(entry(maps, ann_file='')))
+        check_configs(config(entry(maps, ann_file='list.txt')))
+    check_configs(config(entry(maps, ann_file='')))
     (maps / 'list.txt').write_text('0\n2\n')
-    check_folders(config(entry(maps, ann_file='list.txt')))
+    check_configs(config(entry(maps, ann_file='list.txt')))
 
 
 def test_an_empty_folder__obeyed(maps):
     (maps / 'elsewhere').mkdir()
     wrapped = dict(type='RepeatDataset', times=2, dataset=entry(maps, data_prefix=dict(img_path='elsewhere')))
     with pytest.raises(EmptyDatasetError, match='elsewhere has no image.*train_dataloader.dataset.dataset.data_root'):
-        check_folders(config(wrapped))
+        check_configs(config(wrapped))
     shutil.copy(maps / 'images' / '0.jpg', maps / 'elsewhere')
-    check_folders(config(wrapped))
+    check_configs(config(wrapped))
 
 
 def test_pictures_left_out_for_their_suffix__obeyed(maps):
@@ -98,12 +107,12 @@ def test_pictures_left_out_for_their_suffix__obeyed(maps):
         shutil.copy(maps / 'images' / '0.jpg', maps / 'images' / name)
     dataset = DATASETS.build(entry(maps))
     assert left_out(dataset) == Counter({'.JPG': 2, '.jpeg': 1})
-    said = '\n'.join(summary(dict(train=survey(dataset, 'train', LabelRule(2))), dict(train=dataset)))
+    said = '\n'.join(summed_up(dict(train=survey(dataset, 'train', labels(2))), dict(train=dataset)))
     assert "'.jpg' are left out (2 .JPG, 1 .jpeg): rename them" in said and "img_suffix='.JPG'" in said
     for name in '789':
         shutil.copy(maps / 'labels' / '0.png', maps / 'labels' / f'{name}.png')
     both = ConcatDataset([DATASETS.build(entry(maps)), DATASETS.build(entry(maps, img_suffix='.JPG'))])
-    assert survey(both, 'train', LabelRule(2)).images == 5
+    assert survey(both, 'train', labels(2)).images == 5
     for suffix in ('.JPG', '.jpeg'):
         rename(maps / 'images', suffix, '.jpg')
     dataset = DATASETS.build(entry(maps))
@@ -181,22 +190,22 @@ def test_tests_without_label_maps__obeyed(maps):
     metric = IoUMetric()
     without = DATASETS.build(entry(maps, data_prefix=dict(img_path='images')))
     with pytest.raises(MissingDataError, match='test_dataloader.dataset.data_prefix.seg_map_path, or only write pred'):
-        check_has_labels(without, [metric], 'test')
-    check_has_labels(DATASETS.build(entry(maps)), [metric], 'test')
-    check_has_labels(without, [IoUMetric(format_only=True, output_dir=str(maps / 'out'))], 'test')
-    assert survey(without, 'test', LabelRule(2)).unlabelled == 3
+        loaded(without, 'test', metric)
+    loaded(DATASETS.build(entry(maps)), 'test', metric)
+    loaded(without, 'test', IoUMetric(format_only=True, output_dir=str(maps / 'out')))
+    assert survey(without, 'test', labels(2)).unlabelled == 3
 
 
 def test_classes_without_names__obeyed(maps):
     with pytest.raises(ClassesError, match='set val_dataloader.dataset.metainfo='):
-        check_has_labels(DATASETS.build(entry(maps, metainfo=None)), [IoUMetric()], 'val')
-    check_has_labels(DATASETS.build(entry(maps, metainfo=dict(classes=['first', 'second']))), [IoUMetric()], 'val')
+        loaded(DATASETS.build(entry(maps, metainfo=None)), 'val', IoUMetric())
+    loaded(DATASETS.build(entry(maps, metainfo=dict(classes=['first', 'second']))), 'val', IoUMetric())
 
 
 def test_a_pipeline_that_loads_no_labels__obeyed(maps):
     with pytest.raises(MissingDataError, match="add dict.type='mmseg.LoadAnnotations'.*format_only=True"):
-        check_has_labels(DATASETS.build(entry(maps, pipeline=[PIPELINE[0], PIPELINE[2]])), [IoUMetric()], 'val')
-    check_has_labels(DATASETS.build(entry(maps)), [IoUMetric()], 'val')
+        loaded(DATASETS.build(entry(maps, pipeline=[PIPELINE[0], PIPELINE[2]])), 'val', IoUMetric())
+    loaded(DATASETS.build(entry(maps)), 'val', IoUMetric())
 
 
 @TRANSFORMS.register_module(force=True)
@@ -208,35 +217,35 @@ class ColoursForTest(LoadAnnotations):
 def test_label_maps_that_another_transform_reads_are_not_judged(maps):
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(maps / 'labels' / '0.png')
     with pytest.raises(DataError, match='colour picture'):
-        survey(DATASETS.build(entry(maps)), 'train', LabelRule(2))
+        survey(DATASETS.build(entry(maps)), 'train', labels(2))
     own = DATASETS.build(entry(maps, pipeline=[PIPELINE[0], dict(type='densevit.ColoursForTest')]))
-    assert survey(own, 'train', LabelRule(2)).looked_at == 3
+    assert survey(own, 'train', labels(2)).looked_at == 3
 
 
 def test_the_table(maps):
     dataset = DATASETS.build(entry(maps, metainfo=dict(classes=('a', 'b', 'c'))))
-    found = survey(dataset, 'train', LabelRule(3))
+    found = survey(dataset, 'train', labels(3))
     assert found.classes == {0: 3, 1: 1}
-    lines = summary(dict(train=found, val=found), dict(train=dataset, val=dataset))
+    lines = summed_up(dict(train=found, val=found), dict(train=dataset, val=dataset))
     assert lines[1].split() == ['train', '3', '3', '0', '2', 'of', '3'] and 'train: never occurs: c' in lines
-    part = survey(dataset, 'train', LabelRule(3), max_files=2)
+    part = survey(dataset, 'train', labels(3), max_files=2)
     assert (part.images, part.looked_at) == (3, 2)
-    assert any('max_files' in line for line in summary(dict(train=part), dict(train=dataset)))
+    assert any('max_files' in line for line in summed_up(dict(train=part), dict(train=dataset)))
 
 
 def test_what_was_read_once_is_remembered_until_it_changes(maps, monkeypatch):
     memory = FactsMemory(maps / 'memory.json')
     dataset = DATASETS.build(entry(maps))
-    survey(dataset, 'train', LabelRule(2), memory)
+    survey(dataset, 'train', labels(2), memory)
     memory.save()
     read = []
     monkeypatch.setattr('densevit.datasets.common.file_facts.Image.open', lambda path, opened=Image.open: (
         read.append(path), opened(path))[1])
-    assert survey(dataset, 'train', LabelRule(2), FactsMemory(maps / 'memory.json')).classes == {0: 3, 1: 1}
+    assert survey(dataset, 'train', labels(2), FactsMemory(maps / 'memory.json')).classes == {0: 3, 1: 1}
     assert not read
     Image.fromarray(np.full((20, 30), 7, np.uint8)).save(maps / 'labels' / '1.png')
     with pytest.raises(DataError, match='1.png holds label 7'):
-        survey(dataset, 'train', LabelRule(2), FactsMemory(maps / 'memory.json'))
+        survey(dataset, 'train', labels(2), FactsMemory(maps / 'memory.json'))
     assert len(read) == 1
     for damage in ('', '[]', '{"version": 1}', '{"version": 1, "files": 5}'):
         (maps / 'memory.json').write_text(damage)
@@ -248,7 +257,7 @@ def test_what_was_read_once_is_remembered_until_it_changes(maps, monkeypatch):
 def test_wrapped_datasets_are_looked_at_once(maps):
     repeated = DATASETS.build(dict(type='RepeatDataset', times=50, dataset=dict(
         type='ConcatDataset', datasets=[entry(maps)] * 2)))
-    assert len([*leaves(repeated)]) == 2 and survey(repeated, 'train', LabelRule(2)).images == 6
+    assert len([*leaves(repeated)]) == 2 and survey(repeated, 'train', labels(2)).images == 6
 
 
 def test_rare_classes_are_repeated_as_by_mmdetection(folder):

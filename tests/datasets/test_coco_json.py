@@ -3,11 +3,14 @@ import json
 
 import pytest
 from coco_like import CATEGORIES, to_png, write_coco_like
+from survey_rules import labels
 
 from densevit.datasets import CocoInstanceDataset, PanopticADE20KDataset, PanopticDataset
-from densevit.datasets.common.checks import ClassesError, check_same_classes, check_stuff
+from densevit.datasets.common.checks import ClassesError, check_same_classes
 from densevit.datasets.common.coco_json import AnnotationError, stuff_labels
-from densevit.datasets.common.survey import DataError, survey
+from densevit.datasets.common.survey import survey
+from densevit.datasets.common.task_checks import DataError
+from densevit.datasets.segmentation.checks import SegmentationChecks
 from densevit.datasets.segmentation.label_maps import LabelRule
 from densevit.datasets.segmentation.panoptic_segments import read_segment_ids
 
@@ -68,7 +71,7 @@ def test_coco_tiny__the_classes_of_its_files_are_those_that_are_known(shared_dat
         img='images/val2017', seg='annotations/panoptic_val2017'))
     assert dataset.metainfo['classes'] == PanopticDataset.METAINFO['classes'] and len(dataset) == 60
     assert dataset.metainfo['isthing'] == PanopticDataset.METAINFO['isthing']
-    assert survey(dataset, 'val', LabelRule()).looked_at == 60
+    assert survey(dataset, 'val', labels()).looked_at == 60
 
 
 def test_instances(folder):
@@ -148,23 +151,23 @@ def test_a_png_unlike_its_annotation(folder, damage, words):
     damage(ids)
     to_png(ids, path)
     with pytest.raises(DataError, match=words):
-        survey(panoptic(folder), 'train', LabelRule())
+        survey(panoptic(folder), 'train', labels())
 
 
 def test_a_png_of_another_size(folder):
     path = folder / 'segments' / '0.png'
     to_png(read_segment_ids(str(path))[:, :-4], path)
     with pytest.raises(DataError, match='0.jpg is read with 64x48 pixels, but .*0.png has 60x48'):
-        survey(panoptic(folder), 'train', LabelRule())
+        survey(panoptic(folder), 'train', labels())
 
 
 def test_stuff_of_the_model_and_of_the_data(folder):
     dataset = panoptic(folder)
-    check_stuff(dataset, frozenset((0, 2, 4)), 'train')
+    SegmentationChecks(LabelRule(), stuff_classes=frozenset((0, 2, 4))).check_dataset(dataset, 'train')
     with pytest.raises(ClassesError, match=r'class 1 \(cell\) of the train data is a thing, but stuff in the model'):
-        check_stuff(dataset, (0, 1, 2, 4), 'train')
+        SegmentationChecks(LabelRule(), stuff_classes=(0, 1, 2, 4)).check_dataset(dataset, 'train')
     with pytest.raises(ClassesError, match=r'class 4 \(dust\) .* stuff, but a thing .*stuff_classes=\[0, 2, 4\]'):
-        check_stuff(dataset, (0, 2), 'train')
+        SegmentationChecks(LabelRule(), stuff_classes=(0, 2)).check_dataset(dataset, 'train')
 
 
 def test_training_and_validation_of_other_orders(folder):

@@ -42,6 +42,7 @@ def test_compiled_resizing_is_the_same(antialias, offset):
     """Larger and smaller, and the stored grid, which an offset does not move."""
     pos_embed = torch.randn(1, 1 + 14 * 9, 8, requires_grad=True)
     options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset)
+    torch._dynamo.reset()
     compiled = torch.compile(resize_pos_embed, fullgraph=True, backend='eager')
     for grid in ((5, 20), (33, 4), (14, 9)):
         results = [resize(pos_embed, grid, **options) for resize in (resize_pos_embed, compiled)]

@@ -1,5 +1,6 @@
 """Scores that are made some rows at a time are those of the whole image."""
 import weakref
+from itertools import product
 
 import pytest
 import torch
@@ -36,23 +37,22 @@ def read(scores, max_bytes):
     return torch.cat(bands, 1), len(bands)
 
 
-@pytest.mark.parametrize('size', [(48, 64), (33, 51), (20, 205), (7, 9)])
 @pytest.mark.parametrize('stride', [None, (20, 16)])
-@pytest.mark.parametrize('max_bytes', [1, 40_000, 2**40])
-def test_pointwise_windows_come_back_whole(size, stride, max_bytes):
-    image, batches = torch.randn(3, *size), []
+def test_pointwise_windows_come_back_whole(stride):
+    for size, max_bytes in product(((48, 64), (33, 51), (20, 205), (7, 9)), (1, 40_000, 2**40)):
+        image, batches = torch.randn(3, *size), []
 
-    def predict(crops):
-        batches.append(len(crops))
-        return [StoredMaps(crop * 2, crop.shape[-2:], crop.shape[-2:]) for crop in crops]
+        def predict(crops, batches=batches):
+            batches.append(len(crops))
+            return [StoredMaps(crop * 2, crop.shape[-2:], crop.shape[-2:]) for crop in crops]
 
-    scores = WindowedMaps(image, WindowLayout((32, 32), stride, batch=2), predict)
-    averaged, _ = read(scores, max_bytes)
-    torch.testing.assert_close(averaged, image * 2)
-    expected = 1
-    for side, step in zip(size, stride or (32, 32), strict=True):
-        expected *= 1 if side <= 32 else -(-(side - 32) // step) + 1
-    assert sum(batches) == expected and max(batches) <= 2  # each window once
+        scores = WindowedMaps(image, WindowLayout((32, 32), stride, batch=2), predict)
+        averaged, _ = read(scores, max_bytes)
+        torch.testing.assert_close(averaged, image * 2)
+        expected = 1
+        for side, step in zip(size, stride or (32, 32), strict=True):
+            expected *= 1 if side <= 32 else -(-(side - 32) // step) + 1
+        assert sum(batches) == expected and max(batches) <= 2  # each window once
 
 
 def test_overlaps_are_averaged():
@@ -77,18 +77,17 @@ def test_windows_are_forgotten_when_they_are_passed():
 
 
 @pytest.mark.parametrize('size', [(100, 130), (23, 31), (48, 130), (40, 56)])
-@pytest.mark.parametrize('downwards', [True, False])
-def test_resized_bands__rows_are_made_once(size, downwards):
+def test_resized_bands__rows_are_made_once(size):
     maps = torch.randn(4, 48, 60)
-    source = Counted(maps)
-    resized = ResizedMaps(source, (40, 56), size)
     expected = F.interpolate(maps[None, :, :40, :56], size, mode='bilinear')[0]
-    starts = range(0, size[0], 3) if downwards else reversed(range(0, size[0], 3))
-    for start in starts:
-        stop = min(start + 3, size[0])
-        torch.testing.assert_close(resized.rows(start, stop), expected[:, start:stop], rtol=0, atol=1e-5)
-    assert source.asked[40:].sum() == 0
-    assert not downwards or source.asked.max() == 1
+    for downwards in (True, False):
+        source = Counted(maps)
+        resized = ResizedMaps(source, (40, 56), size)
+        for start in range(0, size[0], 3)[::1 if downwards else -1]:
+            stop = min(start + 3, size[0])
+            torch.testing.assert_close(resized.rows(start, stop), expected[:, start:stop], rtol=0, atol=1e-5)
+        assert source.asked[40:].sum() == 0
+        assert not downwards or source.asked.max() == 1
 
 
 def test_a_band_stays_within_its_bytes():

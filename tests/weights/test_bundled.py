@@ -9,6 +9,7 @@ import pytest
 from safetensors import safe_open
 
 import densevit
+from densevit.registry import config_file
 from densevit.weights import zoo
 
 BUNDLED = [name for name in zoo.names() if zoo.entry(name).is_bundled]
@@ -41,7 +42,7 @@ def measured(name, data, metric, tool, shared_data, monkeypatch, capsys, *argume
         pytest.skip(f'{data}: set DENSEVIT_TEST_DATA')
     monkeypatch.setenv('DENSEVIT_DATA', str(shared_data))
     entry = zoo.entry(name)
-    assert tool('test', zoo.config_path(entry), zoo.find_weights(entry), *arguments) == 0
+    assert tool('test', config_file(f'densevit::{entry.config}'), zoo.find_weights(entry), *arguments) == 0
     return float(re.findall(rf'\b{metric}: ([\d.]+)', capsys.readouterr().out)[-1])
 
 

@@ -11,6 +11,8 @@ from densevit.layers import resize_patch_embed, resize_pos_embed
 from densevit.models import MaskSegmentor
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, load_weights
+from densevit.weights.renaming import rename
+from densevit.weights.translate import Translated, reads
 
 DINOV2 = 'vit_small_patch14_reg4_dinov2'
 
@@ -39,7 +41,7 @@ def test_own_checkpoints(tmp_path, file, images):
     else:
         save_file(source.state_dict(), tmp_path / file)
     report = load_weights(model, tmp_path / file)
-    assert report.naming == 'densevit' and len(report.loaded) == len(source.state_dict())
+    assert report.naming == "the model's own" and len(report.loaded) == len(source.state_dict())
     assert not (report.left or report.missing or report.resized)
     assert str(tmp_path / file) in str(report) and '83 tensors loaded' in str(report)
     assert_equal_states(model, source)
@@ -62,7 +64,7 @@ def test_segmentor_checkpoint_into_segmentor_network_and_backbone():
     load_weights(network, state)
     assert_equal_states(network, source.network)
     trunk = random_trunk(DINOV2, img_size=64, patch_size=16)
-    assert 'query.weight' in load_weights(trunk, state).left
+    assert 'network.query.weight' in load_weights(trunk, state).left
     assert_equal_states(trunk, source.backbone)
 
 
@@ -204,6 +206,27 @@ def test_any_module_under_its_own_names():
     assert_refused(torch.nn.Linear(3, 4), source.state_dict(), '2x3 in the checkpoint, 4x3 in the model')
     assert_refused(model, {'x': torch.zeros(1)}, 'only in the checkpoint: x', strict=True)
     assert_refused(model, {'x': torch.zeros(1)}, 'none of the tensors', strict=False)
+
+
+class Foreign(PlainViT):
+    """A network of another package, which has a reader of its own."""
+
+
+@reads(Foreign)
+def read_foreign(state, module):
+    if 'theirs.weight' not in state:
+        return None
+    renamed, left = rename(state, ((r'theirs\.(.+)', r'trunk.norm.\1'), (r'ema\..+', None)))
+    return Translated('foreign', renamed, left)
+
+
+def test_a_reader_of_another_package__before_those_of_the_base_class():
+    model = Foreign(DINOV2, **TINY)
+    state = {'theirs.weight': torch.rand(32), 'theirs.bias': torch.rand(32), 'ema.weight': torch.rand(3)}
+    report = load_weights(model, state, strict=False)
+    assert report.naming == 'foreign' and report.left == ('ema.weight', )
+    assert torch.equal(model.trunk.norm.weight, state['theirs.weight'])
+    assert load_weights(model, random_timm(DINOV2).state_dict()).naming == 'timm'
 
 
 def test_init_cfg_of_a_registered_backbone(tmp_path):

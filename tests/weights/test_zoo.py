@@ -9,7 +9,10 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from densevit.weights import WeightsError, WeightsNotFoundError, zoo
+from densevit.registry import config_file
+from densevit.weights import WeightsError, WeightsNotFoundError, model_tables, zoo
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -44,41 +47,23 @@ def test_names():
     assert all(zoo.entry(name).name == name for name in zoo.names())
 
 
-@pytest.mark.parametrize(
-    'name, near', [('eomt_tiny_camvit', 'eomt_tiny_camvid'), ('eomt_vitl_ade', 'eomt_vitl_ade20k')])
-def test_a_mistyped_name(name, near):
-    with pytest.raises(ValueError, match=f"did you mean '{near}'"):
-        zoo.entry(name)
-
-
-def test_a_name_like_no_other():
+def test_a_mistyped_name():
+    for name, near in (('eomt_tiny_camvit', 'eomt_tiny_camvid'), ('eomt_vitl_ade', 'eomt_vitl_ade20k')):
+        with pytest.raises(ValueError, match=f"did you mean '{near}'"):
+            zoo.entry(name)
     with pytest.raises(ValueError, match="no model is named 'xyz'; known are eomt_tiny_animals, "):
         zoo.entry('xyz')
 
 
-@pytest.mark.parametrize('name', zoo.names())
-def test_configs_exist(name):
-    assert zoo.config_path(zoo.entry(name)).is_file()
+def test_every_config_has_a_row_of_its_name():
+    rows = [row['config'] for collection in zoo.collections().values() for row in collection['models']]
+    configs = [path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('*/*.py')]
+    assert sorted(rows) == sorted(path for path in configs if not path.startswith('_base_/'))
+    assert all(config_file(f'densevit::{zoo.entry(name).config}').is_file() for name in zoo.names())
 
 
-def test_configs_of_a_checkout_and_of_an_installation(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, 'PACKAGE', tmp_path / 'densevit')
-    item = zoo.entry('eomt_tiny_camvid')
-    with pytest.raises(FileNotFoundError, match='eomt_tiny_camvid.py'):
-        zoo.config_path(item)
-    for root in (tmp_path / 'densevit' / '.mim' / 'configs', tmp_path / 'configs'):
-        (root / 'tiny').mkdir(parents=True)
-        (root / item.config).touch()
-        assert zoo.config_path(item) == root / item.config
-
-
-def test_a_given_path_comes_first(tmp_path, bundled):
-    (bundled / 'eomt_tiny_camvid.safetensors').touch()
-    given = tmp_path / 'mine.pth'
-    with pytest.raises(WeightsNotFoundError, match='mine.pth'):
-        zoo.find_weights(zoo.entry('eomt_tiny_camvid'), given)
-    given.touch()
-    assert zoo.find_weights(zoo.entry('eomt_tiny_camvid'), str(given)) == given
+def test_metafile_and_docs__follow_from_the_table(capsys):
+    assert model_tables.main(['--check']) == 0, capsys.readouterr().out
 
 
 def test_weights_in_the_package(bundled):
@@ -99,7 +84,7 @@ def test_weights_in_the_package(bundled):
         zoo.find_weights(item)
 
 
-@pytest.mark.parametrize('name', [name for name in zoo.names() if zoo.entry(name).repo_id])
+@pytest.mark.parametrize('name', ['eomt_vitl_ade20k', 'eomt_vitl_dinov3_ade20k'])
 def test_weights_in_the_cache_of_the_hub(hub_cache, name):
     item = zoo.entry(name)
     with pytest.raises(WeightsNotFoundError) as error:

@@ -4,29 +4,13 @@
 # contrast scaled about zero as in SSD (arXiv:1512.02325), where the authors scale brightness, and contrast about the
 # mean. Crops are drawn again while no label is left in them.
 data_root = 'data/ade/ADEChallengeData2016'
-crop_size = (512, 512)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     # 9 on OpenCV's hue circle of 180 are the 18 degrees of SSD.
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmseg.RandomFlip', prob=.5),
-            # The longer side becomes 0.5 to 2 times the crop's. Pillow's filter, unlike OpenCV's, widens to shrink
-            # an image.
-            dict(
-                type='RandomResize',
-                scale=crop_size,
-                ratio_range=(.5, 2.),
-                resize_type='mmseg.Resize',
-                keep_ratio=True,
-                backend='pillow'),
-            dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
-            dict(type='mmseg.RandomCrop', crop_size=crop_size)
-        ]),
+    dict(type='densevit.ScaleJitterCrop', size=512, scales=(.5, 2.), annotations='label_map'),
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [

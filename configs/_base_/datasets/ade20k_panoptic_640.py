@@ -8,36 +8,18 @@ stuff_classes = [  # for model.stuff_classes: 50 of the 150 classes, among the o
     0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68, 77,
     79, 84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145
 ]
-crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadPanopticSegments'),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmdet.RandomFlip', prob=.5),
-            # Pillow's filter, unlike OpenCV's, widens to shrink an image.
-            dict(
-                type='RandomResize',
-                scale=crop_size,
-                ratio_range=(.1, 2.),
-                resize_type='densevit.ResizeSegments',
-                keep_ratio=True),
-            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=0, masks=0, seg=255)),
-            dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
-        ]),
+    dict(type='densevit.ScaleJitterCrop', size=640),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
     dict(type='densevit.LoadImage'),
-    dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
-    dict(type='densevit.PadInput', size=crop_size),
-    # The metric reads the annotations at the original size.
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))
+    dict(type='densevit.ResizeAndPad', size=640),
+    dict(type='densevit.PackWithTruth')  # the metric compares at the original size
 ]
 train_dataloader = dict(
     batch_size=4,

@@ -3,26 +3,12 @@
 #
 # The pipeline is that of ade20k_512.py at twice the size.
 data_root = 'data/cityscapes'
-crop_size = (1024, 1024)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
     dict(type='mmseg.LoadAnnotations'),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmseg.RandomFlip', prob=.5),
-            dict(
-                type='RandomResize',
-                scale=crop_size,
-                ratio_range=(.5, 2.),
-                resize_type='mmseg.Resize',
-                keep_ratio=True,
-                backend='pillow'),
-            dict(type='Pad', size=crop_size, pad_val=dict(img=0, seg=255)),
-            dict(type='mmseg.RandomCrop', crop_size=crop_size)
-        ]),
+    dict(type='densevit.ScaleJitterCrop', size=1024, scales=(.5, 2.), annotations='label_map'),
     dict(type='mmseg.PackSegInputs')
 ]
 test_pipeline = [

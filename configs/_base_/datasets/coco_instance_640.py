@@ -3,34 +3,17 @@
 #
 # The augmentation of EoMT (arXiv:2503.19108, appendix A), as in coco_panoptic_640.py; crowds are left out in training.
 data_root = 'data/coco'
-crop_size = (640, 640)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_mask=True),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmdet.RandomFlip', prob=.5),
-            dict(
-                type='RandomResize',
-                scale=crop_size,
-                ratio_range=(.1, 2.),
-                resize_type='densevit.ResizeSegments',
-                keep_ratio=True),
-            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=0, masks=0, seg=255)),
-            dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
-        ]),
+    dict(type='densevit.ScaleJitterCrop', size=640),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [
     dict(type='densevit.LoadImage'),
-    dict(type='mmdet.Resize', scale=crop_size, keep_ratio=True, backend='pillow'),
-    dict(type='densevit.PadInput', size=crop_size),
-    # The metric takes the annotations, crowds included, as the file has them.
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'annotations'))
+    dict(type='densevit.ResizeAndPad', size=640),
+    dict(type='densevit.PackWithTruth')  # with crowds, as the file has them
 ]
 train_dataloader = dict(
     batch_size=4,

@@ -2,34 +2,9 @@
 # crop's 1024 pixels, grey pads; whole images with a shorter side of 800 for evaluation. The authors keep a crop without
 # any segment, here another one is drawn.
 _base_ = 'coco_instance_640.py'
-crop_size = (1024, 1024)
-train_pipeline = [
-    dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadImage'),
-    dict(type='mmdet.LoadAnnotations', with_mask=True),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmdet.RandomFlip', prob=.5),
-            # Pillow's filter, unlike OpenCV's, widens to shrink an image.
-            dict(
-                type='RandomResize',
-                scale=crop_size,
-                ratio_range=(.1, 2.),
-                resize_type='densevit.ResizeSegments',
-                keep_ratio=True),
-            dict(type='mmdet.Pad', size=crop_size, pad_val=dict(img=128, masks=0, seg=255)),
-            dict(type='mmdet.RandomCrop', crop_size=crop_size, allow_negative_crop=True)
-        ]),
-    dict(type='mmdet.PackDetInputs')
-]
-test_pipeline = [
-    dict(type='densevit.LoadImage'),
-    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'annotations'))
-]
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[3] = dict(type='densevit.ScaleJitterCrop', size=1024, pad=128)
+test_pipeline[1] = dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow')
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -7,38 +7,27 @@ scales = [(480, 1333), (512, 1333), (544, 1333), (576, 1333), (608, 1333), (640,
 # Pillow's filter, unlike OpenCV's, widens to shrink an image.
 resize = dict(
     type='RandomChoiceResize', scales=scales, resize_type='densevit.ResizeSegments', keep_ratio=True)
-train_pipeline = [
-    dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadImage'),
-    dict(type='densevit.LoadPanopticSegments'),
-    dict(
-        type='densevit.UntilSegments',
-        transforms=[
-            dict(type='mmdet.RandomFlip', prob=.5),
-            dict(
-                type='RandomChoice',
-                transforms=[
-                    [resize],
-                    [
-                        dict(
-                            type='RandomChoiceResize', scales=[(400, 9999), (500, 9999), (600, 9999)],
-                            resize_type='densevit.ResizeSegments', keep_ratio=True),
-                        dict(
-                            type='mmdet.RandomCrop', crop_type='absolute_range', crop_size=(384, 600),
-                            allow_negative_crop=True),
-                        resize
-                    ]
-                ])
-        ]),
-    dict(type='mmdet.PackDetInputs')
-]
-test_pipeline = [
-    dict(type='densevit.LoadImage'),
-    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'))
-]
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[3] = dict(
+    type='densevit.UntilSegments',
+    transforms=[
+        dict(type='mmdet.RandomFlip', prob=.5),
+        dict(
+            type='RandomChoice',
+            transforms=[
+                [resize],
+                [
+                    dict(
+                        type='RandomChoiceResize', scales=[(400, 9999), (500, 9999), (600, 9999)],
+                        resize_type='densevit.ResizeSegments', keep_ratio=True),
+                    dict(
+                        type='mmdet.RandomCrop', crop_type='absolute_range', crop_size=(384, 600),
+                        allow_negative_crop=True),
+                    resize
+                ]
+            ])
+    ])
+test_pipeline[1] = dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True, backend='pillow')
 train_dataloader = dict(batch_size=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

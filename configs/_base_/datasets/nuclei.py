@@ -41,9 +41,7 @@ test_pipeline = [
     dict(type='mmdet.AutoContrast', prob=1.),
     # A strip longer than four times its width would give EoMT, with a query a patch, more masks than memory holds.
     dict(type='mmdet.Resize', scale=(1792, 448), keep_ratio=True),
-    dict(
-        type='mmdet.PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'annotations'))
+    dict(type='densevit.PackWithTruth')
 ]
 train_dataloader = dict(
     batch_size=8,

@@ -2,15 +2,10 @@
 # the stem of 5 ViT blocks of width 192, of which 2 process 24 queries; stem maps are added while masks are upscaled. 5.7 M
 # parameters. A config adds the number of classes, the crop (data_preprocessor.size, backbone.img_size) and how long to
 # train; the stem has weights where the blocks have none, and learns at a share of their rate (stem_lr_mult).
+_base_ = '../preprocessors/label_maps.py'
 model = dict(
     type='densevit.MaskSegmentor',
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[127.5, 127.5, 127.5],
-        std=[127.5, 127.5, 127.5],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255),
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5]),
     backbone=dict(
         type='densevit.PlainViT',
         pretrained=True,

@@ -1,14 +1,8 @@
 # EoMT-L (arXiv:2503.19108) for semantic segmentation: DINOv2 with registers, 100 queries, joined before the last 4 of
 # 24 blocks. S and B process queries in 3 blocks, g in 5. A config adds the input size and the number of classes.
+_base_ = '../preprocessors/label_maps.py'
 model = dict(
     type='densevit.MaskSegmentor',
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255),
     backbone=dict(
         type='densevit.PlainViT',
         name='vit_large_patch14_reg4_dinov2',

@@ -1,15 +1,9 @@
 # SegFormer (arXiv:2105.15203) with MiT-B0. A config adds the data and the schedule.
+_base_ = '../preprocessors/label_maps.py'
 model = dict(
     type='densevit.PixelSegmentor',
     num_classes=150,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512)),
+    data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
         type='densevit.TimmPyramid',
         name='mit_b0',

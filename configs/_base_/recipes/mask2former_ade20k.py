@@ -5,10 +5,7 @@ crop_size = (512, 512)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmseg.LoadAnnotations', reduce_zero_label=True),
-    dict(type='RandomResize', scale=(2048, 512), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
-    dict(type='mmseg.RandomCrop', crop_size=crop_size, cat_max_ratio=.75),
-    dict(type='mmseg.RandomFlip', prob=.5),
-    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='densevit.ScaleCropFlip', size=512, scale=(2048, 512)),
     dict(type='mmseg.PackSegInputs')
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,7 +1,7 @@
 # Eight training images of CamVid, learned by heart: whether a network can learn at all, in minutes on a CPU. The images
 # it is evaluated on are those it is trained on, every 45th, so that they show all classes. A config adds the model's
 # head.
-_base_ = ['../default_runtime.py', '../datasets/camvid.py']
+_base_ = ['../default_runtime.py', '../datasets/camvid.py', '../preprocessors/label_maps.py']
 crop_size = (256, 320)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
@@ -17,14 +17,7 @@ val_dataloader = dict(dataset=eight)
 test_dataloader = dict(dataset=eight)
 model = dict(
     num_classes=11,
-    data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=crop_size),
+    data_preprocessor=dict(size=crop_size),
     backbone=dict(type='densevit.TimmPyramid', name='resnet18d', pretrained=False, out_indices=(1, 2, 3, 4)))
 max_iters = 800
 optim_wrapper = dict(

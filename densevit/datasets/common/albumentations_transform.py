@@ -11,7 +11,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from ..segmentation.transforms import keep_seen
+from .transforms import keep_seen
 
 
 @TRANSFORMS.register_module()

@@ -3,22 +3,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence, Sized
-from pathlib import Path
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
 from mmengine.fileio import load
-from mmengine.registry import DefaultScope
-from mmseg.datasets import BaseSegDataset
-from mmseg.evaluation import IoUMetric
+from torch import nn
 
-from ...models.segmentation.targets import check_labels
-from ...registry import DATASETS
-from .coco_json import AnnotationError, EmptyDatasetError, first_repeated, read_coco, reading, stuff_labels
-from .locate import HELP, SPLITS, MissingDataError, datasets_of
+from .coco_json import AnnotationError, EmptyDatasetError, first_repeated, read_coco, reading
+from .locate import HELP, MissingDataError, datasets_of
 from .survey import Survey, leaves
+from .task_checks import TaskChecks
 
-_PICTURES = ('.bmp', '.gif', '.heic', '.jpeg', '.jpg', '.jp2', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path')
 
 
@@ -31,7 +26,7 @@ def check_files(dataset: Any, name: str) -> None:
 
     Args:
         dataset: Built by OpenMMLab's classes; one without ``get_data_info`` is taken to be right.
-        name: Of the dataset, for messages.
+        name: The name of the split, for messages.
 
     Raises:
         EmptyDatasetError: There is no sample.
@@ -61,62 +56,14 @@ def _files(dataset: Any) -> Iterator[str]:
                     yield info[key]
 
 
-def check_folders(cfg: Any, splits: Sequence[str] = SPLITS) -> None:
-    """See that mmsegmentation's datasets of a config find images, before mmengine fails at an empty list.
-
-    Raises:
-        EmptyDatasetError: One finds none; the message says whether its list is empty, the files have another suffix or
-            the folder has no images.
-    """
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        for key, dataset in datasets_of(cfg, splits):
-            kind = dataset.get('type')
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind  # configs may hold the class
-            if isinstance(kind, type) and issubclass(kind, BaseSegDataset):
-                try:
-                    built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
-                except TypeError:  # a class from outside that takes other arguments: it speaks for itself when built
-                    continue
-                if not built.load_data_list():
-                    raise EmptyDatasetError(_why_empty(built, key))
-
-
-def _why_empty(dataset: BaseSegDataset, key: str) -> str:
-    if os.path.isfile(dataset.ann_file):
-        return (f'{dataset.ann_file} has no line, and {key} takes the names of its images from it: write one a line, '
-                f"without the suffix, or set {key}.ann_file='' to take all images of the folder")
-    folder, suffix = dataset.data_prefix.get('img_path'), dataset.img_suffix
-    if others := left_out(dataset):
-        found = ', '.join(f"{count} in '{other}'" for other, count in others.most_common())
-        return (f"no image of {folder} ends in '{suffix}', but {found}: set {key}.img_suffix="
-                f"'{others.most_common(1)[0][0]}'")
-    return f'{folder} has no image: put some into it, or correct {key}.data_root and data_prefix; {HELP}'
-
-
-def left_out(dataset: Any) -> Counter[str]:
-    """Suffixes of pictures in the folder of a dataset of mmsegmentation that it does not read for their suffix."""
-    found: Counter[str] = Counter()
-    if not isinstance(dataset, BaseSegDataset) or os.path.isfile(dataset.ann_file):
-        return found
-    folder, labels = (dataset.data_prefix.get(name) for name in ('img_path', 'seg_map_path'))
-    if not folder or not os.path.isdir(folder):
-        return found
-    shared = bool(labels) and Path(folder).resolve() in (Path(labels).resolve(), *Path(labels).resolve().parents)
-    for path in Path(folder).rglob('*'):
-        is_label = shared and path.name.endswith(dataset.seg_map_suffix)
-        if path.suffix.lower() in _PICTURES and not path.name.endswith(dataset.img_suffix) and not is_label:
-            found[path.suffix] += 1
-    return found
-
-
 def check_classes(dataset: Any, num_classes: int | None, option: str, name: str) -> None:
     """Compare the dataset's classes with the model's.
 
     Args:
         dataset: Built by OpenMMLab's classes; one without ``metainfo`` is taken to be right.
-        num_classes: Of the model; None if it does not tell.
-        option: Its key in the config, for messages.
-        name: Of the dataset, for messages.
+        num_classes: The model's number of classes; None if it does not tell.
+        option: The key of that number in the config, for messages.
+        name: The name of the split, for messages.
 
     Raises:
         ClassesError: Their numbers differ.
@@ -128,6 +75,21 @@ def check_classes(dataset: Any, num_classes: int | None, option: str, name: str)
     if classes is not None and num_classes is not None and len(classes) != num_classes:
         raise ClassesError(f'the {name} data has {len(classes)} classes ({classes[0]}, ...), but the model has '
                            f'num_classes={num_classes}: set {option}={len(classes)}')
+
+
+def classes_of(model: nn.Module) -> tuple[int | None, str]:
+    """The number of classes of a model, or of the head of a stock model, and its key in the config."""
+    for path in ('decode_head', 'bbox_head', 'roi_head.bbox_head'):
+        head = model
+        for part in path.split('.'):
+            head = getattr(head, part, None)
+        if isinstance(head, nn.ModuleList):  # the stages of a cascade
+            head = head[0]
+        if type(head).__name__.endswith('RPNHead'):  # of any object at all, in mmdet's model of proposals alone
+            continue
+        if (num_classes := getattr(head, 'num_classes', None)) is not None:
+            return num_classes, f'model.{path}.num_classes'
+    return getattr(model, 'num_classes', None), 'model.num_classes'
 
 
 def check_same_classes(dataset: Any, other: Any, name: str, other_name: str) -> None:
@@ -217,68 +179,11 @@ def check_coco_files(cfg: Any, splits: Sequence[str] = ('train', 'val')) -> None
                     hash(tuple(values[:3]))
 
 
-def check_stuff(dataset: Any, stuff_classes: Collection[int], name: str) -> None:
-    """Compare a panoptic model's uncounted classes with those of a dataset that tells (``isthing``).
-
-    Raises:
-        ClassesError: They differ.
-    """
-    metainfo = getattr(dataset, 'metainfo', None) or {}
-    if 'isthing' not in metainfo:
-        return
-    stuff = stuff_labels(metainfo)
-    for label in sorted(set(stuff) ^ set(stuff_classes)):
-        if label < len(metainfo['classes']):
-            kinds = ('stuff', 'a thing') if label in stuff else ('a thing', 'stuff')
-            raise ClassesError(f"class {label} ({metainfo['classes'][label]}) of the {name} data is {kinds[0]}, but "
-                               f'{kinds[1]} in the model: set model.stuff_classes={stuff}')
-
-
-def check_has_labels(dataset: Any, metrics: Sequence[Any], name: str) -> None:
-    """See that what mmsegmentation's metric compares predictions with is loaded.
-
-    Raises:
-        ClassesError: The dataset does not name its classes.
-        MissingDataError: There are no label maps, or the pipeline does not load them.
-    """
-    ious = [metric for metric in metrics if isinstance(metric, IoUMetric)]
-    if ious and not (getattr(dataset, 'metainfo', None) or {}).get('classes'):
-        raise ClassesError(f'the {name} data has no names of classes, which IoUMetric needs: set {name}_dataloader.'
-                           "dataset.metainfo=dict(classes=['first', 'second', ...])")
-    if all(metric.format_only for metric in ious):
-        return
-    remedy = (f'or only write predictions: {name}_evaluator.format_only=True with an output_dir, and no '
-              'LoadAnnotations in the pipeline')
-    for leaf in leaves(dataset):
-        if not leaf.get_data_info(0).get('seg_map_path'):
-            raise MissingDataError(f'the {name} data has no label maps, which IoUMetric compares predictions with: '
-                                   f'name their folder in {name}_dataloader.dataset.data_prefix.seg_map_path, {remedy}')
-    samples = dataset[0]['data_samples']
-    if 'gt_sem_seg' not in (samples[0] if isinstance(samples, list) else samples):
-        raise MissingDataError(f'the pipeline of the {name} data loads no label maps, which IoUMetric compares '
-                               f"predictions with: add dict(type='mmseg.LoadAnnotations') behind the resize, {remedy}")
-
-
-def check_sample(sample: Any, num_classes: int | None, ignore_index: int = 255) -> None:
-    """See that the label map of a packed sample, if it has one, holds only classes of the model.
-
-    Raises:
-        ValueError: A label is outside [0, num_classes) and is not ``ignore_index``.
-    """
-    data_sample = sample.get('data_samples') if isinstance(sample, dict) else None
-    if num_classes is None or data_sample is None or 'gt_sem_seg' not in data_sample:
-        return
-    where = data_sample.get('seg_map_path', None) or data_sample.get('img_path', 'a label map')
-    semantic = data_sample.gt_sem_seg  # mmdetection calls the map sem_seg, mmsegmentation data
-    labels = semantic.sem_seg if 'sem_seg' in semantic else semantic.data
-    check_labels(labels.unique(), num_classes, ignore_index, where)
-
-
-def summary(surveys: dict[str, Survey], datasets: dict[str, Any]) -> list[str]:
+def summary(surveys: dict[str, Survey], datasets: dict[str, Any], tasks: dict[str, Sequence[TaskChecks]]) -> list[str]:
     """Lines of a short table of all splits, and of what is worth knowing about them.
 
     Args:
-        surveys, datasets: By the name of the split.
+        surveys, datasets, tasks: What was found, the datasets, and the tasks' checks, by the name of the split.
     """
     lines = [f'{"data":8}{"images":>10}{"looked at":>12}{"unlabelled":>12}{"classes":>12}']
     notes = []
@@ -292,11 +197,5 @@ def summary(surveys: dict[str, Survey], datasets: dict[str, Any]) -> list[str]:
         if not found.complete:
             notes.append(f'{name}: a sample of the files was looked at (max_files of densevit.DataCheckHook)')
         notes.extend(f'{name}: {count} {remark}' for remark, count in found.remarks.items())
-        for leaf in leaves(datasets[name]):
-            if others := left_out(leaf):
-                found_others = ', '.join(f'{count} {suffix}' for suffix, count in others.most_common())
-                notes.append(
-                    f"{name}: pictures of {leaf.data_prefix['img_path']} that do not end in '{leaf.img_suffix}' are "
-                    f'left out ({found_others}): rename them, or read them as a second dataset of a '
-                    f"mmengine.ConcatDataset, with img_suffix='{others.most_common(1)[0][0]}'")
+        notes.extend(f'{name}: {note}' for task in tasks[name] for note in task.notes(datasets[name]))
     return lines + notes

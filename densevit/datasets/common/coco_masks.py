@@ -152,11 +152,16 @@ def inside(box: Sequence[float], image: Mapping[str, Any]) -> list[float]:
     return [*starts, *(end - start for start, end in zip(starts, ends, strict=True))]
 
 
-def is_box(box: Any) -> bool:
-    """Whether it is [x, y, width, height] in finite numbers, with an area."""
+def is_box(box: Any, empty: bool = False) -> bool:
+    """Whether this is [x, y, width, height] in finite numbers.
+
+    Args:
+        box: What stands in the place of a box.
+        empty: Whether a box may be without an area.
+    """
     return (isinstance(box, list | tuple) and len(box) == 4
             and all(isinstance(value, int | float) and abs(value) < 1e9 for value in box)
-            and box[2] > 0 and box[3] > 0)
+            and (empty or (box[2] > 0 and box[3] > 0)))
 
 
 def near(box: Sequence[float], other: Sequence[float]) -> bool:

@@ -17,20 +17,11 @@ class MissingDataError(FileNotFoundError):
 def data_folders(checkout: Path | None = None) -> list[Path]:
     """Folders that stand for ``data`` in a config's paths, in the order in which they are searched.
 
-    ``$DENSEVIT_DATA``, ``data``, ``$DENSEVIT_TEST_DATA`` and ``../shared/data``; the relative ones from the current
-    folder and from the checkout.
+    ``$DENSEVIT_DATA``, then ``data`` of the current folder and of the checkout.
     """
+    named, here = os.environ.get('DENSEVIT_DATA'), Path('data')
     elsewhere = checkout is not None and checkout.resolve() != Path.cwd()
-    folders = [
-        *_from_environment('DENSEVIT_DATA'), Path('data'), *([checkout / 'data'] if elsewhere else []),
-        *_from_environment('DENSEVIT_TEST_DATA'), Path('../shared/data'),
-        *([checkout.parent / 'shared' / 'data'] if elsewhere else [])
-    ]
-    return list(dict.fromkeys(folders))
-
-
-def _from_environment(name: str) -> list[Path]:
-    return [Path(os.environ[name]).expanduser()] if os.environ.get(name) else []
+    return [*([Path(named).expanduser()] if named else []), here, *([checkout / 'data'] if elsewhere else [])]
 
 
 def resolve(path: str, folders: Sequence[Path]) -> str:

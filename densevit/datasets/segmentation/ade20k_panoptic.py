@@ -14,7 +14,7 @@ from PIL import Image
 from ...files import write_atomic
 from ..common.coco_json import AnnotationError
 from ..common.locate import MissingDataError
-from .coco_classes import ADE20K_STUFF
+from .panoptic import ADE20K_STUFF
 
 SPLITS = dict(train='training', val='validation')
 THINGS = [label for label in range(150) if label not in ADE20K_STUFF]  # by the class of the instance files, from 1

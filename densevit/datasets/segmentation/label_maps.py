@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.file_facts import Facts
+from ..common.task_checks import DataError
 
 _ONE_NUMBER = ('1', 'L', 'P', 'I', 'F')  # Pillow's modes of one number a pixel, without what follows a semicolon
 _LOSSY = ('JPEG', 'MPO')
 
 
-class LabelError(ValueError):
+class LabelError(DataError):
     """A label map holds something else than labels of the model."""
 
 
@@ -32,10 +33,10 @@ def labels_of(path: str, facts: Facts, info: Mapping[str, Any], rule: LabelRule)
     """Labels that a map gives to its pixels, without the ignored ones.
 
     Args:
-        path: Of the map, for messages.
-        facts: Of the file, with its values.
+        path: The file of the map, for messages.
+        facts: What the file says, with its values.
         info: ``reduce_zero_label`` and ``label_map`` of a dataset of mmsegmentation.
-        rule: Of the model.
+        rule: The labels that the model has.
 
     Raises:
         LabelError: The map is a picture in colour or a JPEG, or holds a value that is no label.
@@ -82,8 +83,8 @@ def check_two_values(values: Collection[float], rule: LabelRule, name: str) -> N
 
     Args:
         values: All that the label maps of a split hold.
-        rule: Of the model.
-        name: Of the split.
+        rule: The labels that the model has.
+        name: The name of the split, for messages.
 
     Raises:
         LabelError: They are.

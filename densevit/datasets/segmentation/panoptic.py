@@ -7,12 +7,16 @@ from typing import Any
 from mmseg.datasets import ADE20KDataset
 
 from ...registry import DATASETS
+from ..common.coco_classes import COCO_STUFF, COCO_THINGS
 from ..common.coco_json import AnnotationError, CocoJsonDataset, first_repeated, reading
-from .coco_classes import ADE20K_STUFF, COCO_STUFF, COCO_THINGS
 
 VOID = 0  # the segment id of pixels without annotation
 MAX_ID = 256**3 - 1  # that a colour can write
 MAX_CLASSES = 255  # label maps are bytes, and 255 is void in them
+# Of ADE20K's 150 labels from 0; the other 100 are those of its instance segmentation challenge (2017).
+ADE20K_STUFF = frozenset((
+    0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68, 77, 79,
+    84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145))
 
 
 @DATASETS.register_module()

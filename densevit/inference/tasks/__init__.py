@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..task import PredictionError, Task
+from .detection import Detection
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ __all__ = ['TASKS', 'read_by', 'tasks_of']
 
 # In order: where two read the same data sample of a model of another library, the first does.
 TASKS: tuple[Task, ...] = (
+    Detection(),
     Segmentation(),
 )
 

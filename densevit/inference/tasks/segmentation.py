@@ -1,7 +1,6 @@
 """Semantic, instance and panoptic segmentation: segments with a class and a score."""
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,17 +12,31 @@ from PIL import Image
 from ...errors import printable
 from ...visualization.legend import percent_text
 from ...visualization.overlay import draw_comparison, draw_overlay
-from ...visualization.palette import Color, default_palette
+from ...visualization.palette import Color
 from ..files import Artifact
 from ..result import Result, Row, Table
-from ..task import Argument, Call, Picture, PredictionError, Task, class_thresholds, number_from_0_to_1
+from ..task import (
+    MIN_SCORE,
+    Argument,
+    Call,
+    Picture,
+    PredictionError,
+    Task,
+    as_palette,
+    check_labels,
+    class_thresholds,
+    instance_masks,
+    mask_artifacts,
+    number_from_0_to_1,
+    supervision_detections,
+    to_numpy,
+)
 
 if TYPE_CHECKING:
     import supervision
     from mmengine.structures import BaseDataElement
     from torch import Tensor, nn
 
-_MIN_SCORE = 0.5
 _INSTANCE_OFFSET = 1000  # mmdet: panoptic id = label + 1000 * instance, and no instance, 0, for stuff
 _ROWS_AT_ONCE = 128
 # Our own models make few class scores at a time. What grows with a picture are the maps that are shown and, unless the
@@ -96,7 +109,7 @@ class SegmentationResult(Result):
         _check_map(semantic, image, 'label map')
         present = _present(semantic)
         labels = present[present != ignore_index].astype(np.int64)
-        _check_labels(labels, classes)
+        check_labels(labels, classes)
         segment_map = np.searchsorted(labels, semantic).astype(np.int32)
         segment_map[semantic == ignore_index] = -1
         semantic = np.append(labels, -1)[segment_map]  # index -1 is the appended -1
@@ -104,7 +117,7 @@ class SegmentationResult(Result):
         if confidence is not None:
             _check_map(confidence, image, 'confidence map')
             scores = _mean_by_segment(segment_map, confidence, len(labels))
-        return cls(image, 'semantic', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
+        return cls(image, 'semantic', tuple(classes), as_palette(palette, len(classes)), labels, scores, segment_map,
                    np.zeros(len(labels), bool), semantic, **common)
 
     @classmethod
@@ -127,11 +140,11 @@ class SegmentationResult(Result):
         if not masks.shape == (len(labels), *image.shape[:2]) or len(scores) != len(labels):
             raise ValueError(f'{len(labels)} labels and {len(scores)} scores do not fit masks of shape {masks.shape} '
                              f'for a picture of shape {image.shape}')
-        _check_labels(labels, classes)
+        check_labels(labels, classes)
         segment_map = np.full(image.shape[:2], -1, np.int32)
         for index in np.argsort(scores, kind='stable'):
             segment_map[masks[index]] = index
-        return cls(image, 'instance', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
+        return cls(image, 'instance', tuple(classes), as_palette(palette, len(classes)), labels, scores, segment_map,
                    np.ones(len(labels), bool), _instance_masks=masks, **common)
 
     @classmethod
@@ -158,13 +171,13 @@ class SegmentationResult(Result):
         scores = np.asarray(scores, np.float32)
         is_instance = np.ones(len(labels), bool) if is_instance is None else np.asarray(is_instance, bool)
         _check_map(segment_map, image, 'segment map')
-        _check_labels(labels, classes)
+        check_labels(labels, classes)
         lengths_fit = len(scores) == len(is_instance) == len(labels)
         if not lengths_fit or segment_map.max() >= len(labels) or segment_map.min() < -1:
             raise ValueError(f'segment indices {segment_map.min()} to {segment_map.max()} do not fit {len(labels)} '
                              f'labels, {len(scores)} scores and {len(is_instance)} values of is_instance')
         semantic = np.append(labels, -1)[segment_map]  # index -1 is the appended -1
-        return cls(image, 'panoptic', tuple(classes), _as_palette(palette, len(classes)), labels, scores, segment_map,
+        return cls(image, 'panoptic', tuple(classes), as_palette(palette, len(classes)), labels, scores, segment_map,
                    is_instance, semantic, **common)
 
     def mask(self, index: int) -> np.ndarray:
@@ -286,13 +299,7 @@ class SegmentationResult(Result):
         files = [Artifact('', partial(self.draw, opacity=opacity, legend=legend, side_by_side=side_by_side))]
         if masks and self.semantic is not None:
             files.append(Artifact('.masks/labels.png', self._label_image))
-        for index, label in enumerate(self.labels if masks else ()):
-            name = re.sub(r'[^\w.-]+', '_', self.classes[label])[:60]
-            files.append(Artifact(f'.masks/{index:03d}_{name}.png', partial(self._mask_image, index)))
-        return files
-
-    def _mask_image(self, index: int) -> np.ndarray:
-        return self.mask(index).astype(np.uint8) * 255
+        return files + (mask_artifacts(self.mask, [self.classes[label] for label in self.labels]) if masks else [])
 
     def _label_image(self) -> Image.Image:
         """Label ids as pixel values: with the palette where 8 bits suffice, else 16 bits."""
@@ -311,14 +318,7 @@ class SegmentationResult(Result):
         Raises:
             ImportError: supervision is not installed; the message says how to get it.
         """
-        try:
-            import supervision
-        except ImportError as error:
-            raise ImportError('to_supervision() needs supervision: pip install supervision') from error
-        names = np.array([self.classes[label] for label in self.labels], dtype=str)
-        return supervision.Detections(
-            xyxy=self.boxes, mask=self.masks, confidence=self.scores, class_id=self.labels.astype(int),
-            data={'class_name': names})
+        return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -365,7 +365,7 @@ class Segmentation(Task):
         min_score = call.options['min_score']
         if min_score is None:
             return
-        class_thresholds(min_score, call.named_classes(), _MIN_SCORE)
+        class_thresholds(min_score, call.named_classes(), MIN_SCORE)
         if call.task == 'panoptic' and isinstance(min_score, Mapping):
             raise ValueError('min_score by class is for instances: give one number for a panoptic model')
 
@@ -387,10 +387,11 @@ class Segmentation(Task):
         raise PredictionError(f'the model predicted {sorted(sample.keys()) or "nothing"}; a segmentation model gives '
                               f'one of {list(self.fields)}')
 
+
 def _least_scores(call: Call) -> np.ndarray:
     """Below which scores instances are left out, by class (C,)."""
     classes, own = call.named_classes(), call.in_force.get('score_threshold', 0.)
-    default = call.given.get('score_threshold', max(_MIN_SCORE, own))
+    default = call.given.get('score_threshold', max(MIN_SCORE, own))
     min_score = call.options['min_score']
     return class_thresholds(default if min_score is None else min_score, classes, default)
 
@@ -402,7 +403,7 @@ def _thresholds(call: Call) -> dict[str, float]:
     limits = own | {name: value for name, value in call.given.items() if name.endswith('threshold')}
     decides = call.options['min_score'] is not None or (
         call.task != 'panoptic' and 'score_threshold' not in call.given
-        and call.in_force.get('score_threshold', 0) <= _MIN_SCORE)
+        and call.in_force.get('score_threshold', 0) <= MIN_SCORE)
     if decides:
         limits.pop('test_cfg.score_threshold', None)
         limits = dict(min_score=float(min(_least_scores(call)))) | limits
@@ -417,30 +418,22 @@ def _semantic(sample: BaseDataElement, picture: Picture, call: Call) -> Segmenta
     elif 'seg_logits' in sample:
         confidence = class_confidence(sample.seg_logits.data, labels)
     if confidence is not None:
-        confidence = _to_numpy(canvas.restore(confidence))
+        confidence = to_numpy(canvas.restore(confidence))
     return SegmentationResult.from_semantic(
-        picture.image, _to_numpy(canvas.restore(labels)), call.named_classes(), call.palette, confidence,
+        picture.image, to_numpy(canvas.restore(labels)), call.named_classes(), call.palette, confidence,
         source=picture.source, notes=picture.notes)
 
 
 def _instances(sample: BaseDataElement, picture: Picture, call: Call) -> SegmentationResult:
-    import torch
-    from pycocotools import mask as coco_masks
-
-    instances, size = sample.pred_instances, picture.canvas.image.shape[:2]
+    instances = sample.pred_instances
     if 'masks' not in instances:
         raise PredictionError('the model predicted boxes without masks; use a model for instance segmentation')
-    labels, scores = _to_numpy(instances.labels).astype(int), _to_numpy(instances.scores.float())
-    _check_labels(labels, call.named_classes())
+    labels, scores = to_numpy(instances.labels).astype(int), to_numpy(instances.scores.float())
+    check_labels(labels, call.named_classes())
     keep = scores >= _least_scores(call)[labels]
-    masks = instances.masks
-    if len(masks) and isinstance(masks[0], dict):  # run lengths
-        masks = np.array([coco_masks.decode(mask) for mask, kept in zip(masks, keep, strict=True) if kept], bool)
-    elif not keep.all():  # choosing copies all masks
-        masks = masks[torch.as_tensor(keep, device=getattr(masks, 'device', None))]
-    masks = torch.as_tensor(masks).reshape(-1, *size)
+    masks = instance_masks(instances.masks, keep, picture.canvas)
     return SegmentationResult.from_instances(
-        picture.image, _to_numpy(picture.canvas.restore(masks)), labels[keep], scores[keep], call.named_classes(),
+        picture.image, masks, labels[keep], scores[keep], call.named_classes(),
         call.palette, source=picture.source, notes=picture.notes, thresholds=_thresholds(call))
 
 
@@ -449,7 +442,7 @@ def _panoptic(sample: BaseDataElement, picture: Picture, call: Call) -> Segmenta
 
     classes = call.named_classes()
     ids = torch.as_tensor(sample.pred_panoptic_seg.sem_seg).reshape(picture.canvas.image.shape[:2])
-    ids = _to_numpy(picture.canvas.restore(ids))
+    ids = to_numpy(picture.canvas.restore(ids))
     present = np.flatnonzero(np.bincount(ids.ravel()))
     labels = present % _INSTANCE_OFFSET
     is_segment = labels < len(classes)  # mmdet marks pixels of no segment with the number of classes
@@ -489,10 +482,6 @@ def class_confidence(scores: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(confidence)
 
 
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
-
-
 def _present(labels: np.ndarray) -> np.ndarray:
     """Sorted values of a map; counting takes a fraction of the time and memory of sorting."""
     if labels.size and labels.dtype.kind in 'iu' and labels.min() >= 0 and labels.max() < 2**16:
@@ -507,19 +496,6 @@ def _mean_by_segment(segment_map: np.ndarray, values: np.ndarray, count: int) ->
     return (sums / np.bincount(segments, minlength=count)).astype(np.float32)
 
 
-def _as_palette(palette: Sequence[Color] | None, count: int) -> tuple[Color, ...]:
-    """The given colours if there is one for each class, else the default ones."""
-    if palette is None or len(palette) < count:
-        return default_palette(count)
-    return tuple(tuple(int(v) for v in color) for color in palette[:count])
-
-
 def _check_map(values: np.ndarray, image: np.ndarray, name: str) -> None:
     if values.shape != image.shape[:2]:
         raise ValueError(f'the {name} has shape {values.shape}, the picture {image.shape}')
-
-
-def _check_labels(labels: np.ndarray, classes: Sequence[str]) -> None:
-    if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
-        raise ValueError(f'label ids {labels.min()} to {labels.max()} do not fit {len(classes)} classes; give as many '
-                         'class names as the model has classes')

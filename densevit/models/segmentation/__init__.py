@@ -3,5 +3,6 @@ from .mask_segmentor import MaskSegmentor
 from .pixel_segmentor import PixelSegmentor
 from .segmentor import Segmentor
 from .tta import SemanticTTA
+from .vit_p import ViTPAroundWeights
 
-__all__ = ['MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor']
+__all__ = ['MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'ViTPAroundWeights']

@@ -12,17 +12,17 @@ from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
 from ...networks.segmentation import ECOMask2FormerNet
-from .. import MaskSegmentor
+from .mask_segmentor import MaskSegmentor
 
 _PATIENCE = 20  # images without the wanted measure before it is taken for mistyped
 
 
 class ExitSurvey(NamedTuple):
-    """What a network gives behind each exit.
+    """How good the predictions of a network are behind each exit.
 
     Attributes:
         inputs: What the gate sees of each image, (N, D).
-        quality: Of each image behind each exit, (N, E), in [0, 1].
+        quality: The measure of each image behind each exit, (N, E), in [0, 1].
     """
     inputs: Tensor
     quality: Tensor
@@ -32,7 +32,7 @@ def require_gate(model: nn.Module) -> ECOMask2FormerNet:
     """The network of a model that a gate can be taught for.
 
     Raises:
-        ValueError: It has no early exits, or sees windows, of which each would get an exit of its own.
+        ValueError: The model has no early exits, or sees windows, each of which would get an exit of its own.
     """
     if not isinstance(model, MaskSegmentor) or not isinstance(model.network, ECOMask2FormerNet):
         raise ValueError("the config's model has no early exits: head.type='densevit.ECOMask2FormerNet' has some")
@@ -46,10 +46,10 @@ def survey_exits(model: MaskSegmentor, batches: Iterable[Any], evaluator: Evalua
     """Predict images behind every exit and evaluate each prediction alone.
 
     Args:
-        model: In evaluation mode, of :func:`require_gate`.
-        batches: Of one image each, as a data loader gives them.
-        evaluator: Of the data.
-        measure: Which of its measures is the quality: ``'PQ'``, ``'mIoU'``; in percent.
+        model: A model that :func:`require_gate` accepts, in evaluation mode.
+        batches: Batches of one image each, as a data loader gives them.
+        evaluator: The evaluator of the data set.
+        measure: Which of the evaluator's measures, in percent, is the quality: ``'PQ'``, ``'mIoU'``.
 
     Raises:
         ValueError: There is no such measure; the message names those that there are.
@@ -89,7 +89,7 @@ def _require(measure: str, known: Collection[str]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No table for each image."""
+    """Keep evaluators from logging a table for each image."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -1,10 +1,9 @@
 """The options of prediction that segmentation adds."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..options import MapOptions, default_options
+from ..options import MapOptions
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,3 @@ class SegmentationOptions(MapOptions):
     keep_scores: bool = False
     encode_masks: bool = False
     semantic: bool = False
-
-
-OPTION_NAMES = SegmentationOptions.names()
-
-
-def reader_options(reader: Callable) -> tuple[str, ...]:
-    """Names of the options of a reader of mask proposals."""
-    return tuple(default_options(reader))

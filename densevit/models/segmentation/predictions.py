@@ -1,4 +1,4 @@
-"""Predictions as the fields of OpenMMLab's data samples, written while scores are read some rows at a time."""
+"""Predictions as the fields of OpenMMLab's data samples, written while maps are read some rows at a time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,12 +22,14 @@ def semantic_fields(
     device: torch.device,
     keep_scores: bool = False,
 ) -> dict[str, Any]:
-    """``pred_sem_seg``, as mmsegmentation's models give it, and how sure it is.
+    """``pred_sem_seg``, as mmsegmentation's models give it, and ``seg_confidence``, how sure it is.
 
     Args:
-        scores: Of C classes.
-        confidence: Shares in [0, 1] of the best score (h, W) and all scores (C, h, W) of some rows: ``seg_confidence``.
-        band_bytes: About what may be in memory at a time.
+        scores: Class scores (C, H, W).
+        confidence: Makes of the best score (h, W) and all scores (C, h, W) of some rows the confidence (h, W), in
+            [0, 1].
+        band_bytes: About how many bytes of scores may be in memory at a time.
+        device: Where the fields are made.
         keep_scores: Whether all scores are kept, as ``seg_logits``.
     """
     labels = torch.empty(1, *scores.size, dtype=torch.long, device=device)
@@ -52,10 +54,10 @@ def instance_fields(
     """``pred_instances`` as mmdetection's models give them.
 
     Args:
-        reader: Of instances of one image.
-        logits_of: Queries (n,) to their mask logits at the original size.
+        reader: The reader of the instances of one image.
+        logits_of: Gives the mask logits of queries (n,) at the original size.
         size: Height and width of the masks.
-        band_bytes: About what logits may take in memory at a time.
+        band_bytes: About how many bytes of logits may be in memory at a time.
         encode: Whether masks become run-length encodings, a few masks at a time.
     """
     count, pixels = len(reader.queries), size[0] * size[1]
@@ -90,10 +92,11 @@ def panoptic_fields(
     """``pred_panoptic_seg`` as mmdetection's models give it: (1, H, W) ids.
 
     Args:
-        reader: Of one image.
-        logits: Of the masks that the reader wants, at the original size.
+        reader: The reader of the panoptic map of one image.
+        logits: Logits of the masks that the reader wants, at the original size.
+        num_classes: The number of classes, which is also the id of pixels without a segment.
         stuff: Ids of the classes that are not counted.
-        band_bytes: About what logits may take in memory at a time.
+        band_bytes: About how many bytes of logits may be in memory at a time.
     """
     if logits.channels:
         for rows, band in logits.bands(band_bytes):
@@ -109,7 +112,7 @@ def panoptic_fields(
 
 
 def _run_lengths(mask: Tensor) -> dict[str, Any]:
-    """(H, W) bool, column by column in memory, to the encoding of COCO."""
+    """COCO's run-length encoding of a mask (H, W), bool, which lies column by column in memory."""
     from pycocotools import mask as coco_masks
 
     return coco_masks.encode(mask.T.cpu().numpy().view(np.uint8).T)

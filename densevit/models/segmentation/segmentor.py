@@ -1,7 +1,7 @@
 """What the segmentation models have in common: classes, and their scores at each pixel."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -10,12 +10,9 @@ from torch import Tensor
 
 from ...networks.segmentation.base import SegmentationNetwork
 from ..base import DenseModel
-from ..build import build_network
 from ..row_maps import RowMaps, maps_of_images
 from .options import SegmentationOptions
 from .predictions import semantic_fields
-
-__all__ = ['Segmentor', 'build_network']
 
 
 class Segmentor(DenseModel):
@@ -55,11 +52,6 @@ class Segmentor(DenseModel):
                              f'learn: {remedy}')
         self.ignore_index = ignore_index
         super().__init__(backbone, head, num_classes, criterion, test_cfg, data_preprocessor, init_cfg)
-
-    @property
-    def reading(self) -> Mapping[str, Any]:
-        """The options that ``test_cfg`` sets for the reader of instances or panoptic maps."""
-        return self.options.postprocess
 
     def check_options(self, options: SegmentationOptions) -> None:
         for option, task in (('encode_masks', 'instance'), ('semantic', 'panoptic')):

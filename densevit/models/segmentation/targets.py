@@ -19,13 +19,19 @@ def build_targets(
     ignore_index: int = 255,
     stuff_classes: Collection[int] = (),
 ) -> list[MaskTarget]:
-    """Segments of each image, at the size of the padded batch.
+    """Build the segments of each image, at the size of the images of the batch.
 
-    ``'semantic'``: one per class in ``gt_sem_seg``. ``'instance'``: ``gt_instances``. ``'panoptic'``:
-    ``gt_instances`` and one per stuff class in ``gt_sem_seg``, which also holds things that are no instance (crowds).
+    Args:
+        samples: The data samples of the images.
+        task: ``'semantic'`` makes one segment of each class in ``gt_sem_seg``; ``'instance'`` takes ``gt_instances``;
+            ``'panoptic'`` takes ``gt_instances``, and one segment of each stuff class in ``gt_sem_seg``, which also
+            holds things that are no instance (crowds).
+        num_classes: The number of classes, C.
+        ignore_index: Label of pixels that belong to no class.
+        stuff_classes: Ids of the classes that are not counted.
 
     Raises:
-        ValueError: A label is outside [0, num_classes), or the task is another.
+        ValueError: A label is outside [0, num_classes), or the task is unknown.
     """
     check_task(task)
     targets = []
@@ -71,7 +77,7 @@ def _classes(sample: BaseDataElement, ignore_index: int, only: Collection[int] |
 
 
 def present_labels(classes: Tensor) -> Tensor:
-    """Sorted labels of a map; counting beats the sort of ``unique`` by far for the few values that maps hold."""
+    """The labels that a map holds, sorted: ``unique``, by counting, which is far faster for the few values of maps."""
     if classes.numel() and classes.min() >= 0 and classes.max() < 65536:
         return classes.flatten().bincount().nonzero().flatten()
     return classes.unique()

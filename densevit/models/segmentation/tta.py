@@ -69,7 +69,7 @@ class SemanticTTA(BaseTTAModel):
         return merged
 
     def _upright_logits(self, sample: BaseDataElement) -> Tensor:
-        """(C, H, W) scores, as of the image before it was mirrored."""
+        """Scores (C, H, W) of a copy, over the image before it was mirrored."""
         scores = sample.seg_logits.data
         # mmsegmentation's own models have mirrored theirs back already; others leave that to who mirrored the image.
         if not sample.get('flip', False) or hasattr(self.module, 'postprocess_result'):
@@ -78,7 +78,7 @@ class SemanticTTA(BaseTTAModel):
 
 
 def _upright(scores: RowMaps, sample: BaseDataElement) -> RowMaps:
-    """As of the image before it was mirrored."""
+    """The scores of a copy mirrored back, so that they lie over the image before it was mirrored."""
     return MirroredMaps(scores, _flipped_axes(sample)) if sample.get('flip', False) else scores
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from mmengine.logging import print_log
 
 from ...networks.segmentation import ViTP
+from ...registry import MODELS
 from ...weights.loading import load_weights
 
 
+@MODELS.register_module(name='ViTP')
 class ViTPAroundWeights(ViTP):
     """What a config builds as ``densevit.ViTP``: its proposer is filled from a checkpoint of its own.
 
@@ -18,7 +20,8 @@ class ViTPAroundWeights(ViTP):
     Args:
         proposer_weights: Path or URL of a checkpoint with any of the names that :func:`densevit.load_weights` knows;
             None where a checkpoint of the whole model follows.
-        fill_proposer: False where a checkpoint follows that may hold the proposer as well.
+        fill_proposer: False where a checkpoint follows that may hold the proposer as well, as
+            :func:`densevit.models.pretraining.without_pretraining` sets it.
         args, kwargs: Of :class:`densevit.networks.segmentation.ViTP`.
     """
 

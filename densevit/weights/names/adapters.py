@@ -4,19 +4,24 @@ checkpoints, mapped to those of :class:`densevit.ViTAdapter` and :class:`densevi
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from torch import nn
 
+from ...adapters import SimpleFeaturePyramid
+from ...adapters.interacting import InteractingAdapter
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
-from .trunks import OURS, read_trunk
+from ..translate import OURS, Translated, reads
+from .trunks import read_into_trunk, read_trunk
 
 TRUNK = 'vit.trunk.'
 # What stands beside the ViT, in the official code and here; beginnings of names.
-ADAPTER_PARTS = ('spm.', 'level_embed', 'interactions.', 'up.', 'norm1.', 'norm2.', 'norm3.', 'norm4.')
-# Names that nothing but such an adapter has.
-OF_ADAPTER = re.compile(r'(.+\.)?(spm\.stem|interactions\.\d+)\..+')
+_ADAPTER_PARTS = ('spm.', 'level_embed', 'interactions.', 'up.', 'norm1.', 'norm2.', 'norm3.', 'norm4.')
+# Names that nothing but such an adapter, or nothing but a pyramid of ViTDet, has.
+_OF_ADAPTER = re.compile(r'(.+\.)?(spm\.stem|interactions\.\d+)\..+')
+_OF_PYRAMID = re.compile(r'(.+\.)?(levels\.\d+\.(project|smooth|resize)\w*|simfp_\d+)\..+')
 _ANCHORS = ('spm.stem.0.weight', )
 _INTERACTION = r'(interactions\.\d+)\.'
 _COMER: tuple[Rule, ...] = (
@@ -43,6 +48,29 @@ _TRUNK: tuple[Rule, ...] = (
 )
 
 
+@reads(InteractingAdapter)
+def read_adapter_or_vit(state: State, module: InteractingAdapter) -> Translated | None:
+    """Recognise a checkpoint with an adapter in it, or of a plain ViT, from which one starts."""
+    if found := read_adapter(state, module):
+        return Translated(*found)
+    plain = read_vit_alone(state, module)
+    return plain and replace(plain, unfilled=_ADAPTER_PARTS)
+
+
+def read_vit_alone(state: State, module: InteractingAdapter | SimpleFeaturePyramid) -> Translated | None:
+    """A plain ViT, which an adapter starts from; None for an unknown naming.
+
+    Raises:
+        WeightsError: It is the ViT of another adapter, whose parts would be lost unseen.
+    """
+    for names, whole in ((_OF_ADAPTER, 'ViTAdapter or ViTCoMer'), (_OF_PYRAMID, 'SimpleFeaturePyramid')):
+        if part := next(filter(names.fullmatch, state), None):
+            raise WeightsError(
+                f'it is of a {whole} ({part}), of which this {type(module).__name__} has no use or not all; load it '
+                'into such a model, or load only its ViT, into model.vit')
+    return read_into_trunk(state, module.vit.trunk, TRUNK)
+
+
 def read_adapter(state: State, module: nn.Module) -> tuple[str, State, list[str]] | None:
     """Recognise a checkpoint with an adapter in it, whatever heads it has beside, and give it our names.
 
@@ -56,7 +84,7 @@ def read_adapter(state: State, module: nn.Module) -> tuple[str, State, list[str]
     if prefix is None:
         return None
     inside, left = split_prefix(state, prefix)
-    adapter = {name: tensor for name, tensor in inside.items() if name.startswith(ADAPTER_PARTS)}
+    adapter = {name: tensor for name, tensor in inside.items() if name.startswith(_ADAPTER_PARTS)}
     trunk = {name: tensor for name, tensor in inside.items() if name not in adapter}
     own = module.state_dict()
     if any(name.startswith(TRUNK) for name in trunk):

@@ -6,15 +6,19 @@ has names of its own for both.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from ...backbones import PlainViT
+from ...networks.segmentation import EoMT
 from ..load_report import WeightsError, format_shape
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
-from .trunks import OURS, from_hf_dinov2, from_hf_dinov3
+from ..translate import OURS, Translated, reads
+from .trunks import from_hf_dinov2, from_hf_dinov3, read_into_trunk
 
 TRUNK = 'backbone.trunk.'
 _AUTHORS_HEADS: tuple[Rule, ...] = (
@@ -57,59 +61,72 @@ class EoMTNaming:
     may_be_delta: bool = False
 
 
-@dataclass(frozen=True)
-class EoMTWeights:
-    """A recognised EoMT checkpoint.
-
-    Attributes:
-        label: Whose names it uses.
-        state: Tensors under our names.
-        left: Names in the checkpoint that are not needed.
-        is_delta: Whether the backbone's tensors are differences to the weights that it was trained from.
-    """
-    label: str
-    state: State
-    left: list[str]
-    is_delta: bool = False
+@reads(EoMT)
+def read_eomt(state: State, module: EoMT) -> Translated | None:
+    """Recognise the checkpoint of an EoMT, or of the plain ViT that one starts from."""
+    trunk = module.backbone.trunk
+    return _read_whole(state, trunk, TRUNK) or read_into_trunk(state, trunk, TRUNK)
 
 
-def read_eomt(state: State) -> EoMTWeights | None:
-    """Recognise an EoMT checkpoint and give it our names; None for another model."""
+@reads(PlainViT)
+def read_plain_vit_of_eomt(state: State, module: PlainViT) -> Translated | None:
+    """Recognise the checkpoint of an EoMT, of which a plain ViT takes its ViT."""
+    eomt = _read_whole(state, module.trunk, 'trunk.')
+    if eomt is None:
+        return None
+    trunk, heads = split_prefix(eomt.state, TRUNK)
+    return replace(eomt, state={f'trunk.{name}': tensor for name, tensor in trunk.items()}, left=[*eomt.left, *heads])
+
+
+def _read_whole(state: State, trunk: nn.Module, prefix: str) -> Translated | None:
+    """An EoMT under our names; ``prefix`` stands before the names of the trunk where differences will be added up."""
     for naming in _NAMINGS:
-        prefix = common_prefix(state, naming.anchors)
-        if prefix is not None:
-            inside, outside = split_prefix(state, prefix)
+        place = common_prefix(state, naming.anchors)
+        if place is not None:
+            inside, outside = split_prefix(state, place)
             converted, left = naming.convert(inside)
-            return EoMTWeights(naming.label, converted, left + outside, naming.may_be_delta and _is_delta(inside))
+            is_delta = naming.may_be_delta and _is_delta(inside)
+            complete = partial(_add_base, trunk=trunk, prefix=prefix) if is_delta else None
+            return Translated(naming.label, converted, left + outside, complete=complete)
     return None
 
 
-def add_base(delta: State, base: State) -> State:
+def _add_base(delta: State, base: State | None, trunk: nn.Module, prefix: str) -> State:
     """Backbone weights from differences and the weights that they refer to.
 
     The released EoMT-DINOv3 checkpoints are of this kind, because DINOv3's licence forbids to pass its weights on.
     Queries and heads are complete in them.
 
     Args:
-        delta: Tensors of an EoMT under our names.
-        base: Tensors of the backbone under timm's names.
+        delta: Tensors under our names.
+        base: Tensors of the backbone under names of any code base.
+        trunk: The backbone's.
+        prefix: What stands before the trunk's names in ``delta``.
 
     Raises:
-        WeightsError: The base is another model.
+        WeightsError: The base is lacking or of another model.
     """
+    if base is None:
+        raise WeightsError('the backbone of this checkpoint holds differences to DINOv3, whose licence forbids to '
+                           'include it; get the DINOv3 weights of this size (huggingface.co/facebook) and pass them as '
+                           'base= (--base)')
+    start = read_into_trunk(base, trunk, prefix)
+    if start is None:
+        raise WeightsError('the base weights have names of no backbone known here; give DINOv3 as released by Meta, '
+                           'transformers or timm')
     complete = dict(delta)
     for name, difference in delta.items():
-        if not name.startswith(TRUNK):
+        if not name.startswith(prefix):
             continue
-        start = base.get(name.removeprefix(TRUNK))
-        if start is None and name.endswith(('.q_bias', '.v_bias')):
+        value = start.state.get(name)
+        if value is None and name.endswith(('.q_bias', '.v_bias')):
             continue  # timm drops DINOv3's biases where they are 0
-        if start is None or start.shape != difference.shape:
-            other = 'nothing' if start is None else format_shape(start.shape)
-            raise WeightsError(f'{name.removeprefix(TRUNK)}: the checkpoint holds a difference of '
+        if value is None or value.shape != difference.shape:
+            other = 'nothing' if value is None else format_shape(value.shape)
+            raise WeightsError(f'{name.removeprefix(prefix)}: the checkpoint holds a difference of '
                                f'{format_shape(difference.shape)}, the base weights {other}; give as base the DINOv3 '
                                'weights that this EoMT was trained from')
-        complete[name] = start.float() + difference.float()
+        complete[name] = value.float() + difference.float()
     if 'attn_mask_probs' in delta:
         complete['attn_mask_probs'] = _complete_probs(delta['attn_mask_probs'])
     return complete

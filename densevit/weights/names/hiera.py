@@ -15,7 +15,8 @@ from ...backbones import Hiera, HieraDet
 from ...backbones.hiera import plain_to_map
 from ..load_report import WeightsError
 from ..reading import State
-from ..renaming import Rule, common_prefix, norms_beside, rename, split_prefix
+from ..renaming import Rule, common_prefix, norms_beside, rename, split_prefix, unfilled_norms
+from ..translate import Translated, reads
 
 _TRUNK = 'trunk.'
 _BLOCK = re.compile(r'blocks\.(\d+)\..+')
@@ -64,12 +65,9 @@ _SAM2S = (
 )
 
 
-def read_hiera(state: State, module: Hiera | HieraDet) -> tuple[str, State, list[str]] | None:
+@reads(Hiera, HieraDet)
+def read_hiera(state: State, module: Hiera | HieraDet) -> Translated | None:
     """Recognise a checkpoint and give it the names, the stages and the positions of the module.
-
-    Returns:
-        The naming's label, the renamed tensors, and the names that the module has no use for; None for an unknown
-        naming.
 
     Raises:
         WeightsError: Its positions cannot be brought to those of the module.
@@ -87,7 +85,8 @@ def read_hiera(state: State, module: Hiera | HieraDet) -> tuple[str, State, list
         renamed = {name: tensor for name, tensor in renamed.items() if not _is_left(name, module)}
         renamed, changed = _fit_positions(renamed, module)
         label = f'{naming.label} (positions {changed})' if changed else naming.label
-        return label, {**{_TRUNK + name: tensor for name, tensor in renamed.items()}, **norms}, left
+        result = {**{_TRUNK + name: tensor for name, tensor in renamed.items()}, **norms}
+        return Translated(label, result, left, unfilled=unfilled_norms(result))
     return None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ...networks.segmentation import KMaXDeepLab
 from ...networks.segmentation.kmax.decoder import no_object_bias
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
+from ..translate import HeadAndBackbone, reads_head
 from .detectron2_resnet import from_detectron2_resnet
 
 _LABEL = "the authors' kMaX-DeepLab"
@@ -80,14 +82,11 @@ _RULES: tuple[Rule, ...] = (
 )
 
 
-def read_kmax(state: State) -> tuple[str, State, State, list[str]] | None:
-    """Recognise a checkpoint of kMaX-DeepLab's authors and give its head our names; None for another model.
+@reads_head(KMaXDeepLab)
+def read_kmax(state: State) -> HeadAndBackbone | None:
+    """Recognise a checkpoint of kMaX-DeepLab's authors.
 
     What their code adds to the logits of "no object" becomes part of the bias here.
-
-    Returns:
-        The naming's label, tensors of the head under our names, those of the backbone under timm's or the authors'
-        names of it, and the names that are not needed.
     """
     prefix = common_prefix(state, _ANCHORS)
     if prefix is None:
@@ -97,7 +96,7 @@ def read_kmax(state: State) -> tuple[str, State, State, list[str]] | None:
     backbone, others = split_prefix({name: inside[name] for name in others}, _BACKBONE)
     renamed, _ = rename(head, _RULES)
     renamed = {name: _with_prior(name, tensor) for name, tensor in renamed.items()}
-    return _LABEL, renamed, _backbone(backbone), [*left, *others]
+    return HeadAndBackbone(_LABEL, renamed, _backbone(backbone), [*left, *others])
 
 
 def _with_prior(name: str, tensor: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ Known are the authors' (github.com/facebookresearch/Mask2Former, detectron2), tr
 """
 from __future__ import annotations
 
+from ...networks.segmentation import Mask2FormerNet
 from ..reading import State
 from ..renaming import Rule
+from ..translate import HeadAndBackbone, reads_head
 from .queries import QueryNaming, read_queries
 
 _ENCODER = r'pixel_decoder.layers.\1.'
@@ -91,8 +93,9 @@ _MM: tuple[Rule, ...] = (
 )
 
 
-def read_mask2former(state: State) -> tuple[str, State, State, list[str]] | None:
-    """Recognise a Mask2Former checkpoint; what it returns is said of :func:`read_queries`."""
+@reads_head(Mask2FormerNet)
+def read_mask2former(state: State) -> HeadAndBackbone | None:
+    """Recognise a checkpoint of Mask2Former."""
     return read_queries(state, _NAMINGS)
 
 

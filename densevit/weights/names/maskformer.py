@@ -4,8 +4,10 @@ Known are the authors' (github.com/facebookresearch/MaskFormer, detectron2), tra
 """
 from __future__ import annotations
 
+from ...networks.segmentation import MaskFormerNet
 from ..reading import State
 from ..renaming import Rule
+from ..translate import HeadAndBackbone, reads_head
 from .queries import QueryNaming, read_queries
 
 _SINGLE, _STAGES = r'(weight|bias)', range(3)
@@ -97,8 +99,9 @@ _MM: tuple[Rule, ...] = (
 )
 
 
-def read_maskformer(state: State) -> tuple[str, State, State, list[str]] | None:
-    """Recognise a MaskFormer checkpoint; what it returns is said of :func:`read_queries`."""
+@reads_head(MaskFormerNet)
+def read_maskformer(state: State) -> HeadAndBackbone | None:
+    """Recognise a checkpoint of MaskFormer."""
     return read_queries(state, _NAMINGS)
 
 

@@ -3,8 +3,10 @@
 """
 from __future__ import annotations
 
+from ...networks.segmentation import PEM
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
+from ..translate import HeadAndBackbone, reads_head
 from .detectron2_resnet import from_detectron2_resnet
 from .queries import split_attention
 
@@ -59,13 +61,9 @@ _RULES: tuple[Rule, ...] = (
 )
 
 
-def read_pem(state: State) -> tuple[str, State, State, list[str]] | None:
-    """Recognise a checkpoint of PEM's authors and give its head our names; None for another model.
-
-    Returns:
-        The naming's label, tensors of the head under our names, those of the backbone under names of its own, and the
-        names that are not needed.
-    """
+@reads_head(PEM)
+def read_pem(state: State) -> HeadAndBackbone | None:
+    """Recognise a checkpoint of PEM's authors."""
     prefix = common_prefix(state, _ANCHORS)
     if prefix is None:
         return None
@@ -74,4 +72,4 @@ def read_pem(state: State) -> tuple[str, State, State, list[str]] | None:
     backbone, others = split_prefix({name: inside[name] for name in others}, _BACKBONE)
     head = split_attention(rename(head, _RULES)[0])
     head = {name: tensor.flatten() if name.endswith('.cross_attn.scale') else tensor for name, tensor in head.items()}
-    return _LABEL, head, from_detectron2_resnet(backbone), [*left, *others]
+    return HeadAndBackbone(_LABEL, head, from_detectron2_resnet(backbone), [*left, *others])

@@ -1,8 +1,10 @@
 """Names of checkpoints of networks that classify pixels: transformers' DPT and DINOv2's linear heads."""
 from __future__ import annotations
 
+from ...networks.segmentation import DPTNet, LinearNet
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
+from ..translate import HeadAndBackbone, Translated, read_around, reads, reads_head
 
 _FUSION = r'neck\.fusion_stage\.layers\.(\d+)\.'
 _HF_DPT: tuple[Rule, ...] = (
@@ -23,33 +25,42 @@ _LINEAR: tuple[Rule, ...] = (
     (r'decode_head\.bn\.(.+)', r'norm.\1'),
     (r'decode_head\.conv_seg\.(.+)', r'classifier.\1'),
 )
-HeadAndBackbone = tuple[State, State, list[str]]
 
 
+@reads_head(DPTNet)
 def read_hf_dpt(state: State) -> HeadAndBackbone | None:
-    """transformers' ``DPTForSemanticSegmentation``: head tensors under our names, the backbone's under theirs.
-
-    The third entry holds the names not needed. None for another model.
-    """
-    found = _apart(state, ('neck.convs.0.weight', 'head.head.0.weight', 'dpt.embeddings.cls_token'), 'dpt.', _HF_DPT)
+    """Recognise a checkpoint of transformers' ``DPTForSemanticSegmentation``."""
+    anchors = ('neck.convs.0.weight', 'head.head.0.weight', 'dpt.embeddings.cls_token')
+    found = _apart('transformers DPT', state, anchors, 'dpt.', _HF_DPT)
     if found is None:
         return None
-    head, backbone, left = found
     # Behind the last level, and so of no effect on this head.
-    unread = [name for name in backbone if name.startswith('layernorm.')]
-    return head, {name: tensor for name, tensor in backbone.items() if name not in unread}, [*left, *unread]
+    unread = [name for name in found.backbone if name.startswith('layernorm.')]
+    backbone = {name: tensor for name, tensor in found.backbone.items() if name not in unread}
+    return found._replace(backbone=backbone, left=[*found.left, *unread])
 
 
-def read_linear(state: State) -> HeadAndBackbone | None:
-    """mmsegmentation's names of DINOv2's linear heads, published without the backbone; as :func:`read_hf_dpt`."""
-    return _apart(state, ('decode_head.bn.weight', 'decode_head.conv_seg.weight'), 'backbone.', _LINEAR)
+@reads(LinearNet)
+def read_linear(state: State, module: LinearNet) -> Translated | None:
+    """Recognise DINOv2's linear heads under mmsegmentation's names; they are published without the backbone."""
+    anchors = ('decode_head.bn.weight', 'decode_head.conv_seg.weight')
+    found = _apart('OpenMMLab linear head', state, anchors, 'backbone.', _LINEAR)
+    if found is None or found.backbone:
+        return found and read_around(found, module)
+    return Translated(found.naming, found.head, found.left, unfilled=('backbone.', ))
 
 
-def _apart(state: State, anchors: tuple[str, ...], backbone: str, rules: tuple[Rule, ...]) -> HeadAndBackbone | None:
+def _apart(
+    naming: str,
+    state: State,
+    anchors: tuple[str, ...],
+    backbone: str,
+    rules: tuple[Rule, ...],
+) -> HeadAndBackbone | None:
     prefix = common_prefix(state, anchors)
     if prefix is None:
         return None
     inside, outside = split_prefix(state, prefix)
     within, _ = split_prefix(inside, backbone)
     head, left = rename({name: tensor for name, tensor in inside.items() if not name.startswith(backbone)}, rules)
-    return head, within, [*left, *outside]
+    return HeadAndBackbone(naming, head, within, [*left, *outside])

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ...backbones import TimmPyramid
 from ...backbones.timm_pyramid import build_pyramid
 from ..reading import State
-from ..renaming import Rule, norms_beside, only_prefix, rename, split_prefix
+from ..renaming import Rule, norms_beside, only_prefix, rename, split_prefix, unfilled_norms
+from ..translate import Translated, reads
 from .segformer import from_hf_mit, from_openmmlab_mit
 
 _LEVEL_NORM = re.compile(r'norm(\d)\.(weight|bias)')
@@ -32,12 +33,11 @@ _MM_CONVNEXT: tuple[Rule, ...] = (
 )
 
 
-def read_pyramid(state: State, module: TimmPyramid) -> tuple[str, State, list[str]] | None:
+@reads(TimmPyramid)
+def read_pyramid(state: State, module: TimmPyramid) -> Translated | None:
     """Recognise a backbone's checkpoint and give it the names of the module.
 
-    Returns:
-        The naming's label, the renamed tensors, and the names that the module has no use for: the classifier, the
-        final norm, stages behind the last level. None for an unknown naming.
+    The classifier, the final norm and stages behind the last level are left.
 
     Raises:
         WeightsError: It holds several such backbones.
@@ -61,12 +61,7 @@ def read_pyramid(state: State, module: TimmPyramid) -> tuple[str, State, list[st
         label += f', {resized} resized by timm'
     base = prefix.removesuffix('trunk.')
     outside = [name for name in split_prefix(state, prefix)[1] if name.removeprefix(base) not in norms]
-    return label, result, left + outside
-
-
-def has_norms(state: State) -> bool:
-    """Whether there is a norm for each returned map."""
-    return any(name.startswith('norms.') for name in state)
+    return Translated(label, result, left + outside, unfilled=unfilled_norms(result))
 
 
 def _crowded_prefixes(state: State, count: int) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
+from ..translate import HeadAndBackbone
 from .detectron2_resnet import from_detectron2_resnet
 from .hf_swin import from_hf_swin
 
@@ -30,12 +31,8 @@ class QueryNaming:
     rules: Sequence[Rule]
 
 
-def read_queries(state: State, namings: Sequence[QueryNaming]) -> tuple[str, State, State, list[str]] | None:
+def read_queries(state: State, namings: Sequence[QueryNaming]) -> HeadAndBackbone | None:
     """Recognise a checkpoint and give its head our names.
-
-    Returns:
-        The naming's label, tensors of the head under our names, those of the backbone under names that its own reader
-        knows, and the names that are not needed. None for another model.
 
     Raises:
         WeightsError: It holds several such networks.
@@ -49,7 +46,8 @@ def read_queries(state: State, namings: Sequence[QueryNaming]) -> tuple[str, Sta
         head, outside = split_prefix({name: inside[name] for name in others}, naming.head)
         renamed, unneeded = rename(head, naming.rules)
         backbone, of_backbone = from_hf_swin(from_detectron2_resnet(backbone))
-        return naming.label, split_attention(renamed), backbone, [*left, *outside, *unneeded, *of_backbone]
+        left += [*outside, *unneeded, *of_backbone]
+        return HeadAndBackbone(naming.label, split_attention(renamed), backbone, left)
     return None
 
 

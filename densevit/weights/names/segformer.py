@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import torch
 
+from ...networks.segmentation import SegFormerNet
+from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, fuse, rename
+from ..translate import Translated, read_around, reads
 from .queries import QueryNaming, read_queries, split_attention
 
 _AUTHORS: tuple[Rule, ...] = (
@@ -81,18 +84,25 @@ _MM_MIT: tuple[Rule, ...] = (
 )
 
 
-def read_segformer(state: State) -> tuple[str, State, State, list[str]] | None:
-    """Recognise a SegFormer checkpoint; what it returns is said of :func:`read_queries`."""
+@reads(SegFormerNet)
+def read_segformer(state: State, module: SegFormerNet) -> Translated | None:
+    """Recognise a checkpoint of SegFormer.
+
+    Raises:
+        WeightsError: One of its head and the module's has norms of the projected maps.
+    """
     found = read_queries(state, _NAMINGS)
     if found is None:
         return None
-    label, head, *rest = found
+    if ('map_norms.0.weight' in found.head) != bool(module.map_norms):
+        raise WeightsError(f'its head {"has no" if module.map_norms else "has"} norms of the projected maps: build the '
+                           f'model with norm_maps={not module.map_norms} (model.head.norm_maps)')
     head = {name: tensor[..., None, None] if name.startswith('project.') and tensor.ndim == 2 else tensor
-            for name, tensor in head.items()}
-    if label == _OPENMMLAB:  # which joins the finest map first
+            for name, tensor in found.head.items()}
+    if found.naming == _OPENMMLAB:  # which joins the finest map first
         weight = head['fuse.weight']
         head['fuse.weight'] = torch.cat(weight.chunk(weight.shape[1] // weight.shape[0], 1)[::-1], 1)
-    return label, head, *rest
+    return read_around(found._replace(head=head), module)
 
 
 def from_hf_mit(state: State) -> State:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import math
 
+from ...networks.segmentation import SegViT, SegViTShrunk
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
+from ..translate import HeadAndBackbone, reads_head
 from .queries import split_attention
 
 _HEAD, _BACKBONE = 'decode_head.', 'backbone.'
@@ -52,35 +54,34 @@ _SHRUNK: tuple[Rule, ...] = (
     *_projection(0), *_projection(1),
     *((rf'decoder_{stage + 1}\.layers\.(.+)', rf'upsampling.{stage}.\1') for stage in range(2)),
 )
-HeadAndBackbone = tuple[State, State, list[str]]
 
 
+@reads_head(SegViT)
 def read_segvit(state: State) -> HeadAndBackbone | None:
-    """The authors' ``ATMHead`` under our names, its backbone under theirs, and the names not needed.
-
-    None for another model.
+    """Recognise a checkpoint with the authors' ``ATMHead``.
 
     Raises:
         WeightsError: It is of the Shrunk structure.
     """
     if common_prefix(state, _SHRUNK_ANCHORS) is not None:
         raise WeightsError("it is of SegViT's Shrunk structure; load it into a SegViTShrunk")
-    found = _apart(state, _WHOLE_ANCHORS, _WHOLE)
-    return found and (split_attention(found[0]), *found[1:])
+    found = _apart("the authors' SegViT", state, _WHOLE_ANCHORS, _WHOLE)
+    return found and found._replace(head=split_attention(found.head))
 
 
+@reads_head(SegViTShrunk)
 def read_segvit_shrunk(state: State) -> HeadAndBackbone | None:
-    """Of the authors' ``TPNATMHead``, as :func:`read_segvit`.
+    """Recognise a checkpoint with the authors' ``TPNATMHead``.
 
     Raises:
         WeightsError: It is of SegViT as it is; or its queries do not fill a square, as all of the authors' do.
     """
     if common_prefix(state, _WHOLE_ANCHORS) is not None:
         raise WeightsError('it is of a SegViT that does not shrink; load it into a SegViT')
-    found = _apart(state, _SHRUNK_ANCHORS, _SHRUNK)
+    found = _apart("the authors' Shrunk SegViT", state, _SHRUNK_ANCHORS, _SHRUNK)
     if found is None:
         return None
-    head, backbone, left = found
+    head = found.head
     # The layers that read the levels are PyTorch's, whose projections are one matrix here too.
     decoder = {name: tensor for name, tensor in head.items() if name.startswith('decoder.')}
     head = {**{name: tensor for name, tensor in head.items() if name not in decoder}, **split_attention(decoder)}
@@ -89,10 +90,15 @@ def read_segvit_shrunk(state: State) -> HeadAndBackbone | None:
     if side**2 != number:
         raise WeightsError(f'decode_head.q.weight has {number} queries, which are no square')
     head['patch_queries'] = head['patch_queries'].T.reshape(1, dim, side, side)
-    return head, backbone, left
+    return found._replace(head=head)
 
 
-def _apart(state: State, anchors: tuple[str, ...], rules: tuple[Rule, ...]) -> HeadAndBackbone | None:
+def _apart(
+    naming: str,
+    state: State,
+    anchors: tuple[str, ...],
+    rules: tuple[Rule, ...],
+) -> HeadAndBackbone | None:
     prefix = common_prefix(state, anchors)
     if prefix is None:
         return None
@@ -100,4 +106,4 @@ def _apart(state: State, anchors: tuple[str, ...], rules: tuple[Rule, ...]) -> H
     head, others = split_prefix(inside, _HEAD)
     backbone, others = split_prefix({name: inside[name] for name in others}, _BACKBONE)
     renamed, unneeded = rename(head, rules)
-    return renamed, backbone, [*left, *others, *unneeded]
+    return HeadAndBackbone(naming, renamed, backbone, [*left, *others, *unneeded])

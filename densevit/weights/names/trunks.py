@@ -16,11 +16,12 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from ...backbones import PlainViT
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
+from ..translate import OURS, Translated, reads
 
-OURS = 'densevit'
 # Classifiers, decoders and pre-training parts, which no dense backbone has.
 _NOT_TRUNK = re.compile(
     r'(head|head_dist|lm_head|fc_norm|pre_logits|neck|attn_pool|projectors|local_cls_norm|decoder\w*|mask_token|'
@@ -91,6 +92,21 @@ class TrunkNaming:
     label: str
     anchors: tuple[str, ...]
     convert: Callable[[State, nn.Module], tuple[State, list[str]]]
+
+
+@reads(PlainViT)
+def read_plain_vit(state: State, module: PlainViT) -> Translated | None:
+    """Recognise the checkpoint of a plain ViT."""
+    return read_into_trunk(state, module.trunk, 'trunk.')
+
+
+def read_into_trunk(state: State, trunk: nn.Module, prefix: str) -> Translated | None:
+    """A plain ViT's checkpoint for a timm trunk that has a prefix in the model; None for an unknown naming."""
+    found = read_trunk(state, trunk)
+    if found is None:
+        return None
+    naming, tensors, left = found
+    return Translated(naming, {prefix + name: tensor for name, tensor in tensors.items()}, left)
 
 
 def read_trunk(state: State, trunk: nn.Module) -> tuple[str, State, list[str]] | None:

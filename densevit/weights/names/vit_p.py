@@ -11,9 +11,9 @@ from ...networks.segmentation import ViTP
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
-from .trunks import read_trunk
+from ..translate import Translated, reads
+from .trunks import read_into_trunk
 
-TRUNK = 'backbone.trunk.'
 _LABEL = "the authors' ViT-P"
 _ANCHORS = ('patch_embed.proj.weight', 'cls_embeddings.weight')
 _HEADS: tuple[Rule, ...] = (
@@ -23,11 +23,9 @@ _HEADS: tuple[Rule, ...] = (
 _OFFSET = .1
 
 
-def read_vit_p(state: State, module: ViTP) -> tuple[str, State, list[str]] | None:
-    """Recognise a point classifier of ViT-P's authors and give it our names; None for another model.
-
-    Returns:
-        The naming's label, the renamed tensors and the names that are not needed.
+@reads(ViTP)
+def read_vit_p(state: State, module: ViTP) -> Translated | None:
+    """Recognise a point classifier of ViT-P's authors, which leaves the proposer as it is.
 
     Raises:
         WeightsError: The ViT is of a family that the backbone is not.
@@ -42,12 +40,11 @@ def read_vit_p(state: State, module: ViTP) -> tuple[str, State, list[str]] | Non
         raise WeightsError('the checkpoint of ViT-P has no pos_embed; it is incomplete, get it again')
     inside['cls_token'] = positions.new_zeros(1, 1, positions.shape[-1])  # a point's token is its position alone
     inside['pos_embed'] = _as_used(positions)
-    label_and_trunk = read_trunk(inside, module.backbone.trunk)
-    if label_and_trunk is None:
+    vit = read_into_trunk(inside, module.backbone.trunk, 'backbone.trunk.')
+    if vit is None:
         raise WeightsError('the ViT of this ViT-P has names of no family known here')
-    _, trunk, unneeded = label_and_trunk
     renamed, _ = rename(heads, _HEADS)
-    return _LABEL, {**{TRUNK + name: tensor for name, tensor in trunk.items()}, **renamed}, [*left, *unneeded]
+    return Translated(_LABEL, {**vit.state, **renamed}, [*left, *vit.left], unfilled=('proposer.', ))
 
 
 def _as_used(positions: Tensor) -> Tensor:

@@ -5,17 +5,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...adapters import SimpleFeaturePyramid
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
-from .trunks import OURS
+from ..translate import OURS, Translated, reads
+from .adapters import TRUNK, read_vit_alone
 
-_TRUNK = 'vit.trunk.'
-# Names that nothing but such a pyramid has.
-OF_PYRAMID = re.compile(r'(.+\.)?(levels\.\d+\.(project|smooth|resize)\w*|simfp_\d+)\..+')
 _ANCHORS = ('net.patch_embed.proj.weight', 'simfp_4.0.weight')
-_OUR_ANCHORS = (f'{_TRUNK}patch_embed.proj.weight', 'levels.0.project.weight')
+_OUR_ANCHORS = (f'{TRUNK}patch_embed.proj.weight', 'levels.0.project.weight')
+
+
+@reads(SimpleFeaturePyramid)
+def read_vitdet_or_vit(state: State, module: SimpleFeaturePyramid) -> Translated | None:
+    """Recognise a ViTDet backbone, or a plain ViT, from which one starts."""
+    if found := read_vitdet(state, module):
+        return Translated(*found)
+    plain = read_vit_alone(state, module)
+    return plain and replace(plain, unfilled=_unfilled_by_plain_vit(module, plain.state))
 
 
 def read_vitdet(state: State, module: SimpleFeaturePyramid) -> tuple[str, State, list[str]] | None:
@@ -31,21 +39,21 @@ def read_vitdet(state: State, module: SimpleFeaturePyramid) -> tuple[str, State,
     if prefix is None:
         return None
     inside, heads = split_prefix(state, prefix)
-    rules: list[Rule] = [(r'net\.(.+)', rf'{_TRUNK}\1')]
+    rules: list[Rule] = [(r'net\.(.+)', rf'{TRUNK}\1')]
     for stage in sorted({int(match[1]) for name in inside if (match := re.match(r'simfp_(\d+)\.', name))}):
         rules += _level_rules(inside, stage, module.strides)
     renamed, left = rename(inside, rules)
     return 'detectron2 ViTDet', renamed, [*left, *heads]
 
 
-def unfilled_by_plain_vit(module: SimpleFeaturePyramid, state: State) -> tuple[str, ...]:
+def _unfilled_by_plain_vit(module: SimpleFeaturePyramid, state: State) -> tuple[str, ...]:
     """Beginnings of the names that a plain ViT's checkpoint, under our names, does not fill.
 
     Those are the levels, and a SAM trunk's relative positions unless it is a SAM's.
     """
     if any('.rel_pos_' in name for name in state):
         return 'levels.',
-    return 'levels.', *(f'{_TRUNK}blocks.{index}.attn.rel_pos_' for index in range(module.depth))
+    return 'levels.', *(f'{TRUNK}blocks.{index}.attn.rel_pos_' for index in range(module.depth))
 
 
 def _level_rules(state: State, stage: int, strides: Sequence[int]) -> list[Rule]:

@@ -106,8 +106,9 @@ def check_not_empty(name, sample, original):
         assert len(sample.pred_instances) == 20 and (sample.pred_instances.bboxes[:, 2] > 0).any()
 
 
-@pytest.mark.parametrize('name', ['masks', 'masks in windows', 'pixels', 'instances', 'panoptic'])
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(('name', 'dtype'), [
+    ('masks in windows', torch.bfloat16), ('masks', torch.float16), ('pixels', torch.float16),
+    ('instances', torch.bfloat16), ('panoptic', torch.bfloat16)])
 def test_in_half_precision(name, dtype):
     model = build(MODELS_TRIED[name])
     images = torch.randn(2, 3, 67, 103)

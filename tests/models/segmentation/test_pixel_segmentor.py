@@ -49,24 +49,9 @@ def test_loss__any_label_may_be_void():
         build(criterion=dict(ignore_index=0))
 
 
-def test_options_of_instances_and_panoptics_are_refused():
-    with pytest.raises(ValueError, match="encode_masks is for task='instance'"):
-        build(test_cfg=dict(encode_masks=True))
-
-
 def test_loss__names_the_file_of_a_wrong_label():
     with pytest.raises(ValueError, match=r'street\.jpg holds label 7, but the model has classes 0 to 4'):
         build()(torch.randn(1, 3, 32, 32), [labelled(torch.full((32, 32), 7))], mode='loss')
-
-
-@pytest.mark.parametrize('test_cfg', [dict(mode='whole'), dict(mode='slide', crop_size=(32, 48))])
-def test_predict__at_the_original_size(test_cfg):
-    model = build(test_cfg=test_cfg).eval()
-    sample = SegDataSample(metainfo=dict(img_shape=(50, 75), ori_shape=(100, 151)))
-    with torch.no_grad():
-        result = model(torch.randn(1, 3, 50, 75), [sample], mode='predict')[0]
-    assert result.pred_sem_seg.data.shape == (1, 100, 151)
-    assert result.pred_sem_seg.data.unique().numel() > 1
 
 
 def test_networks_of_the_other_kind__are_refused():

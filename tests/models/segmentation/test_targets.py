@@ -52,18 +52,11 @@ def test_mmdets_bitmap_masks():
     assert torch.equal(actual.masks, expected.masks)
 
 
-@pytest.mark.parametrize('label', [4, 200])
-def test_a_label_outside_the_classes_names_file_label_and_remedy(label):
-    sample = semantic_sample([[0, label]], seg_map_path='labels/a.png')
-    with pytest.raises(ValueError, match=f'labels/a.png holds label {label}, but the model has classes 0 to 3.*num_cl'):
-        build_targets([sample], 'semantic', 4)
-    with pytest.raises(ValueError, match='holds label -1'):
-        build_targets([semantic_sample([[0, -1]])], 'semantic', 4)
-
-
-def test_unknown_task():
-    with pytest.raises(ValueError, match="task='depth': choose"):
-        build_targets([semantic_sample([[0]])], 'depth', 4)
+def test_a_label_outside_the_classes_names_file_label_and_remedy():
+    for label in (4, 200, -1):
+        sample = semantic_sample([[0, label]], seg_map_path='labels/a.png')
+        with pytest.raises(ValueError, match=f'labels/a.png holds label {label}, but the model has .* 0 to 3.*num_cl'):
+            build_targets([sample], 'semantic', 4)
 
 
 def test_present_labels_is_unique():

@@ -1,4 +1,4 @@
-"""Names of COCO's categories in the order of their ids, and which of ADE20K's are stuff."""
+"""Names of COCO's categories in the order of their ids."""
 COCO_THINGS = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat', 'traffic light',
     'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat', 'dog', 'horse', 'sheep', 'cow', 'elephant',
@@ -16,7 +16,3 @@ COCO_STUFF = (
     'sky-other-merged', 'cabinet-merged', 'table-merged', 'floor-other-merged', 'pavement-merged', 'mountain-merged',
     'grass-merged', 'dirt-merged', 'paper-merged', 'food-other-merged', 'building-other-merged', 'rock-merged',
     'wall-other-merged', 'rug-merged')
-# Of ADE20K's 150 labels from 0; the other 100 are those of its instance segmentation challenge (2017).
-ADE20K_STUFF = frozenset((
-    0, 1, 2, 3, 4, 5, 6, 9, 11, 13, 16, 17, 21, 25, 26, 28, 29, 34, 40, 46, 48, 51, 52, 54, 59, 60, 61, 63, 68, 77, 79,
-    84, 91, 94, 96, 99, 100, 101, 105, 106, 109, 113, 114, 117, 122, 128, 131, 140, 141, 145))

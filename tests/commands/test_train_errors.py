@@ -52,7 +52,6 @@ def test_broken_config(failure, tmp_path):
     ('max_iters=20', 'train_cfg.max_iters'),
     ('data_root=/data/ade', 'train_dataloader.dataset.data_root'),
     ('model.backbone.drop_path_rat=.1', 'model.backbone.drop_path_rate'),
-    ('model.criterion.mask_wieght=2', 'model.criterion.mask_weight'),
     ('custom_hooks.1.momentun=.1', 'custom_hooks.1.momentum'),
     ('train_dataloader.batchsize=4', 'train_dataloader.batch_size'),
 ])
@@ -71,21 +70,29 @@ def test_option_without_a_value(tool, tiny_config, capsys):
     assert stop.value.code == 2 and errors.count('\n') == 1 and 'key=value' in errors
 
 
-def test_misspelt_argument_in_a_config(failure, tiny_config):
-    tiny_config.write_text(tiny_config.read_text().replace('num_queries', 'num_querys'))
-    assert "model.head.num_querys: densevit.EoMT does not take 'num_querys'; did you mean 'num_queries'?" in failure(
-        tiny_config)
+@pytest.mark.parametrize(('right', 'wrong', 'said'), [
+    ('num_queries', 'num_querys', "model.head.num_querys: densevit.EoMT does not take 'num_querys'; did you mean "
+                                  "'num_queries'?"),
+    ('dict(num_points', 'dict(mask_wieght', "model.criterion.mask_wieght: MaskClassificationLoss does not take "
+                                            "'mask_wieght'; did you mean 'mask_weight'?"),
+    ('dict(pipeline=', 'dict(indeces=1, pipeline=', "train_dataloader.dataset.indeces: densevit.CamVidDataset does not "
+                                                     "take 'indeces'; did you mean 'indices'?"),
+    ('checkpoint=dict(', 'checkpoint=dict(intervall=1, ', "default_hooks.checkpoint.intervall: "
+     "densevit.AtomicCheckpointHook does not take 'intervall'; did you mean 'interval'?"),
+])
+def test_misspelt_argument_in_a_config(failure, tiny_config, camvid_like, right, wrong, said):
+    tiny_config.write_text(tiny_config.read_text().replace(right, wrong))
+    assert said in failure(tiny_config)
 
 
-def test_misspelt_type_in_a_config(failure, tiny_config):
+def test_misspelt_type_in_a_config(failure, tiny_config, camvid_like):
     tiny_config.write_text(tiny_config.read_text().replace('densevit.EoMT', 'densevit.EOMT'))
     assert "there is no type 'densevit.EOMT'" in failure(tiny_config)
 
 
 def test_missing_data(failure, tiny_config, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ('DENSEVIT_DATA', 'DENSEVIT_TEST_DATA'):
-        monkeypatch.setenv(name, str(tmp_path / 'nowhere'))
+    monkeypatch.setenv('DENSEVIT_DATA', str(tmp_path / 'nowhere'))
     tiny_config.write_text(tiny_config.read_text() + "\ntrain_dataloader['dataset']['data_root'] = 'data/mine'\n")
     line = failure(tiny_config)
     assert 'put it at data/mine, or set DENSEVIT_DATA' in line and 'data/README.md' in line

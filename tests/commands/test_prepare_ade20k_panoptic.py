@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 from PIL import Image
+from survey_rules import labels
 
 from densevit import commands
 from densevit.datasets import PanopticADE20KDataset
 from densevit.datasets.common.survey import survey
-from densevit.datasets.segmentation.label_maps import LabelRule
 
 WALL, FLOOR, BED, DOOR = 0, 3, 7, 14  # labels; bed and door are the things of classes 1 and 5 of the instance files
 
@@ -38,7 +38,7 @@ def test_converted_files_are_read(root):
     for split, folder in (('train', 'training'), ('val', 'validation')):
         dataset = PanopticADE20KDataset(f'ade20k_panoptic_{split}.json', data_root=str(root), data_prefix=dict(
             img=f'images/{folder}', seg=f'ade20k_panoptic_{split}'))
-        assert survey(dataset, split, LabelRule(150)).unlabelled == 0
+        assert survey(dataset, split, labels(150)).unlabelled == 0
         assert dataset.metainfo['classes'] == PanopticADE20KDataset.METAINFO['classes']
         assert dataset.metainfo['isthing'] == PanopticADE20KDataset.METAINFO['isthing']
         segments = dataset.get_data_info(0)['segments_info']

@@ -1,0 +1,265 @@
+"""Detection: boxes with a class and a score, with a mask each if the model gives masks."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from ...errors import printable
+from ...visualization.boxes import draw_boxes
+from ...visualization.palette import Color
+from ..files import Artifact
+from ..result import Result, Row, Table
+from ..task import (
+    MIN_SCORE,
+    Argument,
+    Call,
+    Picture,
+    PredictionError,
+    Task,
+    as_palette,
+    check_labels,
+    class_thresholds,
+    instance_masks,
+    mask_artifacts,
+    number_from_0_to_1,
+    supervision_detections,
+    to_numpy,
+)
+
+if TYPE_CHECKING:
+    import supervision
+    from mmengine.structures import BaseDataElement
+    from torch import nn
+
+# Pipelines of detectors resize. What grows with a picture are its hundred masks, a byte a pixel.
+_MAX_PIXELS = 2**24
+
+
+class ClassCount(NamedTuple):
+    """The objects of a class in one picture."""
+
+    name: str
+    instances: int
+    pixels: int  # in its masks or, without masks, in its boxes; a pixel in several counts once
+    fraction: float  # of all pixels of the picture, in [0, 1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DetectionResult(Result):
+    """The N objects that a model found in one picture, the best first.
+
+    Attributes:
+        classes: Names by label id.
+        palette: RGB colours by label id.
+        boxes: (N, 4) float32 ``x0, y0, x1, y1`` in pixels of the picture, within it.
+        labels: (N,) int64 label ids.
+        scores: (N,) float32 in [0, 1].
+        masks: (N, H, W) bool; None of a model that gives boxes alone.
+        min_score: The least score of each class (C,) below which objects were left out; None if none were.
+        image, source, notes: See `Result`.
+
+    Raises:
+        ValueError: Lengths or sizes differ, or a label is no class.
+    """
+
+    task: ClassVar[str] = 'detection'
+    classes: tuple[str, ...]
+    palette: tuple[Color, ...]
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    masks: np.ndarray | None = None
+    min_score: np.ndarray | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        count = len(self.labels)
+        if self.boxes.shape != (count, 4) or len(self.scores) != count:
+            raise ValueError(f'{count} labels and {len(self.scores)} scores do not fit boxes of shape '
+                             f'{self.boxes.shape}')
+        if self.masks is not None and self.masks.shape != (count, *self.image_size):
+            raise ValueError(f'{count} masks of a picture of {self.image_size} pixels have the shape '
+                             f'{self.masks.shape}')
+        check_labels(self.labels, self.classes)
+
+    def counts(self) -> list[ClassCount]:
+        """Name, number of objects, pixels and share of each class present, the most frequent first."""
+        total = self.image_size[0] * self.image_size[1]
+        return [ClassCount(self.classes[label], instances, pixels, pixels / total)
+                for label, instances, pixels in self._counts]
+
+    @cached_property
+    def _counts(self) -> list[tuple[int, int, int]]:
+        """Label id, objects and covered pixels of each class present."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        present = [int(label) for label in np.argsort(-counts, kind='stable') if counts[label]]
+        return [(label, int(counts[label]), self._covered(np.flatnonzero(self.labels == label))) for label in present]
+
+    def _covered(self, indices: np.ndarray) -> int:
+        if self.masks is not None:
+            return int(np.count_nonzero(self.masks[indices].any(axis=0)))
+        seen = np.zeros(self.image_size, bool)
+        for x0, y0, x1, y1 in np.rint(self.boxes[indices]).astype(int):
+            seen[y0:y1, x0:x1] = True
+        return int(np.count_nonzero(seen))
+
+    def draw(self, *, opacity: float = 0.5, legend: bool = True) -> np.ndarray:
+        """The picture with a frame around each object, class and score at it, and masks as a tint.
+
+        Args:
+            opacity: Of the tint of masks, in [0, 1].
+            legend: Add the classes present with their numbers of objects.
+        """
+        return draw_boxes(self.image, self.boxes, self.labels, self.scores, self.masks, self.classes, self.palette,
+                          opacity, legend)
+
+    def table(self) -> Table:
+        """A row for each class present: the number of its objects, their mean and their best score."""
+        rows = []
+        for label, instances, _ in self._counts:
+            scores = self.scores[self.labels == label]
+            rows.append(Row((self.classes[label], f'{instances:,}', f'{scores.mean():.2f}', f'{scores.max():.2f}'),
+                            self.palette[label]))
+        limit = '' if self.min_score is None or not len(self.min_score) else \
+            f': no object reaches min_score={self.min_score.min():g}'
+        return Table(('class', 'objects', 'mean score', 'best'), tuple(rows), f'nothing found{limit}')
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pixels, in types that JSON knows.
+
+        ``detections`` are in the order of ``labels``, each in the form of COCO's results: ``category_id`` is the label
+        id, which counts classes from 0 (`to_coco` takes the ids of a file), ``bbox`` is ``[x, y, width, height]`` in
+        pixels, ``area`` is in pixels, and a mask is ``segmentation``, COCO's compressed run lengths. ``categories``
+        names the ids; ``areas`` are what `counts` gives.
+        """
+        detections = [dict(result, name=self.classes[label])
+                      for result, label in zip(self.to_coco(), self.labels, strict=True)]
+        categories = [dict(id=index, name=name) for index, name in enumerate(self.classes)]
+        return super().to_dict() | dict(
+            detections=detections, areas=[count._asdict() for count in self.counts()], categories=categories)
+
+    def to_coco(self, image_id: int | None = None, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """The objects as a list of COCO's results, which ``pycocotools.coco.COCO.loadRes`` reads.
+
+        Args:
+            image_id: The picture's id in the annotation file; left out if None.
+            category_ids: The id in the annotation file of each class; the label ids, from 0, if None.
+        """
+        results = []
+        for index, (label, score) in enumerate(zip(self.labels, self.scores, strict=True)):
+            x0, y0, x1, y1 = (round(float(value), 2) for value in self.boxes[index])
+            box = [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)]
+            result = dict(
+                category_id=int(label if category_ids is None else category_ids[label]), bbox=box,
+                area=round(box[2] * box[3], 2), score=round(float(score), 4))
+            if self.masks is not None:
+                result |= _run_lengths(self.masks[index])
+            results.append(result if image_id is None else dict(image_id=image_id, **result))
+        return results
+
+    def artifacts(self, *, opacity: float = 0.5, legend: bool = True, masks: bool = False) -> list[Artifact]:
+        """The picture of `draw` and, if asked for, a PNG for each mask.
+
+        Args:
+            opacity: See `draw`; so for ``legend``.
+            masks: Write ``<name>.masks/``: one black-and-white PNG per mask, ``000_<class name>.png``, whose number is
+                the object's place in the JSON, not its class.
+        """
+        files = [Artifact('', partial(self.draw, opacity=opacity, legend=legend))]
+        if masks and self.masks is not None:
+            files += mask_artifacts(self.masks.__getitem__, [self.classes[label] for label in self.labels])
+        return files
+
+    def to_supervision(self) -> supervision.Detections:
+        """The objects as ``supervision.Detections``, with ``data['class_name']``.
+
+        Raises:
+            ImportError: supervision is not installed; the message says how to get it.
+        """
+        return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        found = ', '.join(f'{count.instances} {printable(count.name)}' for count in self.counts()[:4])
+        return f'DetectionResult({height}x{width}, {len(self.labels)} objects: {found})'
+
+
+class Detection(Task):
+    """Boxes, and boxes with masks, of detectors of ours and of mmdetection's."""
+
+    names = ('detection', )
+    fields = ('pred_instances', )
+    options = dict(min_score=None)
+    arguments = (
+        Argument('--min-score', 'predict', dict(
+            type=number_from_0_to_1, metavar='SCORE',
+            help=f'leave out instances below it (default: {MIN_SCORE})')),
+        Argument('--opacity', 'save', dict(
+            type=number_from_0_to_1, metavar='OPACITY', help='of the colours, 0 to 1 (default: 0.5)')),
+        Argument('--no-legend', 'save', dict(
+            dest='legend', action='store_const', const=False, help='leave out the legend')),
+        Argument('--masks', 'save', dict(
+            action='store_const', const=True, help='write a PNG for each segment; see below')),
+    )
+    help = """detection writes, beside the picture with boxes outputs/street.jpg:
+  outputs/street.jpg.json    (--json) "detections" in COCO's form: category_id (from 0), bbox = [x, y, width, height] in
+                             pixels, score, area, name, and segmentation (run lengths) of models with masks;
+                             "areas", each with name, instances, pixels and fraction; "categories"
+  outputs/street.jpg.masks/  (--masks) 000_car.png, 001_car.png, ...: a mask for each detection that has one"""
+    examples = """
+  {prog} cells.png --config my_detector.py --weights best.pth --json --min-score 0.3"""
+
+    def reads(self, sample: BaseDataElement) -> bool:
+        """Instances that have boxes; a panoptic model, which may give such as well, is segmentation."""
+        return 'pred_instances' in sample and 'bboxes' in sample.pred_instances and 'pred_panoptic_seg' not in sample
+
+    def max_pixels(self, model: nn.Module, num_classes: int) -> int:
+        return _MAX_PIXELS
+
+    def check(self, call: Call) -> None:
+        if call.options['min_score'] is not None:
+            class_thresholds(call.options['min_score'], call.named_classes(), MIN_SCORE)
+
+    def model_options(self, call: Call) -> dict[str, Any]:
+        if 'score_threshold' not in call.in_force or 'score_threshold' in call.given:
+            return {}
+        return dict(score_threshold=float(_least_scores(call).min()))
+
+    def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> DetectionResult:
+        """The instances of a sample whose score reaches that of their class."""
+        instances = sample.get('pred_instances')
+        if instances is None or 'bboxes' not in instances:
+            raise PredictionError(f'the model predicted {sorted(sample.keys()) or "nothing"}; a detector gives '
+                                  'pred_instances with bboxes, labels and scores')
+        classes = call.named_classes()
+        labels, scores = to_numpy(instances.labels).astype(np.int64), to_numpy(instances.scores.float())
+        check_labels(labels, classes)
+        boxes = instances.bboxes
+        boxes = to_numpy(picture.canvas.restore_boxes(getattr(boxes, 'tensor', boxes).float()))
+        least = _least_scores(call)
+        # In the padding of a long picture there is nothing to see.
+        keep = (scores >= least[labels]) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
+        order = np.argsort(-scores[keep], kind='stable')
+        masks = instance_masks(instances.masks, keep, picture.canvas)[order] if 'masks' in instances else None
+        return DetectionResult(
+            picture.image, classes, as_palette(call.palette, len(classes)), boxes[keep][order], labels[keep][order],
+            scores[keep][order], masks, source=picture.source, notes=picture.notes, min_score=least)
+
+
+def _least_scores(call: Call) -> np.ndarray:
+    """Below which scores objects are left out, by class (C,)."""
+    default = call.given.get('score_threshold', MIN_SCORE)
+    min_score: float | Mapping[str, float] | None = call.options['min_score']
+    return class_thresholds(default if min_score is None else min_score, call.named_classes(), default)
+
+
+def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """Area and COCO's compressed run lengths of a mask (H, W) bool."""
+    from pycocotools import mask as coco_masks
+
+    encoded = coco_masks.encode(np.asfortranarray(mask, np.uint8))
+    segmentation = dict(size=[int(side) for side in encoded['size']], counts=encoded['counts'].decode('ascii'))
+    return dict(area=float(np.count_nonzero(mask)), segmentation=segmentation)

@@ -1,4 +1,4 @@
-"""Window Attention is Bugged (arXiv 2311.05613): positions stretched over an image, and positions that fit its windows.
+"""Window Attention is Bugged (arXiv:2311.05613): positions stretched over an image, and positions that fit its windows.
 
 An image made of four copies of one shows the bug: whatever is said of the copies should be the same, for no block looks
 out of its window.

@@ -174,6 +174,8 @@ CONTACTS = [
     Contact('mmcv.ops.multi_scale_deform_attn.multi_scale_deformable_attn_pytorch', 'compat/__init__.py',
             'is replaced', takes='value value_spatial_shapes sampling_locations attention_weights'),
     # mmsegmentation
+    Contact('mmseg.datasets.BaseSegDataset._update_palette', 'datasets/segmentation/folder.py',
+            'no colours of chance for classes without', takes='self'),
     Contact('mmseg.datasets.transforms.LoadAnnotations._load_seg_map', 'datasets/segmentation/checks.py',
             'whether a pipeline reads label maps as mmsegmentation does', takes='self results'),
 ]

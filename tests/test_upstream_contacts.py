@@ -184,11 +184,11 @@ CONTACTS = [
     Contact('mmcv.ops.multi_scale_deform_attn.multi_scale_deformable_attn_pytorch', 'compat/__init__.py',
             'is replaced', takes='value value_spatial_shapes sampling_locations attention_weights'),
     # mmsegmentation
-    Contact('mmseg.datasets.transforms.LoadAnnotations._load_seg_map', 'datasets/common/survey.py',
+    Contact('mmseg.datasets.transforms.LoadAnnotations._load_seg_map', 'datasets/segmentation/checks.py',
             'whether a pipeline reads label maps as mmsegmentation does', takes='self results'),
 ]
-# Documented in spite of their underscore.
-PUBLIC = {'_replace', '_asdict', '_fields', '_exit', '_make'}
+# Documented in spite of their underscore, or what argparse calls that which add_subparsers returns.
+PUBLIC = {'_replace', '_asdict', '_fields', '_exit', '_make', '_SubParsersAction'}
 
 
 def resolve(name: str) -> Any:
@@ -245,7 +245,8 @@ def test_contacts_are_as_they_were():
 def test_contacts_are_used():
     wrong = []
     for contact in CONTACTS:
-        text = (PACKAGE / contact.used_in).read_text()
+        path = PACKAGE / contact.used_in
+        text = path.read_text() if path.is_file() else ''
         if not any(name in text for name in (contact.last, *contact.has.split(), *contact.reads.split())):
             wrong.append(f'{contact.name} is not used in {contact.used_in} any more: take it from the list')
     assert not wrong, '\n'.join(wrong)

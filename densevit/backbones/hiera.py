@@ -37,7 +37,7 @@ class Hiera(StagedTrunk):
             any image size. ``'tile'`` repeats the positions of an image of ``img_size``. None: absolute windows where
             the timm model has them, interpolation elsewhere. Weights of the other form are converted.
         global_pos_size: (h, w) or side of the global part of absolute window positions; None for the timm model's own.
-        pos_embed_antialias: Of the bicubic resizing; timm's is True.
+        pos_embed_antialias: Whether the bicubic resizing of positions smooths as well, as timm's does.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name``.
@@ -88,7 +88,7 @@ class Hiera(StagedTrunk):
         return self.patch_stride * self.pool**self.num_unrolls
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, h * w, C), unrolled."""
+        """Tokens (B, h * w, C) of padded images, unrolled."""
         x = self.trunk.patch_embed.proj(images)
         x = x + self.positions.at(tuple(x.shape[-2:]), self._embed_map(), self.trunk.pos_embed_win)
         return unroll(x, self.pool, self.num_unrolls)
@@ -127,7 +127,7 @@ class Hiera(StagedTrunk):
 
 
 def plain_to_map(pos_embed: Tensor, grid: Grid | None = None) -> Tensor:
-    """(1, h * w, C) to (1, C, h, w); of a square image where the grid is not known.
+    """Positions (1, h * w, C) as a map (1, C, h, w), a square one where the grid is not known.
 
     Raises:
         ValueError: The grid is not that of the embedding, or not known and not square.
@@ -140,7 +140,7 @@ def plain_to_map(pos_embed: Tensor, grid: Grid | None = None) -> Tensor:
 
 
 def unroll(x: Tensor, pool: int, times: int) -> Tensor:
-    """(B, C, h, w) to (B, h * w, C) in Hiera's order: what is pooled together lies a fixed step apart.
+    """Order (B, C, h, w) as Hiera's tokens (B, h * w, C): what is pooled together lies a fixed step apart.
 
     The first ``pool ** 2`` equal parts of the sequence are the places within a window of the first pooling, each of
     them in turn ordered by those of the second pooling, and so on; last come the mask units, row by row.

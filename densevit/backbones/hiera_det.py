@@ -36,7 +36,7 @@ class HieraDet(StagedTrunk):
             of an image of ``pos_embed_grid``, repeated over the image, as HieraDet's paper does (arXiv 2311.05613).
             ``'interpolate'``: one plain embedding of ``pos_embed_grid`` that is stretched.
         pos_embed_grid: (h, w) or side in tokens of a pre-training image; 224 pixels are 56 tokens.
-        pos_embed_antialias: Of the bicubic resizing; SAM 2 has none.
+        pos_embed_antialias: Whether the bicubic resizing of positions smooths as well; SAM 2's does not.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name``.
@@ -90,7 +90,7 @@ class HieraDet(StagedTrunk):
         return self.patch_stride * self.pool**self.pools[-1]
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, h, w, C)."""
+        """Tokens (B, h, w, C) of padded images, with positions."""
         x = self.trunk.patch_embed(images)
         positions = self.positions.at(tuple(x.shape[1:3]), self.trunk.pos_embed, self.trunk.pos_embed_window)
         return x + positions.permute(0, 2, 3, 1)

@@ -22,7 +22,7 @@ class PositionForm:
         grid: (h, w) in tokens of a pre-training image: what is tiled.
         stored: (h, w) of the embedding.
         window: (wh, ww) of the window's embedding; None for an embedding without one.
-        antialias: Of the bicubic resizing: timm's Hiera uses True, SAM 2 False.
+        antialias: Whether bicubic resizing smooths as well: timm's Hiera does so, SAM 2 does not.
 
     Raises:
         ValueError: There is no such kind.

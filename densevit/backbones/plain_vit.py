@@ -196,11 +196,11 @@ class PlainViT(Backbone):
         return patch_embed.backbone if isinstance(patch_embed, HybridEmbed) else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
+        """Images (B, 3, H, W) to one map (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
         return tuple(tokens.feature_map() for tokens in self.levels(images))
 
     def levels(self, images: Tensor) -> tuple[Tokens, ...]:
-        """What ``forward`` gives with its prefix tokens: one normed sequence for each of ``out_indices``."""
+        """The maps of ``forward`` with their prefix tokens: one normed sequence for each of ``out_indices``."""
         tokens = self.embed(images)
         levels, start = {}, 0
         for index in sorted(set(self.out_indices)):
@@ -214,7 +214,7 @@ class PlainViT(Backbone):
         return self.driver.embed(pad_to_multiple(images, self.stride))
 
     def run(self, tokens: Tokens, start: int = 0, stop: int | None = None, attn_mask: Tensor | None = None) -> Tokens:
-        """Blocks ``start`` to ``stop``; ``attn_mask`` is True where attention is allowed, (B, 1, N, N)."""
+        """Run blocks ``start`` to ``stop``; ``attn_mask`` is True where attention is allowed, (B, 1, N, N)."""
         for index in range(start, self.depth if stop is None else stop):
             if self.grad_checkpointing and self.training:
                 x = checkpoint(self.driver.run_block, index, tokens, attn_mask, use_reentrant=False)
@@ -224,7 +224,7 @@ class PlainViT(Backbone):
         return tokens
 
     def norm(self, tokens: Tokens) -> Tokens:
-        """The trunk's final norm; nothing where the trunk has none."""
+        """Apply the trunk's final norm, if it has one."""
         norm = getattr(self.trunk, 'norm', None)
         return tokens if norm is None else replace(tokens, x=norm(tokens.x))
 

@@ -92,7 +92,7 @@ class TimmPyramid(Backbone):
             self._refuse_double_counting()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``.
+        """Images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``.
 
         Raises:
             ValueError: The images are larger than what a family of fixed size was built for.

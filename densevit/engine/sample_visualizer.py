@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
-from mmseg.structures import SegDataSample
 
 from ..registry import VISUALIZERS
 
@@ -28,7 +27,7 @@ class SampleVisualizer(Visualizer):
         """Draw the annotations and predictions of a sample.
 
         Args:
-            name: Of the image.
+            name: The name of the image.
             image: (H, W, 3) RGB, uint8.
             data_sample: What mmsegmentation or mmdetection packs.
             args, kwargs: As mmsegmentation's and mmdetection's visualizers take: ``draw_gt``, ``draw_pred``, ``show``,
@@ -44,6 +43,7 @@ class SampleVisualizer(Visualizer):
 
 
 def _stock(data_sample: BaseDataElement | None) -> Visualizer:
+    from mmseg.structures import SegDataSample
     if isinstance(data_sample, SegDataSample):
         from mmseg.visualization import SegLocalVisualizer
         return SegLocalVisualizer()

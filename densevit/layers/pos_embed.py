@@ -77,7 +77,7 @@ def absolute_window_pos_embed(
         window_embed: (1, C, wh, ww), repeated over the grid.
         global_embed: (1, C, gh, gw), resized to the grid with bicubic interpolation; None for the tiled part alone.
         grid: (h, w) in tokens.
-        antialias: Of the resizing: timm's Hiera uses True, SAM 2 False.
+        antialias: Whether the global part is smoothed as it is resized: timm's Hiera does so, SAM 2 does not.
 
     Returns:
         (1, C, h, w).

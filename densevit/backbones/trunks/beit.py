@@ -15,7 +15,7 @@ from .tokens import Tokens
 
 @dataclass(frozen=True)
 class AttentionBias:
-    """What a block's attention is told in the place of timm's shared bias.
+    """The bias that a block's attention gets in the place of timm's shared one.
 
     Attributes:
         bias: (1, heads, N, N) for the tokens of an image or a window; None for none.

@@ -10,12 +10,9 @@ from torch import Tensor
 
 from ...networks.segmentation.base import SegmentationNetwork
 from ..base import DenseModel
-from ..build import build_network
 from ..row_maps import RowMaps, maps_of_images
 from .options import SegmentationOptions
 from .predictions import semantic_fields
-
-__all__ = ['Segmentor', 'build_network']
 
 
 class Segmentor(DenseModel):

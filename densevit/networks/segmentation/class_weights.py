@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def weights_of_classes(weights: Sequence[float], num_classes: int, option: str, no_object: bool) -> Tensor:
-    """(C,) or, with "no object" at the end, (C + 1,).
+    """Weights of classes as a tensor (C,) or, with "no object" at the end, (C + 1,).
 
     Args:
-        weights: Of the classes in their order.
+        weights: One number for each class, in their order.
         num_classes: C.
         option: The option that holds them.
         no_object: Whether there is a weight for "no object".

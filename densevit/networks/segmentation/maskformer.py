@@ -28,7 +28,7 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Let tokens (B, N, D) attend to each other."""
         return self.ffn(self.self_attn(x, positions))
 
 
@@ -42,7 +42,7 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, dropout)
 
     def forward(self, queries: Tensor, positions: Tensor, memory: Tensor, memory_positions: Tensor) -> Tensor:
-        """(B, Q, D) queries that read (B, N, D)."""
+        """Let queries (B, Q, D) read a memory (B, N, D)."""
         queries = self.self_attn(queries, positions)
         return self.ffn(self.cross_attn(queries, positions, memory, memory_positions))
 
@@ -55,7 +55,7 @@ class FPNPixelDecoder(nn.Module):
         embed_dim: D, a multiple of 32 (GroupNorm).
         mask_dim: Width of the mask features.
         encoder_layers: Layers of the encoder; 0 for none, whereby the queries read the backbone's last map.
-        num_heads, ffn_dim, dropout: Of the encoder.
+        num_heads, ffn_dim, dropout: Heads, hidden width and dropout rate of the encoder's layers.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class PanopticMetric(BaseMetric):
     :class:`densevit.datasets.PanopticDataset`.
 
     Args:
-        classwise: Also a table of all classes in the log.
+        classwise: Whether the log gets a table of all classes.
         collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:

@@ -53,11 +53,16 @@ def steps(pipeline: Iterable) -> Iterator[ConfigDict]:
     for step in pipeline:
         if not isinstance(step, dict):
             yield from steps(step)
-        elif (kind := TRANSFORMS.get(step['type'])) is not UntilSegments and issubclass(kind, Composite):
+        elif _is_composite(step['type']):
             yield from steps(TRANSFORMS.build(dict(step)).transforms)
         else:
             yield ConfigDict(step, type=step['type'].removeprefix('mmengine.'))
             yield from steps(step.get('transforms', ()))
+
+
+def _is_composite(name: str) -> bool:
+    kind = TRANSFORMS.get(name) if name.startswith('densevit.') else None
+    return kind is not None and issubclass(kind, Composite) and kind is not UntilSegments
 
 
 def scope(cfg: Config):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from coco_like import write_coco_like
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
+from mmengine.runner import Runner
 from shrink import ROOT, STOCK, batch, load, scope
 from stock import build, detection_batch, shrink
 
@@ -62,6 +64,23 @@ def test_detector__learns_and_predicts(name):
         instances = sample.pred_instances
         assert len(instances) and instances.labels.max() < num_classes and torch.isfinite(instances.bboxes).all()
         assert 'mask_rcnn' not in name or instances.masks.shape[-2:] == shape
+
+
+def test_boxes_of_ones_own__trained_and_evaluated(tmp_path):
+    """A detector of mmdetection's on our dataset, by our metric."""
+    cfg = shrink(load('configs/tiny/faster_rcnn_tiny_bccd.py'))
+    data = dict(data_root=str(write_coco_like(tmp_path / 'data')), ann_file='instances.json',
+                data_prefix=dict(img='images'), metainfo=dict(classes=('rod', 'cell')))
+    loader = dict(num_workers=0, persistent_workers=False, dataset=data)
+    cfg.merge_from_dict({f'{stage}_dataloader': dict(loader, batch_size=size)
+                         for stage, size in dict(train=2, val=1, test=1).items()})
+    cfg.merge_from_dict({'model.roi_head.bbox_head.num_classes': 2, 'train_cfg.max_iters': 2, 'work_dir': str(tmp_path)})
+    threads = torch.get_num_threads()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    torch.set_num_threads(threads)
+    assert runner.val_dataloader.dataset.metainfo['classes'] == ('rod', 'cell')
+    assert 0 <= runner.message_hub.get_scalar('val/AP').current() <= 100
 
 
 def test_mask2former__queries_learn_as_the_embedding():

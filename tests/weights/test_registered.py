@@ -31,6 +31,7 @@ TINIES = {
     'MaskSegmentor': SEGMENTOR,
     'PixelSegmentor': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LinearNet')),
     'SemanticTTA': dict(module=SEGMENTOR),
+    'Detector': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LWDETR', num_queries=4, num_layers=1)),
     'LayerNorm2d': dict(num_channels=4),
 }
 

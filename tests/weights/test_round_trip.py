@@ -15,9 +15,8 @@ from torch import Tensor, nn
 import densevit
 from densevit.backbones import Backbone
 from densevit.inference.loading import build_model
-from densevit.models.segmentation.segmentor import Segmentor
+from densevit.models.base import DenseModel
 from densevit.networks.base import Network
-from densevit.networks.segmentation.base import PixelNetwork
 from densevit.registry import MODELS
 from densevit.weights import WeightsError, load_weights, publish
 
@@ -37,6 +36,8 @@ NETWORKS = {
     'EoMT': (PLAIN, dict(num_queries=8, num_blocks=2)),
     'KMaXDeepLab': (PYRAMID, dict(num_queries=8, hidden_dim=32, num_heads=4, num_layers=(1, 1, 1), relax=2,
                                   decoder_channels=(32, 32, 16, 16), decoder_depths=(1, 1, 1, 1))),
+    'LWDETR': (LEVELS, dict(embed_dim=32, num_queries=8, num_groups=2, num_layers=1, num_heads=2, num_cross_heads=2,
+                            ffn_dim=32, projector_blocks=1)),
     'LinearNet': (LEVELS, {}),
     'Mask2FormerNet': (PYRAMID, dict(QUERIES, decoder_layers=1, encoder_layers=1)),
     'MaskFormerNet': (PYRAMID, dict(QUERIES, decoder_layers=1, encoder_layers=1)),
@@ -60,15 +61,19 @@ CLASSES = [f'class {index}' for index in range(NUM_CLASSES)]
 
 
 def config(name: str, backbone: dict, options: dict, num_classes: int = NUM_CLASSES) -> Config:
-    segmentor = 'PixelSegmentor' if issubclass(registered()[name], PixelNetwork) else 'MaskSegmentor'
-    model = dict(type=f'densevit.{segmentor}', backbone=backbone, num_classes=num_classes,
+    network = registered()[name]
+    kind = next(key for key, cls in registered().items()
+                if issubclass(cls, DenseModel) and issubclass(network, cls.network_class))
+    scope, preprocessor, pack = (('mmdet', 'DetDataPreprocessor', 'PackDetInputs') if kind == 'Detector' else
+                                 ('mmseg', 'SegDataPreProcessor', 'PackSegInputs'))
+    model = dict(type=f'densevit.{kind}', backbone=backbone, num_classes=num_classes,
                  head=dict(options, type=f'densevit.{name}'),
-                 data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[127.] * 3, std=[60.] * 3))
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
-    return Config(dict(default_scope='mmseg', model=model, test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+                 data_preprocessor=dict(type=f'{scope}.{preprocessor}', mean=[127.] * 3, std=[60.] * 3))
+    pipeline = [dict(type='LoadImageFromFile'), dict(type=pack)]
+    return Config(dict(default_scope=scope, model=model, test_dataloader=dict(dataset=dict(pipeline=pipeline))))
 
 
-def build(cfg: Config, seed: int) -> Segmentor:
+def build(cfg: Config, seed: int) -> DenseModel:
     return randomise(MODELS.build(cfg.model), seed)
 
 

@@ -41,7 +41,8 @@ def evaluate(args: argparse.Namespace) -> None:
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'the checkpoint {checkpoint} does not exist')
     if args.data:
-        use_data(cfg, args.data, work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test'))
+        folder = work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test')
+        use_data(cfg, args.data, folder, checkpoint)
     run_config.check_data(cfg, ('test', ), CHECKOUT)
     config_for_test.keep_test_only(cfg)
     if args.out:

@@ -54,9 +54,8 @@ def train(args: argparse.Namespace) -> None:
         run_config.set_resume(cfg, args.resume)
         run_config.add_hooks(cfg)
         run_config.train(cfg, base, args.new_classes)
-    if args.data and is_main_process():
-        print(f'predict with it: densevit predict IMAGE --config {folder / Path(path).name} --weights '
-              f'{latest_checkpoint(folder)}')
+    if args.data and is_main_process() and (last := latest_checkpoint(folder)):
+        print(f'predict with it: densevit predict IMAGE --config {folder / Path(path).name} --weights {last}')
 
 
 def main(argv: Sequence[str], prog: str = 'densevit train') -> int:

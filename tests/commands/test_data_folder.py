@@ -11,12 +11,13 @@ import pytest
 from checkout import ROOT
 from coco_like import write_coco_like
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 from test_coco_runs import CONFIG as COCO_CONFIG
 from test_coco_runs import PARTS
 
-from densevit import commands
+from densevit import commands, datasets
 from densevit.datasets.common.folders import FolderError, divide, set_num_classes, split_of, use_folder
 
 SIZE = (72, 96)
@@ -340,7 +341,10 @@ def test_masks__train_test_and_predict(camvid_like, tiny_config, tool, tmp_path,
     assert f'--config {work_dir / "tiny.py"} --weights {work_dir / "iter_2.pth"}' in printed
     checkpoint = work_dir / 'iter_2.pth'
     assert tool('test', tiny_config, checkpoint, '--data', folder, '--work-dir', tmp_path / 'test') == 0
-    assert all(name in capsys.readouterr().out for name in ('mIoU',)) and content(folder) == before
+    assert 'mIoU' in capsys.readouterr().out and content(folder) == before
+    (folder / 'classes.txt').write_text('floor\ndoor\nwall\n')
+    assert tool('test', tiny_config, checkpoint, '--data', folder, '--work-dir', tmp_path / 'test') == 2
+    assert 'trained on the classes floor, wall, door' in capsys.readouterr().err
     found = predicted_classes(folder / 'images' / '000.jpg', work_dir / 'tiny.py', checkpoint, tmp_path / 'out')
     assert found and found <= {'floor', 'wall', 'door'}
 
@@ -355,3 +359,32 @@ def test_coco__train_test_and_predict(instances, tool, tmp_path, monkeypatch, ca
     assert tool('test', instances, checkpoint, '--data', folder, '--work-dir', tmp_path / 'test') == 0
     found = predicted_classes(folder / '0.jpg', work_dir / 'instances.py', checkpoint, tmp_path / 'out')
     assert found <= {'cell', 'rod'}
+
+
+READER = """
+from densevit.datasets.common.folders import FolderFacts, FolderReader
+
+class PairFolder(FolderReader):
+    def read(self, folder, dataset, scratch):
+        splits = dict(train=dict(data_root=str(folder / 'a')), val=dict(data_root=str(folder / 'b')))
+        return FolderFacts('pairs', splits, dict(train=1, val=1), 'as they are')
+
+    def dataset(self, old, new):
+        return dict(old, **new)
+
+READERS = {'mmengine.BaseDataset': PairFolder()}
+"""
+
+
+def test_a_new_task_brings_its_reader_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Without classes, and found by the class of its datasets."""
+    (tmp_path / 'tasks' / 'pairs').mkdir(parents=True)
+    (tmp_path / 'tasks' / 'pairs' / '__init__.py').touch()
+    (tmp_path / 'tasks' / 'pairs' / 'folder.py').write_text(READER)
+    monkeypatch.setattr(datasets, '__path__', [*datasets.__path__, str(tmp_path / 'tasks')])
+    loader = dict(dataset=dict(type='RepeatDataset', times=2, dataset=dict(type=BaseDataset, pipeline=[])))
+    cfg = Config(dict(default_scope='mmengine', model=dict(type='X'), train_dataloader=loader, val_dataloader=loader))
+    facts = use_folder(cfg, str(tmp_path), tmp_path / 'data')
+    assert facts.lines(tmp_path)[0].endswith('(pairs)') and cfg.train_dataloader.dataset.times == 2
+    assert cfg.train_dataloader.dataset.dataset.data_root == str(tmp_path / 'a')
+    assert cfg.val_dataloader.dataset.dataset.data_root == str(tmp_path / 'b')

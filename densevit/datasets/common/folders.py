@@ -22,6 +22,7 @@ from ...files import write_atomic
 from .locate import SPLITS, MissingDataError, datasets_of
 
 SPLIT_NAMES = dict(train=('train', 'training'), val=('val', 'valid', 'validation'), test=('test', 'testing'))
+HASHED = 'about a tenth for validation, by a hash of the file names'
 _TENTH = 10  # of the images are for validation, where the folder does not say which
 _WEIGHTS = ('class_weight', 'class_weights')  # of losses, a number for each class
 
@@ -223,7 +224,7 @@ def split_of(name: str) -> str | None:
 def divide(names: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:
     """Images to learn from and to validate on: about a tenth, chosen by a hash of the name.
 
-    A name keeps its place when others are added, and at least one is on either side.
+    At least one is on either side. From some dozens of images on, a name keeps its place when others are added.
 
     Raises:
         FolderError: There are fewer than two.
@@ -237,9 +238,6 @@ def divide(names: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:
     first, last = (choose(places, key=places.__getitem__) for choose in (min, max))
     val = (val or {first}) - ({last} if len(val) == len(names) else set())
     return [name for name in names if name not in val], [name for name in names if name in val]
-
-
-HASHED = 'about a tenth for validation, by a hash of the file names'
 
 
 def nested(transforms: list[Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> list[Any]:

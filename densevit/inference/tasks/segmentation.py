@@ -14,23 +14,19 @@ from ...visualization.legend import percent_text
 from ...visualization.overlay import draw_comparison, draw_overlay
 from ...visualization.palette import Color
 from ..files import Artifact
-from ..result import Result, Row, Table
-from ..task import (
+from ..instances import (
+    ARGUMENTS,
     MIN_SCORE,
-    Argument,
-    Call,
-    Picture,
-    PredictionError,
-    Task,
     as_palette,
     check_labels,
     class_thresholds,
     instance_masks,
     mask_artifacts,
-    number_from_0_to_1,
     supervision_detections,
     to_numpy,
 )
+from ..result import Result, Row, Table
+from ..task import Call, Picture, PredictionError, Task
 
 if TYPE_CHECKING:
     import supervision
@@ -333,16 +329,7 @@ class Segmentation(Task):
     fields = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg')
     # Without a score, instances are left out below the model's own threshold and below 0.5.
     options = dict(min_score=None)
-    arguments = (
-        Argument('--min-score', 'predict', dict(
-            type=number_from_0_to_1, metavar='SCORE', help='leave out instances below it (default: 0.5)')),
-        Argument('--opacity', 'save', dict(
-            type=number_from_0_to_1, metavar='OPACITY', help='of the colours, 0 to 1 (default: 0.5)')),
-        Argument('--no-legend', 'save', dict(
-            dest='legend', action='store_const', const=False, help='leave out the legend')),
-        Argument('--masks', 'save', dict(
-            action='store_const', const=True, help='write a PNG for each segment; see below')),
-    )
+    arguments = ARGUMENTS
     help = """segmentation writes, beside the overlay outputs/street.jpg:
   outputs/street.jpg.json    (--json) "segments", each with label (class id), name, score, pixels and
                              box = [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; "areas", each with name,

@@ -59,7 +59,6 @@ CONTACTS = [
             takes='self input'),
     Contact('torch.nn.Module._load_from_state_dict', 'networks/segmentation/eomt.py', 'a buffer that Python reads',
             takes='self state_dict prefix local_metadata strict missing_keys unexpected_keys error_msgs'),
-    Contact('torch.nn.Module', 'models/check.py', "a model's parts by name", has='_modules'),
     Contact('torch.distributed.fsdp._common_utils._FSDPState', 'engine/sharding.py',
             'shapes before FSDP flattened them', has='_handle'),
     Contact('torch.distributed.fsdp._flat_param.FlatParamHandle', 'engine/sharding.py', 'the same', has='flat_param'),
@@ -145,16 +144,7 @@ CONTACTS = [
     Contact('mmengine.config.Config._get_cfg_path', 'registry.py', 'the file of package::config',
             takes='cfg_path filename'),
     Contact('mmengine.config.utils.MODULE2PACKAGE', 'registry.py', 'packages that package::config may name'),
-    Contact('mmengine.runner.loops._InfiniteDataloaderIterator', 'engine/loop.py', 'begins at the data to come',
-            takes='dataloader'),
-    Contact('mmengine.runner.IterBasedTrainLoop', 'engine/loop.py', 'where a loop stands', has='_iter _max_iters'),
-    Contact('mmengine.runner.IterBasedTrainLoop._decide_current_val_interval', 'engine/loop.py',
-            'the interval of validations', takes='self'),
-    Contact('mmengine.runner.IterBasedTrainLoop.run', 'engine/loop.py',
-            'is followed, but for the way to the first batch', takes='self',
-            reads=('INFO WARNING _decide_current_val_interval _iter _max_iters call_hook dataloader_iterator '
-                   'fast_forward_on_resume model run run_iter runner skip_iter stop_training train val_begin '
-                   'val_interval val_loop')),
+    Contact('mmengine.runner.IterBasedTrainLoop', 'engine/loop.py', 'where a loop stands', has='_iter'),
     Contact('mmengine.runner.IterBasedTrainLoop.run_iter', 'engine/loop.py', 'is seeded', takes='self data_batch'),
     Contact('mmengine.optim.scheduler.param_scheduler._ParamScheduler', 'engine/schedule.py', 'the base of a schedule',
             takes='optimizer param_name begin end', has='base_values last_step optimizer'),
@@ -184,6 +174,8 @@ CONTACTS = [
     Contact('mmcv.ops.multi_scale_deform_attn.multi_scale_deformable_attn_pytorch', 'compat/__init__.py',
             'is replaced', takes='value value_spatial_shapes sampling_locations attention_weights'),
     # mmsegmentation
+    Contact('mmseg.datasets.BaseSegDataset._update_palette', 'datasets/segmentation/folder.py',
+            'no colours of chance for classes without', takes='self'),
     Contact('mmseg.datasets.transforms.LoadAnnotations._load_seg_map', 'datasets/segmentation/checks.py',
             'whether a pipeline reads label maps as mmsegmentation does', takes='self results'),
 ]

@@ -1,4 +1,4 @@
-"""Hiera (arXiv 2306.00989) as a feature pyramid."""
+"""Hiera (arXiv:2306.00989) as a feature pyramid."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _GLOBAL_POS_SIZE = (14, 14)
 
 
 class Hiera(StagedTrunk):
-    """Hiera (arXiv 2306.00989): attention within mask units at high resolution, global attention at low resolution.
+    """Hiera (arXiv:2306.00989): attention within mask units at high resolution, global attention at low resolution.
 
     The trunk is timm's ``Hiera`` under timm's parameter names, by name (``Hiera('hiera_tiny_224')``) or from explicit
     sizes (``Hiera(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2))``), without classifier and final norm, driven at any
@@ -32,7 +32,7 @@ class Hiera(StagedTrunk):
         out_indices: Stages whose outputs are returned, finest first, with strides 4, 8, 16 and 32; stages behind the
             last one are not built.
         norm_out: Whether each returned map goes through a LayerNorm of its own.
-        pos_embed: ``'interpolate'`` stretches one embedding over the image. ``'absolute_window'`` (arXiv 2311.05613)
+        pos_embed: ``'interpolate'`` stretches one embedding over the image. ``'absolute_window'`` (arXiv:2311.05613)
             repeats a mask unit's embedding and adds a stretched global one, so that mask units keep their positions at
             any image size. ``'tile'`` repeats the positions of an image of ``img_size``. None: absolute windows where
             the timm model has them, interpolation elsewhere. Weights of the other form are converted.

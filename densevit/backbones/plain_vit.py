@@ -47,22 +47,22 @@ class PlainViT(Backbone):
         keep_prefix: False removes class and register tokens once the weights are there, as ViTDet, ViT-Adapter and
             ViT-CoMer do.
         window_size: Side in tokens of the windows within which blocks attend, padded at the right and bottom
-            (ViTDet, arXiv 2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
+            (ViTDet, arXiv:2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
             0 for none in a SAM trunk either. Class and register tokens are copied to each window and averaged after.
         global_blocks: Blocks that attend globally although there are windows; negative ones count from the end. With a
             SAM trunk by name, () keeps its own.
-        window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv 2103.14030).
+        window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv:2103.14030).
         pad_mode: ``'masked'``: nobody attends to what pads a window. ``'official'``: as in the family's official code;
             a VisionTransformer's pads have queries, keys and values of 0 (ViT-Adapter, ViT-CoMer), those of a SAM trunk
             are zeros before the projection to them (SAM, detectron2's ViTDet). By default official in a SAM trunk,
             whose weights were trained so, and masked elsewhere and where windows are shifted.
         pos_embed: How learned positions are brought to the grid of an image: ``'interpolate'`` stretches them,
             ``'tile'`` repeats those of one window, ``'absolute_window'`` adds stretched global ones to these
-            (arXiv 2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
+            (arXiv:2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
-        sine_init: Learned positions begin as the sines and cosines of MAE (arXiv 2111.06377) instead of near zero, so
+        sine_init: Learned positions begin as the sines and cosines of MAE (arXiv:2111.06377) instead of near zero, so
             that tokens of a ViT that learns from random weights tell where they are from the beginning.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
             ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and

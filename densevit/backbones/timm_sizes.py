@@ -133,7 +133,7 @@ def size_rule(model: nn.Module, levels: Sequence[Level], img_size: int | tuple[i
 
 
 def open_windows(model: nn.Module, shift_all: bool = True) -> None:
-    """Let a Swin see images of any size as the authors' Swin for dense tasks does (arXiv 2103.14030).
+    """Let a Swin see images of any size as the authors' Swin for dense tasks does (arXiv:2103.14030).
 
     Args:
         model: A Swin of timm.

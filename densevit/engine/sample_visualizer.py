@@ -43,9 +43,9 @@ class SampleVisualizer(Visualizer):
 
 
 def _stock(data_sample: BaseDataElement | None) -> Visualizer:
-    from mmseg.structures import SegDataSample
-    if isinstance(data_sample, SegDataSample):
+    """That of the package whose sample it is, which no other task need import."""
+    if any(cls.__module__.startswith('mmseg.') for cls in type(data_sample).__mro__):
         from mmseg.visualization import SegLocalVisualizer
         return SegLocalVisualizer()
-    from mmdet.visualization import DetLocalVisualizer  # imported for a detector's samples alone
+    from mmdet.visualization import DetLocalVisualizer
     return DetLocalVisualizer()

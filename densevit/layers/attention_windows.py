@@ -26,7 +26,7 @@ class AttentionWindows:
         size: Side of a window in tokens.
         num_prefix: Tokens ahead of the patches.
         shifted: Whether windows are moved by half their size, cyclically, and tokens that were not neighbours before
-            do not see each other (Swin, arXiv 2103.14030, section 3.2). An axis of one window is not moved.
+            do not see each other (Swin, arXiv:2103.14030, section 3.2). An axis of one window is not moved.
         mask_pads: Whether nobody attends to pads.
     """
     grid: tuple[int, int]

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .sine_positions import sine_positions
+
 Grid = tuple[int, int]
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
     """Join maps (B, D, h_l, w_l) to tokens (B, N, D), N being the sum of h_l * w_l."""
     return torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2)
+
+
+def tokens_with_positions(x: Tensor) -> tuple[Tensor, Tensor]:
+    """One map (B, D, h, w) as tokens (B, N, D), and their sine positions (1, N, D), as in DETR."""
+    positions = sine_positions(tuple(x.shape[-2:]), x.shape[1], x.device).to(x.dtype)
+    return flatten_levels([x]), flatten_levels([positions])
 
 
 def split_levels(tokens: Tensor, grids: Sequence[Grid]) -> list[Tensor]:

@@ -2,8 +2,10 @@
 from . import registration
 from .base import DenseModel
 from .check import check_model
+from .detection import Detector
 from .segmentation import MaskSegmentor, PixelSegmentor, Segmentor, SemanticTTA
 
 __all__ = [
-    'DenseModel', 'MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'check_model', 'registration'
+    'DenseModel', 'Detector', 'MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'check_model',
+    'registration'
 ]

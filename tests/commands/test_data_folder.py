@@ -82,29 +82,27 @@ def labels_read(cfg: Config) -> np.ndarray:
 NAMED = json.dumps([dict(name=name, color=color.tolist()) for name, color in zip('abc', COLORS, strict=True)])
 
 
-@pytest.mark.parametrize('save, names, classes, truth', [
-    (save_ids, {'classes.txt': 'a\nb\nc\n'}, ('a', 'b', 'c'), TRUTH),
-    (save_ids, {'classes.json': '{"a": 0, "b": 1, "c": 2, "never": 3}'}, ('a', 'b', 'c', 'never'), TRUTH),
-    (save_ids, {}, ('class 0', 'class 1', 'class 2'), TRUTH),
-    (save_palette, {}, ('class 0', 'class 1', 'class 2'), TRUTH),
-    (save_sparse, {}, ('class 3', 'class 7'), np.where(TRUTH == 2, 255, TRUTH)),
-    (save_two_values, {}, ('background', 'foreground'), TRUTH > 0),
-    (save_two_values, {'classes.txt': 'cell'}, ('background', 'cell'), TRUTH > 0),
-    (save_colours, {'classes.json': NAMED}, ('a', 'b', 'c'), TRUTH),
-    (save_colours, {'classes.json': NAMED.replace('"c"', 'null')}, ('a', 'b'), np.where(TRUTH == 2, 255, TRUTH)),
-    (save_greys, {}, ('class 0', 'class 1', 'class 2'), TRUTH),
-])
-def test_masks_are_read_as_labels(tmp_path, semantic, save, names, classes, truth):
-    folder = write_masks(tmp_path / 'mine', save)
-    for name, text in names.items():
-        (folder / name).write_text(text)
-    before = content(folder)
-    facts = use_folder(semantic, str(folder), tmp_path / 'run' / 'data')
-    assert facts.classes == classes and semantic.model.num_classes == len(classes)
-    assert semantic.train_dataloader.dataset.metainfo.classes == classes and content(folder) == before
-    np.testing.assert_array_equal(labels_read(semantic), truth)
-    if save in (save_palette, save_colours):
-        assert [list(color) for color in facts.palette] == COLORS[:len(classes)].tolist()
+def test_masks_are_read_as_labels(tmp_path, tiny_config):
+    three, void = ('class 0', 'class 1', 'class 2'), np.where(TRUTH == 2, 255, TRUTH)
+    for number, (save, names, classes, truth) in enumerate((
+            (save_ids, {'classes.txt': 'a\nb\nc\n'}, ('a', 'b', 'c'), TRUTH),
+            (save_ids, {'classes.json': '{"a": 0, "b": 1, "c": 2, "never": 3}'}, ('a', 'b', 'c', 'never'), TRUTH),
+            (save_ids, {}, three, TRUTH), (save_palette, {}, three, TRUTH), (save_greys, {}, three, TRUTH),
+            (save_sparse, {}, ('class 3', 'class 7'), void),
+            (save_two_values, {}, ('background', 'foreground'), TRUTH > 0),
+            (save_two_values, {'classes.txt': 'cell'}, ('background', 'cell'), TRUTH > 0),
+            (save_colours, {'classes.json': NAMED}, ('a', 'b', 'c'), TRUTH),
+            (save_colours, {'classes.json': NAMED.replace('"c"', 'null')}, ('a', 'b'), void))):
+        cfg, folder = Config.fromfile(tiny_config), write_masks(tmp_path / f'mine{number}', save)
+        for name, text in names.items():
+            (folder / name).write_text(text)
+        before = content(folder)
+        facts = use_folder(cfg, str(folder), tmp_path / 'run' / 'data')
+        assert facts.classes == classes and cfg.model.num_classes == len(classes)
+        assert cfg.train_dataloader.dataset.metainfo.classes == classes and content(folder) == before
+        np.testing.assert_array_equal(labels_read(cfg), truth, err_msg=f'{save} {names}')
+        if save in (save_palette, save_colours):
+            assert [list(color) for color in facts.palette] == COLORS[:len(classes)].tolist()
 
 
 def test_values_and_notes_are_told(tmp_path, semantic):
@@ -122,24 +120,24 @@ def test_reduced_zero_labels_and_other_metrics_of_a_config_do_not_stay(tmp_path,
     assert semantic.val_evaluator.type == 'mmseg.IoUMetric'
 
 
-@pytest.mark.parametrize('parts, lists, train, val', [
-    ((('train/images', 'train/masks', 3), ('valid/images', 'valid/masks', 2)), {}, 3, 2),
-    ((('images/train', 'masks/train', 3), ('images/val', 'masks/val', 1)), {}, 3, 1),
-    ((('images', 'labels', 5), ), {'train.txt': '000\n001.jpg\n', 'val.txt': '004\n'}, 2, 1),
-    ((('images', 'labels', 5), ), {'val.txt': '004\n'}, 4, 1),
-    ((('images', 'masks', 2), ), {}, 1, 1),
-])
-def test_splits_of_a_folder_are_honoured(tmp_path, semantic, parts, lists, train, val):
-    for images, masks, count in parts:
-        write_masks(tmp_path / 'mine', save_ids, count, images, masks)
-    for name, text in lists.items():
-        (tmp_path / 'mine' / name).write_text(text)
-    facts = use_folder(semantic, str(tmp_path / 'mine'), tmp_path / 'data')
-    assert (facts.counts['train'], facts.counts['val']) == (train, val)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        paths = [{dataset.get_data_info(index)['img_path'] for index in range(len(dataset))} for dataset in (
-            DATASETS.build(semantic[f'{split}_dataloader'].dataset) for split in ('train', 'val'))]
-    assert [len(each) for each in paths] == [train, val] and not paths[0] & paths[1]
+def test_splits_of_a_folder_are_honoured(tmp_path, tiny_config):
+    for number, (parts, lists, train, val) in enumerate((
+            ((('train/images', 'train/masks', 3), ('valid/images', 'valid/masks', 2)), {}, 3, 2),
+            ((('images/train', 'masks/train', 3), ('images/val', 'masks/val', 1)), {}, 3, 1),
+            ((('images', 'labels', 5), ), {'train.txt': '000\n001.jpg\n', 'val.txt': '004\n'}, 2, 1),
+            ((('images', 'labels', 5), ), {'val.txt': '004\n'}, 4, 1),
+            ((('images', 'masks', 2), ), {}, 1, 1))):
+        cfg, folder = Config.fromfile(tiny_config), tmp_path / f'mine{number}'
+        for images, masks, count in parts:
+            write_masks(folder, save_ids, count, images, masks)
+        for name, text in lists.items():
+            (folder / name).write_text(text)
+        facts = use_folder(cfg, str(folder), tmp_path / 'data')
+        assert (facts.counts['train'], facts.counts['val']) == (train, val)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            paths = [{dataset.get_data_info(index)['img_path'] for index in range(len(dataset))} for dataset in (
+                DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))]
+        assert [len(each) for each in paths] == [train, val] and not paths[0] & paths[1]
 
 
 def test_division_is_of_names_alone_and_stays_when_files_are_added(tmp_path):
@@ -184,19 +182,19 @@ def spoil(folder: Path, kind: str) -> None:
         shutil.rmtree(folder / 'masks')
 
 
-@pytest.mark.parametrize('kind, said', [
-    ('missing', 'images/001.jpg has no mask in'), ('unknown id', "png holds 2, which"),
-    ('jpeg', 'masks/001.jpg is a JPEG'), ('damaged', 'masks/001.png cannot be read'),
-    ('one value', 'two classes are needed'), ('16 bit', 'masks/001.png holds 300'),
-    ('mixed', 'save all masks in one way'), ('photograph', 'without compression or interpolation'),
-    ('names', 'classes.json cannot be read as names'), ('list', 'train.txt names 999'),
-    ('twice', 'rename one'), ('nothing', 'images/ and masks/')])
-def test_what_cannot_be_read_is_named_with_a_remedy(tmp_path, semantic, kind, said):
-    folder = write_masks(tmp_path / 'mine', save_ids)
-    spoil(folder, kind)
-    with pytest.raises(FolderError) as error:
-        use_folder(semantic, str(folder), tmp_path / 'data')
-    assert said in str(error.value) and str(folder) in str(error.value)
+def test_what_cannot_be_read_is_named_with_a_remedy(tmp_path, tiny_config):
+    for kind, said in (
+            ('missing', 'images/001.jpg has no mask in'), ('unknown id', 'png holds 2, which'),
+            ('jpeg', 'masks/001.jpg is a JPEG'), ('damaged', 'masks/001.png cannot be read'),
+            ('one value', 'two classes are needed'), ('16 bit', 'masks/001.png holds 300'),
+            ('mixed', 'save all masks in one way'), ('photograph', 'without compression or interpolation'),
+            ('names', 'classes.json cannot be read as names'), ('list', 'train.txt names 999'),
+            ('twice', 'rename one'), ('nothing', 'images/ and masks/')):
+        folder = write_masks(tmp_path / kind, save_ids)
+        spoil(folder, kind)
+        with pytest.raises(FolderError) as error:
+            use_folder(Config.fromfile(tiny_config), str(folder), tmp_path / 'data')
+        assert said in str(error.value) and str(folder) in str(error.value)
 
 
 def test_the_remedy_for_colours_helps(tmp_path, semantic):
@@ -261,25 +259,23 @@ def instances(tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize('write, counts', [
-    (write_roboflow, dict(train=4, val=4)), (write_annotations, dict(train=4, val=4)), (write_one_json, None)])
-def test_coco_files_are_found_in_their_layouts(tmp_path, instances, write, counts):
-    cfg, folder = Config.fromfile(instances), write(tmp_path / 'mine')
-    before = content(folder)
-    facts = use_folder(cfg, str(folder), tmp_path / 'run' / 'data')
-    assert facts.classes == ('cell', 'rod') and cfg.model.num_classes == 2 and content(folder) == before
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        train, val = (DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))
-    for dataset in (train, val):
-        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-        assert all(Path(info['img_path']).is_file() for info in infos)
-        assert {each['bbox_label'] for info in infos for each in info['instances']} == {0, 1}
-    assert dict(train=len(train), val=len(val)) == facts.counts
-    if counts is None:
-        assert sum(facts.counts.values()) == 6 and {info['img_id'] for info in infos}.isdisjoint(
-            train.get_data_info(index)['img_id'] for index in range(len(train)))
-    else:
-        assert facts.counts == counts
+def test_coco_files_are_found_in_their_layouts(tmp_path, instances):
+    for write, counts in ((write_roboflow, dict(train=4, val=4)), (write_annotations, dict(train=4, val=4)),
+                          (write_one_json, None)):
+        cfg, folder = Config.fromfile(instances), write(tmp_path / write.__name__ / 'mine')
+        before = content(folder)
+        facts = use_folder(cfg, str(folder), tmp_path / 'run' / 'data')
+        assert facts.classes == ('cell', 'rod') and cfg.model.num_classes == 2 and content(folder) == before
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            train, val = (DATASETS.build(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'val'))
+        for dataset in (train, val):
+            infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+            assert all(Path(info['img_path']).is_file() for info in infos)
+            assert {each['bbox_label'] for info in infos for each in info['instances']} == {0, 1}
+        assert dict(train=len(train), val=len(val)) == facts.counts == (counts or facts.counts)
+        if counts is None:
+            assert sum(facts.counts.values()) == 6 and {info['img_id'] for info in infos}.isdisjoint(
+                train.get_data_info(index)['img_id'] for index in range(len(train)))
 
 
 def test_stock_metrics_get_the_annotations(tmp_path, instances):
@@ -289,27 +285,28 @@ def test_stock_metrics_get_the_annotations(tmp_path, instances):
     assert Path(cfg.val_evaluator[0].ann_file) == tmp_path / 'mine' / 'valid' / '_annotations.coco.json'
 
 
-@pytest.mark.parametrize('kind, said', [
-    ('boxes', 'annotations without a segmentation'), ('missing', 'train/0.jpg, which'),
-    ('category', "has no category 'rod'"), ('two', 'are both annotations'), ('none', 'no annotations to learn from')])
-def test_coco_files_that_do_not_fit_are_named(tmp_path, instances, kind, said):
-    folder = write_roboflow(tmp_path / 'mine')
-    path = folder / 'valid' / '_annotations.coco.json'
-    data = json.loads(path.read_text())
-    if kind == 'boxes':
-        data['annotations'][0]['segmentation'] = []
-    elif kind == 'missing':
-        (folder / 'train' / '0.jpg').unlink()
-    elif kind == 'category':
-        data['categories'] = [each for each in data['categories'] if each['name'] != 'rod']
-    elif kind == 'two':
-        shutil.copytree(folder / 'valid', folder / 'validation')
-    path.write_text(json.dumps(data))
-    if kind == 'none':
-        shutil.rmtree(folder), folder.mkdir()
-    with pytest.raises(FolderError) as error:
-        use_folder(Config.fromfile(instances), str(folder), tmp_path / 'data')
-    assert said in str(error.value) and str(folder) in str(error.value)
+def test_coco_files_that_do_not_fit_are_named(tmp_path, instances):
+    for kind, said in (
+            ('boxes', 'annotations without a segmentation'), ('missing', 'train/0.jpg, which'),
+            ('category', "has no category 'rod'"), ('two', 'are both annotations'),
+            ('none', 'no annotations to learn from')):
+        folder = write_roboflow(tmp_path / kind / 'mine')
+        path = folder / 'valid' / '_annotations.coco.json'
+        data = json.loads(path.read_text())
+        if kind == 'boxes':
+            data['annotations'][0]['segmentation'] = []
+        elif kind == 'missing':  # the image of that name in valid is another's
+            (folder / 'train' / '0.jpg').unlink()
+        elif kind == 'category':
+            data['categories'] = [each for each in data['categories'] if each['name'] != 'rod']
+        elif kind == 'two':
+            shutil.copytree(folder / 'valid', folder / 'validation')
+        path.write_text(json.dumps(data))
+        if kind == 'none':
+            shutil.rmtree(folder), folder.mkdir()
+        with pytest.raises(FolderError) as error:
+            use_folder(Config.fromfile(instances), str(folder), tmp_path / 'data')
+        assert said in str(error.value) and str(folder) in str(error.value)
 
 
 def test_a_task_that_reads_no_folders_says_so(tmp_path):
@@ -317,6 +314,8 @@ def test_a_task_that_reads_no_folders_says_so(tmp_path):
     path.write_text(COCO_CONFIG.format(root=ROOT.as_posix(), task='panoptic', **PARTS['panoptic']))
     with pytest.raises(FolderError, match='densevit.PanopticDataset.*densevit.CocoInstanceDataset'):
         use_folder(Config.fromfile(path), str(tmp_path), tmp_path / 'data')
+    with pytest.raises(FileNotFoundError, match='absent of --data does not exist'):
+        use_folder(Config.fromfile(path), str(tmp_path / 'absent'), tmp_path / 'data')
 
 
 def run(*arguments: object) -> int:
@@ -356,8 +355,3 @@ def test_coco__train_test_and_predict(instances, tool, tmp_path, monkeypatch, ca
     assert tool('test', instances, checkpoint, '--data', folder, '--work-dir', tmp_path / 'test') == 0
     found = predicted_classes(folder / '0.jpg', work_dir / 'instances.py', checkpoint, tmp_path / 'out')
     assert found <= {'cell', 'rod'}
-
-
-def test_a_folder_that_is_not_there(tool, tiny_config, tmp_path, capsys):
-    assert tool('train', tiny_config, '--data', tmp_path / 'absent', '--work-dir', tmp_path / 'run') == 2
-    assert 'absent of --data does not exist' in capsys.readouterr().err

@@ -38,7 +38,7 @@ def rotary_at(trunk: nn.Module, grid: Grid) -> Tensor | None:
 def _centred_rotary(rope: RotaryEmbeddingDinoV3, grid: Grid) -> Tensor:
     """The embedding of timm's ``get_embed``, which itself would fix the grid of an exported program.
 
-    Coordinates of patch centres in [-1, 1] over the image, as in DINOv3 (arXiv 2508.10104).
+    Coordinates of patch centres in [-1, 1] over the image, as in DINOv3 (arXiv:2508.10104).
     """
     device = rope.periods.device
     spans = dict(separate=grid, max=(torch.sym_max(*grid), ) * 2, min=(torch.sym_min(*grid), ) * 2)

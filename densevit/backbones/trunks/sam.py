@@ -76,7 +76,7 @@ class GridBlock(sam.Block):
 
 
 class GridTrunk:
-    """timm's ``VisionTransformerSAM`` with :class:`GridBlock`: SAM (arXiv 2304.02643), ViTDet (arXiv 2203.16527)."""
+    """timm's ``VisionTransformerSAM`` with :class:`GridBlock`: SAM (arXiv:2304.02643), ViTDet (arXiv:2203.16527)."""
 
     def __init__(self, trunk: sam.VisionTransformerSAM, windows: WindowPolicy, positions: PositionPolicy) -> None:
         if trunk.rope_global is not None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
-from ...layers import resize_bilinear, sine_positions
+from ...layers import resize_bilinear
 from ...layers.attention import CrossAttention, FeedForward, SelfAttention
-from ...layers.levels import flatten_levels
+from ...layers.levels import tokens_with_positions
 from ..pyramids import require_pyramid
 from .base import MaskNetwork
 from .mask_types import MaskPrediction
@@ -110,10 +110,9 @@ class Mask2FormerNet(MaskNetwork):
 
     def _memories(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Each map and its positions as tokens, (B, N, D) and (1, N, D)."""
-        memories = [flatten_levels([x]) + embed for x, embed in zip(levels, self.level_embed.weight, strict=True)]
-        positions = [
-            flatten_levels([sine_positions(tuple(x.shape[-2:]), x.shape[1], x.device)]).to(x.dtype) for x in levels]
-        return memories, positions
+        memories, positions = zip(*map(tokens_with_positions, levels), strict=True)
+        embedded = [x + embed for x, embed in zip(memories, self.level_embed.weight, strict=True)]
+        return embedded, list(positions)
 
     def _predict(self, queries: Tensor, mask_features: Tensor) -> MaskPrediction:
         queries = self.norm(queries)

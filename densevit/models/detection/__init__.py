@@ -1,0 +1,4 @@
+"""Detection models: boxes with classes."""
+from .detector import Detector
+
+__all__ = ['Detector']

@@ -1,0 +1,46 @@
+"""Networks that find objects: boxes with class logits, taught and read as a set."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ...backbones.contract import Backbone
+from ..base import Network
+from .set_loss import BoxSetLoss
+
+
+class BoxPrediction(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        logits: (B, G, Q, C): of each class, by itself; there is no class for "no object". The G groups of Q queries
+            each predict all objects; a network in eval mode has one.
+        boxes: (B, G, Q, 4): centre, width and height in [0, 1] over the padded images.
+    """
+    logits: Tensor
+    boxes: Tensor
+
+
+class DetectionNetwork(Network):
+    """(B, 3, H, W) images to boxes with class logits.
+
+    ``forward`` gives a list whose last entry is the network's answer; others, in train mode, are auxiliary.
+
+    Args:
+        backbone: Gives tokens or maps of normalised (B, 3, H, W) images.
+        num_classes: The number of classes C.
+
+    Attributes:
+        num_queries: The most objects that the network finds in one image.
+    """
+    loss_class = BoxSetLoss
+    class_parts = ('class_head', )
+    num_queries: int
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__(backbone)
+        self.num_classes = num_classes
+
+    def forward(self, images: Tensor) -> list[BoxPrediction]:
+        raise NotImplementedError

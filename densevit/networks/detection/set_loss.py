@@ -1,0 +1,173 @@
+"""The loss of LW-DETR (arXiv:2406.03459, section 3.2): boxes matched as a set, classes that know the IoU."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...layers.boxes import box_overlap, to_corners
+from ...layers.matching import hungarian_match
+
+if TYPE_CHECKING:
+    from .base import BoxPrediction
+
+
+class BoxTarget(NamedTuple):
+    """The objects of one image.
+
+    Attributes:
+        labels: Class ids, (n,), int64.
+        boxes: (n, 4): centre, width and height in [0, 1] over the padded image.
+    """
+    labels: Tensor
+    boxes: Tensor
+
+
+class Pairs(NamedTuple):
+    """The M matched pairs of a batch, as indices.
+
+    Attributes:
+        queries: Image, group and query of each pair, (M,) each: they index a prediction.
+        labels: The class of its object, (M,).
+        boxes: The box of its object, (M, 4).
+    """
+    queries: tuple[Tensor, Tensor, Tensor]
+    labels: Tensor
+    boxes: Tensor
+
+
+class BoxSetLoss(nn.Module):
+    """IoU-aware class loss of all queries, L1 and GIoU losses of the matched ones.
+
+    Every prediction, of the proposals and of each decoder layer, is matched and taught by itself, and so is every
+    group of queries (Group DETR, arXiv:2207.13085); losses are per object and group. All is computed in single
+    precision, for half-precision costs would decide matches by rounding.
+
+    Args:
+        num_classes: The number of classes C.
+        class_weight, box_weight, giou_weight: Weights of the three losses.
+        class_cost, box_cost, giou_cost: Weights of the three costs of a match: focal, L1 and GIoU.
+        alpha: A matched query learns the score ``t = p^alpha * IoU^(1 - alpha)``, of its own probability p (eq. 4).
+        gamma: What is not matched is weighted by p^gamma.
+        focal_alpha: The weight of the positive part in the focal cost of a match.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_weight: float = 1.,
+        box_weight: float = 5.,
+        giou_weight: float = 2.,
+        class_cost: float = 2.,
+        box_cost: float = 5.,
+        giou_cost: float = 2.,
+        alpha: float = .25,
+        gamma: float = 2.,
+        focal_alpha: float = .25,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.class_weight, self.box_weight, self.giou_weight = class_weight, box_weight, giou_weight
+        self.class_cost, self.box_cost, self.giou_cost = class_cost, box_cost, giou_cost
+        self.alpha, self.gamma, self.focal_alpha = alpha, gamma, focal_alpha
+
+    def forward(self, predictions: Sequence[BoxPrediction], targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """Weighted losses ``loss_cls``, ``loss_bbox``, ``loss_iou``; those of earlier predictions as ``d0.loss_cls``.
+
+        Args:
+            predictions: From first to last; the last is the network's answer.
+            targets: One for each image.
+        """
+        device = predictions[-1].logits.device
+        num_boxes = mean_num_objects(targets, device)
+        losses = {}
+        with torch.autocast(device.type, enabled=False):
+            for index, prediction in enumerate(predictions):
+                prefix = '' if index == len(predictions) - 1 else f'd{index}.'
+                for name, loss in self._one(prediction, targets, num_boxes * prediction.logits.shape[1]).items():
+                    losses[prefix + name] = loss
+        return losses
+
+    def _one(self, prediction: BoxPrediction, targets: Sequence[BoxTarget], num_boxes: Tensor) -> dict[str, Tensor]:
+        logits, boxes = prediction.logits.float(), prediction.boxes.float()
+        pairs = self.match(logits, boxes, targets)
+        matched = boxes[pairs.queries]
+        iou, giou = box_overlap(to_corners(matched), to_corners(pairs.boxes))
+        return dict(
+            loss_cls=self.class_weight * self.class_loss(logits, pairs, iou.detach()) / num_boxes,
+            loss_bbox=self.box_weight * (matched - pairs.boxes).abs().sum() / num_boxes,
+            loss_iou=self.giou_weight * (1. - giou).sum() / num_boxes)
+
+    def class_loss(self, logits: Tensor, pairs: Pairs, iou: Tensor) -> Tensor:
+        """The IoU-aware loss, eq. 5, summed; with softplus in the place of logarithms of probabilities, which end at 0.
+
+        Args:
+            logits: (B, G, Q, C).
+            pairs: The matched ones.
+            iou: Of each pair, (M,).
+        """
+        probabilities = logits.sigmoid()
+        place = (*pairs.queries, pairs.labels)
+        quality = (probabilities[place]**self.alpha * iou**(1. - self.alpha)).clamp(min=.01).detach()
+        positive = torch.zeros_like(logits).index_put(place, quality)
+        negative = (probabilities**self.gamma).index_put(place, 1. - quality)
+        return (positive * F.softplus(-logits) + negative * F.softplus(logits)).sum()
+
+    @torch.no_grad()
+    def match(self, logits: Tensor, boxes: Tensor, targets: Sequence[BoxTarget]) -> Pairs:
+        """The cheapest pairs of queries and objects, for each image and group by itself.
+
+        Args:
+            logits: (B, G, Q, C).
+            boxes: (B, G, Q, 4).
+            targets: The objects of each image.
+        """
+        device, found = logits.device, []
+        for image, target in enumerate(targets):
+            if not len(target.labels):
+                continue
+            for group, costs in enumerate(self.costs(logits[image], boxes[image], target).cpu()):
+                queries, objects = hungarian_match(costs)
+                place = torch.empty_like(queries)
+                found.append((place.new_full(place.shape, image), place.new_full(place.shape, group), queries, objects))
+        if not found:
+            nothing = torch.zeros(0, dtype=torch.long, device=device)
+            return Pairs((nothing, nothing, nothing), nothing, boxes.new_zeros(0, 4))
+        images, groups, queries, objects = (torch.cat(part).to(device) for part in zip(*found, strict=True))
+        starts = torch.tensor([0, *(len(target.labels) for target in targets)], device=device).cumsum(0)
+        objects = starts[images] + objects
+        labels, true_boxes = (torch.cat(part) for part in zip(*targets, strict=True))
+        return Pairs((images, groups, queries), labels[objects], true_boxes.float()[objects])
+
+    def costs(self, logits: Tensor, boxes: Tensor, target: BoxTarget) -> Tensor:
+        """What it costs to match each query of an image with each object.
+
+        Args:
+            logits: (G, Q, C).
+            boxes: (G, Q, 4).
+            target: The n objects of the image.
+
+        Returns:
+            (G, Q, n).
+        """
+        logits = logits[..., target.labels]
+        probabilities = logits.sigmoid()
+        focal = (self.focal_alpha * (1. - probabilities)**2 * F.softplus(-logits) -
+                 (1. - self.focal_alpha) * probabilities**2 * F.softplus(logits))
+        true_boxes = target.boxes.float()
+        distance = (boxes.unsqueeze(-2) - true_boxes).abs().sum(-1)
+        _, giou = box_overlap(to_corners(boxes).unsqueeze(-2), to_corners(true_boxes))
+        return self.class_cost * focal + self.box_cost * distance - self.giou_cost * giou
+
+
+def mean_num_objects(targets: Sequence[BoxTarget], device: torch.device) -> Tensor:
+    """Objects per process, averaged over processes, at least 1."""
+    count = torch.tensor(float(sum(len(target.labels) for target in targets)), device=device)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        count /= dist.get_world_size()
+    return count.clamp(min=1.)

@@ -131,7 +131,7 @@ def supervision_detections(
     """Fields of a result as ``supervision.Detections``, with ``data['class_name']``.
 
     Raises:
-        ImportError: supervision is not installed; the message says how to get it.
+        ImportError: The package supervision is not installed; the message says how to get it.
     """
     try:
         import supervision

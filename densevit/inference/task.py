@@ -29,7 +29,7 @@ class Argument(NamedTuple):
 
     Attributes:
         flag: ``'--min-score'``; an option of that name, ``min_score``, is given on where a user has given it.
-        of: Whose option it is: of `predict` or of `Result.save`.
+        of: Whose option it is, that of `predict` or that of `Result.save`.
         settings: What ``argparse`` takes; a ``dest`` names the option where the flag does not.
     """
 

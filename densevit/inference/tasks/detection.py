@@ -106,7 +106,7 @@ class DetectionResult(Result):
         """The picture with a frame around each object, class and score at it, and masks as a tint.
 
         Args:
-            opacity: Of the tint of masks, in [0, 1].
+            opacity: How opaque the tint of masks is, in [0, 1].
             legend: Add the classes present with their numbers of objects.
         """
         return draw_boxes(self.image, self.boxes, self.labels, self.scores, self.masks, self.classes, self.palette,
@@ -173,7 +173,7 @@ class DetectionResult(Result):
         """The objects as ``supervision.Detections``, with ``data['class_name']``.
 
         Raises:
-            ImportError: supervision is not installed; the message says how to get it.
+            ImportError: The package supervision is not installed; the message says how to get it.
         """
         return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
 

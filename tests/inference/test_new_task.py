@@ -105,7 +105,8 @@ def test_command(config, capsys):
     arguments = ['dark.png', '--config', str(config), '--allow-random', '--device', 'cpu', '--json']
     assert cli.main([*arguments, '--scale', '3', '--metres'], prog='densevit predict') == 0
     out, err = capsys.readouterr()
-    assert 'median' in out and '24.0' in out and 'outputs/dark.png, outputs/dark.png.json, outputs/dark.png.depth.tiff' in out
+    assert 'median' in out and '24.0' in out
+    assert 'written: outputs/dark.png, outputs/dark.png.json, outputs/dark.png.depth.tiff' in out
     assert err.count('\n') == 1 and 'weights are random' in err
     written = [Path('outputs') / name for name in ('dark.png', 'dark.png.json', 'dark.png.depth.tiff')]
     assert all(map(is_own_file, written))

@@ -22,7 +22,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert from a file's ICC profile, relative to the white point, with black-point compensation.
 
     Args:
-        image: Of mode L, RGB or CMYK.
+        image: An image of mode L, RGB or CMYK.
         profile: The content of the ICC profile.
 
     Returns:

@@ -61,7 +61,7 @@ class Canvas:
         """(..., h, w) of the canvas to (..., H, W) of the picture.
 
         Args:
-            maps: Of any type for nearest neighbours; floating-point numbers between which bilinear mode takes means.
+            maps: Maps of any type; bilinear mode takes means, so they are floating-point numbers there.
             mode: How they are enlarged where the picture was shrunk: ``'nearest'`` for labels and masks, ``'bilinear'``
                 for depth, alpha and colours.
             scale: How many pixels of a map, along a side, a pixel of the canvas has: (..., scale * h, scale * w) to

@@ -36,7 +36,7 @@ class OutputError(OSError):
     """Results cannot be written; the message is one line and says what to do about it.
 
     Attributes:
-        is_disk_full: whether the disk is full or read-only, so that other results cannot be written either.
+        is_disk_full: Whether the disk is full or read-only, so that other results cannot be written either.
     """
 
     is_disk_full = False
@@ -138,7 +138,7 @@ def check_output_folder(folder: Path, needed_bytes: int = 0) -> None:
     """Create the folder and try it out, so that no model runs for results that cannot be kept.
 
     Raises:
-        OutputError: it is a file, cannot be made, cannot be written to, or its disk has too little room.
+        OutputError: It is a file, cannot be made, cannot be written to, or its disk has too little room.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def refuse_foreign_file(target: Path, source: Path | None, overwrite: bool = Fal
     """Make sure that writing the target destroys nothing but an earlier result.
 
     Raises:
-        OutputError: the target is the source, or exists and is not ours, unless ``overwrite``.
+        OutputError: The target is the source, or exists and is not ours, unless ``overwrite``.
     """
     if not os.path.exists(target):
         return

@@ -55,18 +55,19 @@ def load(
         name_or_config: A name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
             (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
         weights: A checkpoint file; for a name of the zoo, in place of the known one.
-        device: Of PyTorch, or ``'auto'``: the GPU if there is one.
+        device: A device of PyTorch, or ``'auto'``: the GPU if there is one.
         base: The weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
             looked for on the hub otherwise.
         allow_random: Build the model even if there are no weights for it, with a ``DoubtfulResultWarning``.
-        dtype: Of the parameters and of what is computed: ``'float32'``, ``'bfloat16'``, ``'float16'``, or PyTorch's.
-        options: Of `Predictor.predict`, for calls that do not have them: ``max_pixels``, ``min_score`` ...
+        dtype: The type of the parameters, in which the model computes: ``'float32'``, ``'bfloat16'``, ``'float16'``, or
+            PyTorch's.
+        options: Options of `Predictor.predict` for calls that do not have them: ``max_pixels``, ``min_score`` ...
 
     Raises:
-        UnknownModelError: no such name or config file.
-        RandomWeightsError: no weights are given or found, and ``allow_random`` is False.
-        ValueError: no such device or dtype, or a config that is broken or has no model or test pipeline.
-        Exception: what `densevit.weights.load_weights` raises for a checkpoint that does not fit.
+        UnknownModelError: No such name or config file.
+        RandomWeightsError: No weights are given or found, and ``allow_random`` is False.
+        ValueError: No such device or dtype, or a config that is broken or has no model or test pipeline.
+        Exception: What `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
     device, dtype = pick_device(device), pick_dtype(dtype)
     cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
@@ -94,7 +95,7 @@ def build_model(cfg: Config) -> nn.Module:
     """The config's model with random weights; nothing is downloaded, because a checkpoint will fill it.
 
     Raises:
-        ValueError: the config has no model.
+        ValueError: The config has no model.
     """
     if 'model' not in cfg:
         raise ValueError('the config has no model; give the config of a model, not one of its parts')
@@ -124,7 +125,7 @@ def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """The type of that name in which a model can compute.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There is none.
     """
     picked = getattr(torch, dtype.removeprefix('torch.'), None) if isinstance(dtype, str) else dtype
     if not isinstance(picked, torch.dtype) or not picked.is_floating_point:

@@ -37,12 +37,12 @@ class Predictor:
         model: An mmengine model whose ``test_step`` returns data samples at the original size, with what one of
             `densevit.inference.tasks` reads. It is moved to the device and set to evaluation. Its images are cast to
             the type of its parameters, so that ``predictor.model.bfloat16()`` may be called.
-        cfg: Has the test pipeline.
+        cfg: The config that has the test pipeline.
         classes: Names by label id; None for a model of a task without classes.
         palette: RGB colours by label id; default colours if None.
-        device: Of PyTorch.
+        device: A device of PyTorch.
         notes: What a user should know of every result.
-        options: Of `predict`, for calls that do not have them.
+        options: Options of `predict` for calls that do not have them.
     """
 
     def __init__(

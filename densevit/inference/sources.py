@@ -36,7 +36,7 @@ def find_images(sources: Iterable[str | os.PathLike]) -> list[Path]:
     if nothing is there: reading it says why.
 
     Raises:
-        SourceError: a folder or a glob without a picture, or a URL that is not local.
+        SourceError: A folder or a glob without a picture, or a URL that is not local.
     """
     found: dict[Path, Path] = {}
     for source in sources:
@@ -65,7 +65,7 @@ def sample_image() -> Path:
     """A photograph that is installed with scikit-image.
 
     Raises:
-        SourceError: scikit-image is missing or came without it.
+        SourceError: The package scikit-image is missing or came without it.
     """
     package = importlib.util.find_spec('skimage')
     path = Path(package.origin).parent / _SAMPLE if package is not None and package.origin else None
@@ -81,7 +81,7 @@ def plan_outputs(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
     ``a/1.png`` and ``b/1.png`` go to ``folder/a/1.png`` and ``folder/b/1.png``.
 
     Raises:
-        OutputError: a result would replace one of the pictures.
+        OutputError: A result would replace one of the pictures.
     """
     images = list(images)
     same_name = defaultdict(list)

@@ -110,12 +110,14 @@ def test_instances_are_counted(infer, tmp_path):
     assert 'instances' not in infer('in/cells.png')[1]
 
 
-@pytest.mark.parametrize('arguments', [(), ('--masks', '--json')])
-def test_nothing_found_is_said(infer, tmp_path, arguments):
+def test_nothing_found_is_said(infer, tmp_path):
     Image.new('RGB', (80, 60)).save(tmp_path / 'black.png')
-    code, out, err = infer('black.png', '--model', 'instances', *arguments)
-    assert code == 0 and err == ''
-    assert out.splitlines()[1] == 'nothing found: no segment passes min_score=0.5' and 'share' not in out
+    for arguments in ((), ('--masks', '--json')):
+        code, out, err = infer('black.png', '--model', 'instances', *arguments)
+        assert code == 0 and err == ''
+        assert out.splitlines()[1] == 'nothing found: no segment passes min_score=0.5' and 'share' not in out
+    photo(tmp_path / 'cells.png', size=(400, 100))
+    assert 'no segment passes min_score=0.8' in infer('cells.png', '--model', 'instances', '--min-score', '.8')[1]
 
 
 def test_written_names_every_file(infer, tmp_path):
@@ -180,20 +182,20 @@ def test_equal_names_do_not_collide_and_a_rerun_replaces(infer, tmp_path):
     assert Path('outputs/x/1.png.json').is_file()
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (['none.png'], 'none.png: no such file; check the path'),
-    (['*.bmp'], 'no picture matches'),
-    (['https://example.com/a.png'], 'download the picture'),
-    (['a.png', '--out', '.'], 'would replace a picture'),
-    (['a.png', '--out', 'a.png'], 'choose another folder'),
-    (['a.png', '--out', 'mine'], 'exists and is not an earlier result'),
-])
-def test_one_line_and_exit_code_2(infer, tmp_path, arguments, message):
+def test_one_line_and_exit_code_2(infer, tmp_path):
     photo(tmp_path / 'a.png'), photo(tmp_path / 'mine' / 'a.png')
     before = (tmp_path / 'a.png').read_bytes(), (tmp_path / 'mine' / 'a.png').read_bytes()
-    code, _, err = infer(*arguments)
-    assert code == 2 and message in err and len(err.splitlines()) == 1
-    assert infer.loaded == [] or 'none.png' in arguments  # found out before a model is loaded
+    for arguments, message in (
+            (['*.bmp'], 'no picture matches'),
+            (['https://example.com/a.png'], 'download the picture'),
+            (['a.png', '--out', '.'], 'would replace a picture'),
+            (['a.png', '--out', 'a.png'], 'choose another folder'),
+            (['a.png', '--out', 'mine'], 'exists and is not an earlier result')):
+        code, _, err = infer(*arguments)
+        assert code == 2 and message in err and len(err.splitlines()) == 1, arguments
+    assert infer.loaded == []  # found out before a model is loaded
+    code, _, err = infer('none.png')
+    assert code == 2 and 'none.png: no such file; check the path' in err and len(err.splitlines()) == 1
     assert before == ((tmp_path / 'a.png').read_bytes(), (tmp_path / 'mine' / 'a.png').read_bytes())
 
 
@@ -227,11 +229,36 @@ def test_model_errors_are_one_line(infer, tmp_path, monkeypatch):
     assert 'Traceback' in infer('a.png', '--debug')[2]
 
 
-@pytest.mark.parametrize('opacity', ['2', '-1', 'half', 'nan'])
-def test_opacity__refused(infer, capsys, opacity):
-    with pytest.raises(SystemExit) as stop:
-        infer(f'--opacity={opacity}')
-    assert stop.value.code == 2 and 'number from 0 to 1' in capsys.readouterr().err
+def test_numbers__refused(infer, capsys):
+    for argument, wanted in (('--opacity=2', 'number from 0 to 1'), ('--opacity=nan', 'number from 0 to 1'),
+                             ('--min-score=half', 'number from 0 to 1'), ('--batch-size=0', 'number above 0')):
+        with pytest.raises(SystemExit) as stop:
+            infer(argument)
+        assert stop.value.code == 2 and wanted in capsys.readouterr().err
+
+
+def test_batches(infer, tmp_path):
+    """The order of the pictures stays, and one that fails costs its own result alone."""
+    for name, size in dict(a=(80, 60), b=(60, 80), d=(80, 60), e=(60, 80), f=(80, 60)).items():
+        photo(tmp_path / 'in' / f'{name}.png', size)
+    (tmp_path / 'in' / 'c.png').write_bytes(b'')
+    code, out, err = infer('in', '--batch-size', '2')
+    assert code == 2 and '5 of 6 pictures predicted' in out and err.startswith('failed: in/c.png')
+    assert [line[3] for line in out.splitlines() if line.startswith('in/')] == list('abdef')
+
+
+def test_notes_are_a_line_each(infer, tmp_path, monkeypatch):
+    """Once, however many results they are about."""
+    fake = inference.load
+
+    def load(name, **options):
+        predictor = fake(name, **options)
+        predictor.notes = ('the weights are random',)
+        return predictor
+
+    monkeypatch.setattr(inference, 'load', load)
+    code, out, err = infer(photo(tmp_path / 'a.png'), photo(tmp_path / 'b.png'))
+    assert code == 0 and err == 'warning: the weights are random\n'
 
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess:

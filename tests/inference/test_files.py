@@ -10,7 +10,7 @@ from PIL import Image
 
 from densevit.images import read_image
 from densevit.inference import files
-from densevit.inference.files import OutputError, check_output_folder, is_own_file
+from densevit.inference.files import Artifact, OutputError, check_output_folder, is_own_file, save_artifacts
 from densevit.visualization import draw_comparison, draw_overlay
 
 
@@ -23,16 +23,39 @@ def test_save__overlay_beside_the_picture(semantic_result, tmp_path):
         read_image(tmp_path / 'a.png'), draw_overlay(semantic_result.image, semantic_result, 0.8, legend=False))
 
 
-@pytest.mark.parametrize(('name', 'written'), [
-    ('a.JPG', 'a.JPG'), ('a.webp', 'a.webp'), ('a.tiff', 'a.tiff'), ('a.gif', 'a.gif.png'), ('a', 'a.png'),
-    ('a.b', 'a.b.png'),
-])
-def test_save__file_name_and_format(semantic_result, tmp_path, name, written):
-    assert semantic_result.save(tmp_path / name) == [tmp_path / written]
-    assert is_own_file(tmp_path / written)
-    assert read_image(tmp_path / written).shape[2] == 3
-    semantic_result.save(tmp_path / name)  # an earlier result is replaced
-    assert [path.name for path in tmp_path.iterdir()] == [written]
+def test_save__file_name_and_format(semantic_result, tmp_path):
+    for name, written in (('a.JPG', 'a.JPG'), ('a.webp', 'a.webp'), ('a.tiff', 'a.tiff'), ('a.gif', 'a.gif.png'),
+                          ('a', 'a.png'), ('a.b', 'a.b.png')):
+        folder = tmp_path / name
+        assert semantic_result.save(folder / name) == [folder / written]
+        assert is_own_file(folder / written) and read_image(folder / written).shape[2] == 3
+        semantic_result.save(folder / name)  # an earlier result is replaced
+        assert [path.name for path in folder.iterdir()] == [written]
+
+
+def test_save__refuses_what_the_task_does_not_know(semantic_result, tmp_path):
+    with pytest.raises(TypeError, match="no option 'mask': choose of opacity, legend, side_by_side, masks, json"):
+        semantic_result.save(tmp_path / 'a.png', mask=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_artifacts__of_any_kind_carry_the_mark_and_are_whole(tmp_path):
+    """What later tasks need: 16 bits, floating-point numbers, transparency, JSON of their own."""
+    depth = np.linspace(0, 80, 12, dtype=np.float32).reshape(3, 4)
+    rgba = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    artifacts = [Artifact('', lambda: rgba[..., :3]), Artifact('.depth.tiff', lambda: depth),
+                 Artifact('.mm.png', lambda: (depth * 100).astype(np.uint16)), Artifact('.cut.png', lambda: rgba),
+                 Artifact('.coco.json', lambda: dict(annotations=[])), Artifact('.parts/a.png', lambda: rgba)]
+    written = save_artifacts(artifacts, tmp_path / 'a.png')
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        'a.png', 'a.png.depth.tiff', 'a.png.mm.png', 'a.png.cut.png', 'a.png.coco.json', 'a.png.parts/a.png']
+    assert all(map(is_own_file, written))
+    for path, expected in zip(written[:4], (rgba[..., :3], depth, (depth * 100).astype(np.uint16), rgba), strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), expected)
+    assert json.loads(written[4].read_text())['annotations'] == []
+    written[2].write_bytes(b'mine')
+    with pytest.raises(OutputError, match='not an earlier result'):
+        save_artifacts([Artifact('', lambda: 1 / 0), *artifacts[1:]], tmp_path / 'a.png')  # nothing is made
 
 
 def test_save__into_a_folder_takes_the_sources_name(semantic_result, tmp_path):
@@ -91,15 +114,17 @@ def test_save__never_over_the_source(semantic_result, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize('name', ['a.png', 'a.png.json'])
-def test_save__foreign_file_only_on_request(semantic_result, tmp_path, name):
-    path = tmp_path / name
-    path.write_text('{"mine": 1}')
-    with pytest.raises(OutputError, match='not an earlier result'):
-        semantic_result.save(tmp_path / 'a.png', json=True)
-    assert path.read_text() == '{"mine": 1}'
-    semantic_result.save(tmp_path / 'a.png', json=True, overwrite=True)
-    assert is_own_file(path)
+def test_save__foreign_file_only_on_request(semantic_result, tmp_path):
+    for name in ('a.png', 'a.png.json', 'a.png.masks/labels.png'):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"mine": 1}')
+        before = {each: each.read_bytes() for each in tmp_path.rglob('*') if each.is_file()}
+        with pytest.raises(OutputError, match='not an earlier result'):
+            semantic_result.save(tmp_path / 'a.png', json=True, masks=True, opacity=.9)
+        assert before == {each: each.read_bytes() for each in tmp_path.rglob('*') if each.is_file()}
+        semantic_result.save(tmp_path / 'a.png', json=True, masks=True, overwrite=True)
+        assert is_own_file(path)
 
 
 def test_save__failure_leaves_the_old_file_and_no_temporary(semantic_result, tmp_path, monkeypatch):

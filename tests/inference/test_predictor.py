@@ -4,27 +4,27 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS
 from PIL import Image
 
+from densevit.errors import DoubtfulResultWarning
 from densevit.images import ImageError
 from densevit.inference.pipeline import InferencePipeline, in_scope
 from densevit.inference.predictor import Predictor
 from densevit.inference.task import PredictionError
-from densevit.registry import MODELS as DENSEVIT_MODELS
 
 RESIZE = dict(type='Resize', scale=(2048, 512), keep_ratio=True)
 
 
-@pytest.mark.parametrize('transforms', [(), (dict(type='Resize', scale=(120, 80), keep_ratio=True),)])
-def test_predict__right_pixels(make_predictor, picture, transforms):
-    result = make_predictor(*transforms).predict(picture)
-    expected = np.array([0, 2])[(np.arange(60) >= 24).astype(int)][None].repeat(40, 0)
-    expected[:10] = 1
-    assert (result.semantic == expected).mean() > 0.99  # resizing blends a border
-    assert [area.name for area in result.areas()] == ['blue', 'red', 'green']
-    assert result.scores[1] > 0.97 and abs(result.scores[0] - 0.8) < 0.02
-    np.testing.assert_array_equal(result.image, picture)
+def test_predict__right_pixels(make_predictor, picture):
+    for transforms in ((), (dict(type='Resize', scale=(120, 80), keep_ratio=True),)):
+        result = make_predictor(*transforms).predict(picture)
+        expected = np.array([0, 2])[(np.arange(60) >= 24).astype(int)][None].repeat(40, 0)
+        expected[:10] = 1
+        assert (result.semantic == expected).mean() > 0.99  # resizing blends a border
+        assert [area.name for area in result.areas()] == ['blue', 'red', 'green']
+        assert result.scores[1] > 0.97 and abs(result.scores[0] - 0.8) < 0.02
+        np.testing.assert_array_equal(result.image, picture)
 
 
 def test_predict__one_gives_one_and_a_list_gives_a_list(make_predictor, picture, tmp_path):
@@ -50,39 +50,32 @@ def test_predict_iter__lazy_with_progress(make_predictor, picture):
     assert calls[-1] == (1, None)
 
 
-@pytest.mark.parametrize('transforms', [(), (RESIZE,)])
 @pytest.mark.parametrize('size', [(1, 1), (3, 20000), (20000, 3)])
-def test_predict__extreme_sizes(make_predictor, size, transforms):
+def test_predict__extreme_sizes(make_predictor, size):
     image = np.full((*size, 3), (255, 0, 0), np.uint8)
     image.reshape(-1, 3)[image[..., 0].size * 2 // 3:] = 0, 0, 255
     if size[0] == 3:  # the last third of the columns, not the last row
         image = np.ascontiguousarray(image.reshape(size[1], size[0], 3).transpose(1, 0, 2))
-    predictor = make_predictor(*transforms)
-    result = predictor.predict(image)
-    assert result.semantic.shape == size
-    assert result.semantic[0, 0] == (2 if size == (1, 1) else 0)
-    if size != (1, 1):
-        assert result.semantic[-1, -1] == 2
-        np.testing.assert_allclose([area.fraction for area in result.areas()], [2 / 3, 1 / 3], atol=2e-3)
-    assert max(height * width for height, width in predictor.model.sizes) < 3_000_000
+    for transforms in ((), (RESIZE,)):
+        predictor = make_predictor(*transforms)
+        result = predictor.predict(image)
+        assert result.semantic.shape == size
+        assert result.semantic[0, 0] == (2 if size == (1, 1) else 0)
+        if size != (1, 1):
+            assert result.semantic[-1, -1] == 2
+            np.testing.assert_allclose([area.fraction for area in result.areas()], [2 / 3, 1 / 3], atol=2e-3)
+        assert max(height * width for height, width in predictor.model.sizes) < 3_000_000
 
 
-def test_predict__large_picture_within_the_budget(make_predictor, picture):
+def test_predict__large_picture_within_the_budget(make_predictor, picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / 'a.png')
     predictor = make_predictor(max_pixels=600)
-    result = predictor.predict(picture)
+    result = predictor.predict(tmp_path / 'a.png')
+    assert result.notes == (f'{tmp_path / "a.png"}: shrunk from 60x40 to 30x20 pixels; a larger max_pixels keeps more',)
+    assert predictor.predict(picture, max_pixels=10**6).notes == () and predictor.model.sizes.pop() == (40, 60)
     assert predictor.model.sizes == [(20, 30)] and result.semantic.shape == (40, 60)
     assert (result.semantic[:10] == 1).all() and (result.semantic[10:, 24:] == 2).all()
     assert make_predictor(classes=[str(i) for i in range(1024)]).max_pixels == 2**19
-
-
-def test_own_models__large_pictures_are_not_shrunk():
-    backbone = dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1)
-    model = DENSEVIT_MODELS.build(dict(
-        type='densevit.MaskSegmentor', task='instance', num_classes=150, backbone=backbone,
-        head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
-    cfg = Config(dict(test_pipeline=[dict(type='mmseg.PackSegInputs')]))
-    predictor = Predictor(model, cfg, classes=[str(i) for i in range(150)], min_score=.3)
-    assert predictor.max_pixels > 6000 * 4000
 
 
 def test_predict__bad_picture(make_predictor, tmp_path):
@@ -91,10 +84,10 @@ def test_predict__bad_picture(make_predictor, tmp_path):
         make_predictor().predict(tmp_path / 'a.png')
 
 
-def test_predict__leaves_gradients_and_default_scope_alone(make_predictor, picture):
-    DefaultScope.get_instance('before', scope_name='mmseg')
-    make_predictor().predict(picture)
-    assert torch.is_grad_enabled() and DefaultScope.get_current_instance().instance_name == 'before'
+def test_predict__notes_of_a_doubtful_picture(make_predictor, picture):
+    with pytest.warns(DoubtfulResultWarning, match='the array: 16-bit values') as caught:
+        result = make_predictor(notes=['of the model']).predict(picture.astype(np.uint16))
+    assert result.notes == ('of the model', str(caught[0].message)) and result.to_dict()['notes'] == list(result.notes)
 
 
 def test_predict__out_of_memory(make_predictor, picture, monkeypatch):
@@ -104,8 +97,10 @@ def test_predict__out_of_memory(make_predictor, picture, monkeypatch):
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(predictor.model, 'test_step', fail)
-    with pytest.raises(PredictionError, match='60x40.*max_pixels'):
+    with pytest.raises(PredictionError, match='1 x 60x40 pixels.*max_pixels'):
         predictor.predict(picture)
+    with pytest.raises(PredictionError, match='3 x 60x40 pixels.*batch_size than 3'):
+        predictor.predict([picture] * 3, batch_size=4)
 
 
 def test_pipeline__drops_what_loads_and_keeps_the_rest(picture):

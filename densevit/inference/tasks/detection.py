@@ -12,23 +12,19 @@ from ...errors import printable
 from ...visualization.boxes import draw_boxes
 from ...visualization.palette import Color
 from ..files import Artifact
-from ..result import Result, Row, Table
-from ..task import (
+from ..instances import (
+    ARGUMENTS,
     MIN_SCORE,
-    Argument,
-    Call,
-    Picture,
-    PredictionError,
-    Task,
     as_palette,
     check_labels,
     class_thresholds,
     instance_masks,
     mask_artifacts,
-    number_from_0_to_1,
     supervision_detections,
     to_numpy,
 )
+from ..result import Result, Row, Table
+from ..task import Call, Picture, PredictionError, Task
 
 if TYPE_CHECKING:
     import supervision
@@ -110,7 +106,7 @@ class DetectionResult(Result):
         """The picture with a frame around each object, class and score at it, and masks as a tint.
 
         Args:
-            opacity: Of the tint of masks, in [0, 1].
+            opacity: How opaque the tint of masks is, in [0, 1].
             legend: Add the classes present with their numbers of objects.
         """
         return draw_boxes(self.image, self.boxes, self.labels, self.scores, self.masks, self.classes, self.palette,
@@ -177,7 +173,7 @@ class DetectionResult(Result):
         """The objects as ``supervision.Detections``, with ``data['class_name']``.
 
         Raises:
-            ImportError: supervision is not installed; the message says how to get it.
+            ImportError: The package supervision is not installed; the message says how to get it.
         """
         return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
 
@@ -193,17 +189,7 @@ class Detection(Task):
     names = ('detection', )
     fields = ('pred_instances', )
     options = dict(min_score=None)
-    arguments = (
-        Argument('--min-score', 'predict', dict(
-            type=number_from_0_to_1, metavar='SCORE',
-            help=f'leave out instances below it (default: {MIN_SCORE})')),
-        Argument('--opacity', 'save', dict(
-            type=number_from_0_to_1, metavar='OPACITY', help='of the colours, 0 to 1 (default: 0.5)')),
-        Argument('--no-legend', 'save', dict(
-            dest='legend', action='store_const', const=False, help='leave out the legend')),
-        Argument('--masks', 'save', dict(
-            action='store_const', const=True, help='write a PNG for each segment; see below')),
-    )
+    arguments = ARGUMENTS
     help = """detection writes, beside the picture with boxes outputs/street.jpg:
   outputs/street.jpg.json    (--json) "detections" in COCO's form: category_id (from 0), bbox = [x, y, width, height] in
                              pixels, score, area, name, and segmentation (run lengths) of models with masks;

@@ -14,23 +14,19 @@ from ...visualization.legend import percent_text
 from ...visualization.overlay import draw_comparison, draw_overlay
 from ...visualization.palette import Color
 from ..files import Artifact
-from ..result import Result, Row, Table
-from ..task import (
+from ..instances import (
+    ARGUMENTS,
     MIN_SCORE,
-    Argument,
-    Call,
-    Picture,
-    PredictionError,
-    Task,
     as_palette,
     check_labels,
     class_thresholds,
     instance_masks,
     mask_artifacts,
-    number_from_0_to_1,
     supervision_detections,
     to_numpy,
 )
+from ..result import Result, Row, Table
+from ..task import Call, Picture, PredictionError, Task
 
 if TYPE_CHECKING:
     import supervision
@@ -65,8 +61,8 @@ class SegmentationResult(Result):
 
     Attributes:
         image: (H, W, 3) uint8, RGB, the picture.
-        task: what a segment is.
-        classes: names by label id.
+        task: What a segment is.
+        classes: Names by label id.
         palette: RGB colours by label id.
         labels: (N,) int64 label ids.
         scores: (N,) float32 in [0, 1]; for a semantic result the mean confidence over the class's pixels; NaN where
@@ -75,8 +71,8 @@ class SegmentationResult(Result):
         is_instance: (N,) bool, whether a segment is one of several that its class may have: all of an instance result,
             things of a panoptic one.
         semantic: (H, W) int64 label ids, -1 where there is none; None for instances.
-        thresholds: the options that left out segments, with their values, as far as they are known.
-        source, notes: see `Result`.
+        thresholds: The options that left out segments, with their values, as far as they are known.
+        source, notes: See `Result`.
     """
 
     task: Literal['semantic', 'instance', 'panoptic']
@@ -104,7 +100,7 @@ class SegmentationResult(Result):
         """From a label id and, if known, a confidence in [0, 1] per pixel, both (H, W).
 
         Raises:
-            ValueError: a map is not of the picture's size, or holds an id that is no class and not ``ignore_index``.
+            ValueError: A map is not of the picture's size, or holds an id that is no class and not ``ignore_index``.
         """
         _check_map(semantic, image, 'label map')
         present = _present(semantic)
@@ -134,7 +130,7 @@ class SegmentationResult(Result):
         """From masks (N, H, W) bool that may overlap; where they do, the higher score is seen.
 
         Raises:
-            ValueError: lengths or sizes differ, or a label is no class.
+            ValueError: Lengths or sizes differ, or a label is no class.
         """
         masks, labels, scores = np.asarray(masks, bool), np.asarray(labels, np.int64), np.asarray(scores, np.float32)
         if not masks.shape == (len(labels), *image.shape[:2]) or len(scores) != len(labels):
@@ -165,7 +161,7 @@ class SegmentationResult(Result):
             is_instance: (N,) bool, True for things and False for stuff; None if every segment is a thing.
 
         Raises:
-            ValueError: lengths or sizes differ, an index has no label, or a label is no class.
+            ValueError: Lengths or sizes differ, an index has no label, or a label is no class.
         """
         segment_map, labels = np.asarray(segment_map, np.int32), np.asarray(labels, np.int64)
         scores = np.asarray(scores, np.float32)
@@ -245,7 +241,7 @@ class SegmentationResult(Result):
         """The picture beside itself with its segments in colours, over a legend.
 
         Args:
-            opacity: Of the tint, in [0, 1].
+            opacity: How opaque the tint is, in [0, 1].
             legend: Add the classes present with their shares and numbers of instances.
             side_by_side: Put the untouched picture beside the overlay.
         """
@@ -316,7 +312,7 @@ class SegmentationResult(Result):
         """The segments as ``supervision.Detections``, with ``data['class_name']``.
 
         Raises:
-            ImportError: supervision is not installed; the message says how to get it.
+            ImportError: The package supervision is not installed; the message says how to get it.
         """
         return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
 
@@ -333,16 +329,7 @@ class Segmentation(Task):
     fields = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg')
     # Without a score, instances are left out below the model's own threshold and below 0.5.
     options = dict(min_score=None)
-    arguments = (
-        Argument('--min-score', 'predict', dict(
-            type=number_from_0_to_1, metavar='SCORE', help='leave out instances below it (default: 0.5)')),
-        Argument('--opacity', 'save', dict(
-            type=number_from_0_to_1, metavar='OPACITY', help='of the colours, 0 to 1 (default: 0.5)')),
-        Argument('--no-legend', 'save', dict(
-            dest='legend', action='store_const', const=False, help='leave out the legend')),
-        Argument('--masks', 'save', dict(
-            action='store_const', const=True, help='write a PNG for each segment; see below')),
-    )
+    arguments = ARGUMENTS
     help = """segmentation writes, beside the overlay outputs/street.jpg:
   outputs/street.jpg.json    (--json) "segments", each with label (class id), name, score, pixels and
                              box = [x0, y0, x1, y1] in pixels, x1 and y1 exclusive; "areas", each with name,

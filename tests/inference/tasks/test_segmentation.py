@@ -12,6 +12,7 @@ from densevit.inference.canvas import Canvas
 from densevit.inference.predictor import Predictor
 from densevit.inference.task import Call, Picture, PredictionError
 from densevit.inference.tasks.segmentation import Segmentation, class_confidence
+from densevit.registry import MODELS
 
 CALL = Call(classes=('a', 'b', 'c'), options=Segmentation.options)
 
@@ -105,23 +106,40 @@ def test_class_confidence__logits_and_probabilities():
     assert class_confidence(torch.zeros(5, 3, 3), torch.zeros(3, 3, dtype=torch.long)).eq(0).all()
 
 
-@pytest.mark.parametrize(('task', 'own', 'options', 'passed', 'limits'), [
-    ('instance', 0., {}, dict(score_threshold=.5), dict(min_score=.5)),
-    ('instance', .9, {}, dict(score_threshold=.9), {'test_cfg.score_threshold': .9}),
-    ('instance', .9, dict(min_score=.3), dict(score_threshold=.3), dict(min_score=.3)),
-    ('instance', .9, dict(min_score=dict(b=.4)), dict(score_threshold=.4), dict(min_score=.4)),
-    ('instance', 0., dict(score_threshold=.2), dict(score_threshold=.2), dict(score_threshold=.2)),
-    ('panoptic', .8, {}, {}, {'test_cfg.score_threshold': .8}),
-    ('panoptic', .8, dict(min_score=.6), dict(score_threshold=.6), dict(min_score=.6)),
-    ('semantic', None, {}, {}, {}),
-])
-def test_options__what_the_model_gets_and_what_is_told(image, task, own, options, passed, limits):
+def test_options__what_the_model_gets_and_what_is_told(image):
     """The option of a call goes before the model's, and that before 0.5 if it is higher."""
-    model = Recorder(task, {} if own is None else dict(score_threshold=own))
     cfg = Config(dict(default_scope='mmseg', test_pipeline=[dict(type='PackSegInputs')]))
-    result = Predictor(model, cfg, classes=['a', 'b']).predict(image, **options)
-    assert model.got == passed and result.task == task
-    assert result.thresholds == limits
+    for task, own, options, passed, limits in (
+            ('instance', 0., {}, dict(score_threshold=.5), dict(min_score=.5)),
+            ('instance', .9, {}, dict(score_threshold=.9), {'test_cfg.score_threshold': .9}),
+            ('instance', .9, dict(min_score=.3), dict(score_threshold=.3), dict(min_score=.3)),
+            ('instance', .9, dict(min_score=dict(b=.4)), dict(score_threshold=.4), dict(min_score=.4)),
+            ('instance', 0., dict(score_threshold=.2), dict(score_threshold=.2), dict(score_threshold=.2)),
+            ('panoptic', .8, {}, {}, {'test_cfg.score_threshold': .8}),
+            ('panoptic', .8, dict(min_score=.6), dict(score_threshold=.6), dict(min_score=.6)),
+            ('semantic', None, {}, {}, {})):
+        model = Recorder(task, {} if own is None else dict(score_threshold=own))
+        result = Predictor(model, cfg, classes=['a', 'b']).predict(image, **options)
+        case = (task, own, options)
+        assert model.got == passed and result.task == task and result.thresholds == limits, case
+
+
+def test_options__of_a_model_of_ours(image):
+    """Masks of instances below the least score are not made, and the model keeps its options."""
+    model = MODELS.build(dict(
+        type='densevit.MaskSegmentor', task='instance', num_classes=2, test_cfg=dict(score_threshold=.9),
+        backbone=dict(type='densevit.PlainViT', img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=1),
+        head=dict(type='densevit.EoMT', num_queries=2, num_blocks=1)))
+    before, seen = model.prediction_options(), []
+    model.predict_each = lambda images, samples, options: seen.append(options) or 1 / 0
+    cfg = Config(dict(default_scope='mmseg', test_pipeline=[dict(type='PackSegInputs')]))
+    predictor = Predictor(model, cfg, classes=['a', 'b'], min_score=.3)
+    assert predictor.max_pixels > 6000 * 4000  # its large pictures are not shrunk
+    for options in ({}, dict(min_score=.2), dict(top_k=7)):
+        with pytest.raises(ZeroDivisionError):
+            predictor.predict(image, **options)
+    assert [options.postprocess['score_threshold'] for options in seen] == [.3, .2, .3]
+    assert seen[2].postprocess['top_k'] == 7 and model.prediction_options() == before
 
 
 class Recorder(nn.Module):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import FrozenInstanceError, dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from densevit.inference.tasks.segmentation import ClassArea, SegmentationResult
 
@@ -98,30 +100,14 @@ def test_palette__given_or_default(picture):
     assert len(set(short.palette)) == 2
 
 
-def test_is_frozen(semantic_result):
-    with pytest.raises(FrozenInstanceError):
-        semantic_result.task = 'instance'
-
-
-def test_repr(semantic_result):
-    assert repr(semantic_result) == (
-        'SegmentationResult(semantic, 40x60, 3 segments: blue 45%, red 30%, green 25%)')
-
-
-@pytest.mark.parametrize(('labels', 'message'), [
-    (np.full((40, 60), 3), 'do not fit 3 classes'),
-    (np.full((40, 60), -2), 'do not fit 3 classes'),
-    (np.zeros((60, 40), int), 'shape'),
-])
-def test_from_semantic__refused(picture, labels, message):
-    with pytest.raises(ValueError, match=message):
-        SegmentationResult.from_semantic(picture, labels, ['a', 'b', 'c'])
-
-
-def test_from_instances_and_panoptic__refused(picture):
-    with pytest.raises(ValueError, match='do not fit masks'):
-        SegmentationResult.from_instances(picture, np.zeros((2, 40, 60)), [0], [0.5], ['a'])
-    with pytest.raises(ValueError, match='do not fit 1'):
+def test_what_does_not_fit__refused(picture):
+    for labels in (np.full((40, 60), 3), np.full((40, 60), -2), np.zeros((60, 40), int)):
+        with pytest.raises(ValueError):
+            SegmentationResult.from_semantic(picture, labels, ['a', 'b', 'c'])
+    for masks in (np.zeros((2, 40, 60)), np.zeros((1, 60, 40))):
+        with pytest.raises(ValueError):
+            SegmentationResult.from_instances(picture, masks, [0], [0.5], ['a'])
+    with pytest.raises(ValueError):
         SegmentationResult.from_panoptic(picture, np.ones((40, 60)), [0], [0.5], ['a'])
 
 
@@ -153,3 +139,33 @@ def test_to_supervision__installed(semantic_result, instance_result):
     assert isinstance(detections, supervision.Detections) and len(detections) == 3
     assert detections.area.tolist() == [720, 596, 1080]
     assert len(instance_result.to_supervision()) == 3
+
+
+def test_boxes_and_areas__as_of_single_masks():
+    """Counted once for all segments, they are what each mask says."""
+    generator = np.random.default_rng(0)
+    image = np.zeros((50, 70, 3), np.uint8)
+    segment_map = generator.integers(-1, 6, (5, 7)).repeat(10, 0).repeat(10, 1)
+    segment_map[segment_map == 4] = 3  # a segment without pixels
+    labels = generator.integers(0, 3, 6)
+    one = SegmentationResult.from_panoptic(image, segment_map, labels, np.ones(6), list('abc'))
+    other = SegmentationResult.from_instances(image, one.masks, labels, np.ones(6), list('abc'))
+    np.testing.assert_array_equal(one.boxes, other.boxes)
+    assert one.areas() == other.areas() and not one.boxes[4].any()
+    expected = [segment['pixels'] for segment in other.to_dict()['segments']]
+    assert [segment['pixels'] for segment in one.to_dict()['segments']] == expected == one.masks.sum((1, 2)).tolist()
+
+
+def test_table_and_picture(semantic_result, instance_result):
+    table = semantic_result.table()
+    assert table.columns == ('class', 'pixels', 'share', 'score')
+    assert table.rows[0] == (('blue', '1,080', '45.0%', '0.75'), semantic_result.palette[2])
+    assert instance_result.table().columns[1] == 'instances'
+    nothing = replace(instance_result, labels=np.zeros(0, int), scores=np.zeros(0), is_instance=np.zeros(0, bool),
+                      segment_map=np.full((40, 60), -1), _instance_masks=np.zeros((0, 40, 60), bool),
+                      thresholds=dict(min_score=.5))
+    assert nothing.table().rows == () and nothing.table().empty == 'nothing found: no segment passes min_score=0.5'
+    assert semantic_result.draw(side_by_side=False, legend=False).shape == semantic_result.image.shape
+    large = SegmentationResult.from_semantic(np.zeros((3000, 2000, 3), np.uint8), np.zeros((3000, 2000), int), ['a'])
+    with Image.open(BytesIO(large._repr_png_())) as picture:  # a notebook need not hold 12 megapixels
+        assert picture.format == 'PNG' and picture.width * picture.height < 1.1 * 2**20

@@ -72,6 +72,6 @@ test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='densevit.ChannelsLastHook'),
     dict(
-        type='mmengine.EMAHook', ema_type='mmengine.ExpMomentumEMA', momentum=.01, gamma=60, priority='NORMAL')
+        type='mmengine.EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=.01, gamma=60, priority='NORMAL')
 ]
 default_hooks = dict(checkpoint=dict(interval=25))

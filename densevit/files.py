@@ -15,7 +15,7 @@ def write_atomic(content: bytes, path: Path) -> None:
     """Write beside the target and rename: a reader sees the old file or the new one, never a part.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written; the target is as it was.
+        OSError: The disk is full or the folder cannot be written to; the target is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     start = os.fsencode(path.name)[:100].decode('utf-8', 'ignore')  # of bytes, as limits of names are
@@ -36,11 +36,11 @@ def write_atomic(content: bytes, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, name: re.Pattern[str]) -> list[Path]:
-    """Remove the temporary files that a killed :func:`write_atomic` left, and say which.
+    """Remove the temporary files that a killed :func:`write_atomic` left, and return their paths.
 
     Args:
-        folder: Where nobody writes such files at the moment.
-        name: Of the files that were to be written; others' are left alone.
+        folder: A folder in which nobody writes such files at the moment.
+        name: A pattern of the names of the files that were to be written; leftovers of others stay.
     """
     removed = [path for path in folder.iterdir()
                if (match := _LEFTOVER.fullmatch(path.name)) and name.fullmatch(match['name']) and path.is_file()]
@@ -50,7 +50,7 @@ def remove_leftovers(folder: Path, name: re.Pattern[str]) -> list[Path]:
 
 
 def damaged_part(path: Path) -> str | None:
-    """The first entry of a zip archive whose bytes are not those that were written; None if all are.
+    """Find the first entry of a zip archive whose bytes are not those that were written; None if all are.
 
     PyTorch's checkpoints are such archives, and ``torch.load`` does not compare their checksums. An archive without
     checksums (``torch.serialization.set_crc32_options(False)``) is taken for whole.

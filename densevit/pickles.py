@@ -34,7 +34,7 @@ class ForbiddenGlobalError(pickle.UnpicklingError):
 
 
 class _Recorded:
-    """A call that a pickle asks for, with the state given to its result; nothing is called."""
+    """Records a call that a pickle asks for, and the state given to its result; nothing is called."""
     __slots__ = ('args', 'state')
 
     def __new__(cls, *args: Any) -> _Recorded:
@@ -46,10 +46,10 @@ class _Recorded:
         self.state = state
 
     def value(self) -> Any:
-        """What was asked for.
+        """Make what was asked for.
 
         Raises:
-            pickle.UnpicklingError: It is not what NumPy or mmengine would have written.
+            pickle.UnpicklingError: The arguments are not what NumPy or mmengine would have written.
         """
         raise pickle.UnpicklingError(f'{type(self).__name__.lower()} stands where a value should be')
 
@@ -159,30 +159,31 @@ _PLAIN: dict[str, type] = {'_codecs.encode': _Encode, 'collections.OrderedDict':
 
 
 def is_plain_pickle(start: bytes) -> bool:
-    """Whether a file that begins so is a pickle that ``torch.save`` has not written."""
+    """Tell whether a file that begins so is a pickle that ``torch.save`` has not written."""
     return start.startswith(b'\x80') and not start.startswith(_LEGACY_TORCH)
 
 
 def load_arrays(path: Path) -> Any:
-    """The content of a plain pickle of arrays by name, as detectron2's model zoo has them; its arrays as tensors.
+    """Read a plain pickle of arrays by name, as detectron2's model zoo has them, with tensors for arrays.
 
     Raises:
-        ForbiddenGlobalError: It holds more than arrays and plain Python values.
-        Exception: It is damaged: whatever ``pickle`` raises.
+        ForbiddenGlobalError: The pickle holds more than arrays and plain Python values.
+        Exception: The pickle is damaged; this is whatever ``pickle`` raises.
     """
     with path.open('rb') as file:
         return load_plain(file, _to_tensor)
 
 
 def load_plain(file: BinaryIO, finish: Callable[[Any], Any] = lambda value: value) -> Any:
-    """The content of a plain pickle, from the beginning of a file.
+    """Read a plain pickle from the beginning of a file.
 
     Args:
-        file: Open for bytes.
-        finish: Given each array and number of NumPy; what it returns takes its place.
+        file: The file, open for reading bytes.
+        finish: A function that gets each array and number of NumPy and returns what takes its place.
 
     Raises:
-        ForbiddenGlobalError, Exception: As of :func:`load_arrays`.
+        ForbiddenGlobalError: The pickle holds more than arrays and plain Python values.
+        Exception: The pickle is damaged; this is whatever ``pickle`` raises.
     """
     _check_steps(file)
     file.seek(0)
@@ -190,18 +191,18 @@ def load_plain(file: BinaryIO, finish: Callable[[Any], Any] = lambda value: valu
 
 
 def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:
-    """``torch.load(weights_only=True)`` of a file that may hold what mmengine, timm and argparse add to the tensors.
+    """Read a file by ``torch.load(weights_only=True)``, with what mmengine, timm and argparse add to the tensors.
 
     Those are NumPy's arrays and numbers, ``HistoryBuffer`` and ``Namespace``. They are allowed while this file is read
     and not after it: whoever calls ``torch.load`` himself decides for himself.
 
     Args:
-        path: Of the file, whatever its suffix.
-        mmap: Leave tensors on the disk until they are read.
+        path: The file, whatever its suffix.
+        mmap: Whether tensors stay on the disk until they are read.
 
     Raises:
-        pickle.UnpicklingError: It holds more.
-        Exception: It is damaged: whatever ``torch.load`` raises.
+        pickle.UnpicklingError: The file holds more than that.
+        Exception: The file is damaged; this is whatever ``torch.load`` raises.
     """
     allowed = [(record, name) for name, record in (_NUMPY | _MMENGINE | _ARGPARSE).items()]
     with open(path, 'rb') as file, torch.serialization.safe_globals(allowed):
@@ -221,7 +222,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _check_archive(file: BinaryIO) -> None:
-    """What ``torch.load`` would take from the memory before it looks.
+    """Refuse what would fill the memory before ``torch.load`` looks at it.
 
     torch.save does not compress: an archive that claims more than it has would fill the memory. PyTorch tells archives
     by their first bytes, finds names in any case, and takes another table of contents than Python where bytes were
@@ -250,7 +251,7 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _check_steps(file: IO[bytes]) -> None:
-    """See that a pickle, to which the file is set, neither fills the memory nor ends the process.
+    """Refuse a pickle, to which the file is set, that would fill the memory or end the process.
 
     Python's unpickler allocates as much as the highest number under which a value is noted. A tuple that becomes the
     key of a dict is walked through: nested deeply it overflows the stack of the process, and one that holds another
@@ -292,7 +293,7 @@ def _check_steps(file: IO[bytes]) -> None:
 
 
 def _settled(content: Any, finish: Callable[[Any], Any] = lambda value: value) -> Any:
-    """The content with values in the place of what was recorded, in the same containers.
+    """Put values in the place of what was recorded, in the same containers.
 
     A container that holds itself stays one.
     """
@@ -332,7 +333,7 @@ def _to_tensor(value: Any) -> Any:
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    """A new array of what a pickle gave, if it is exactly as many bytes as it should be."""
+    """Make a new array of what a pickle gave, if that is exactly as many bytes as it should be."""
     dtype = _require(dtype, _Dtype, 'dtype of an array').value()
     shape = _require(shape, tuple, 'shape of an array')
     if not isinstance(data, bytes | bytearray) or not all(type(side) is int and side >= 0 for side in shape):

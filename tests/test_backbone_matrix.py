@@ -74,8 +74,15 @@ def assert_backbone_learns(model: nn.Module) -> None:
     assert not without
 
 
-@pytest.mark.parametrize('head', DETECTORS)
-@pytest.mark.parametrize('kind', BACKBONES)
+# Every backbone under a head that reads four maps and one that reads three; heads that read alike, under some.
+SOME = ('SFP with windows', 'HieraDet', 'swin')
+
+
+def cases(heads, with_all):
+    return [(kind, head) for head in heads for kind in (BACKBONES if head in with_all else SOME)]
+
+
+@pytest.mark.parametrize(('kind', 'head'), cases(DETECTORS, ('Mask R-CNN', 'DINO')))
 def test_detector(kind, head):
     pytest.importorskip('mmdet')
     config, num_maps, overrides = DETECTORS[head]
@@ -89,8 +96,7 @@ def test_detector(kind, head):
         assert len(found) and found.bboxes.isfinite().all()
 
 
-@pytest.mark.parametrize('head', SEGMENTORS)
-@pytest.mark.parametrize('kind', BACKBONES)
+@pytest.mark.parametrize(('kind', 'head'), cases(SEGMENTORS, ('UPerNet', )))
 def test_segmentor(kind, head):
     pytest.importorskip('mmseg')
     config, overrides = SEGMENTORS[head]

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from checkout import ROOT
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -57,19 +56,16 @@ def test_stock_browsing_of_our_config(camvid_like, monkeypatch):
     assert sorted(path.name for path in Path('seen').iterdir()) == [f'{index:03}.jpg' for index in range(6)]
 
 
-@pytest.mark.parametrize('name', ['mmseg::test', 'mmseg::tools/test.py', 'mmdet::analysis_tools/browse_dataset'])
-def test_tools_are_found_by_their_names(name):
-    package, _, tool = name.partition('::')
-    path = tool_file(name)
-    assert path.is_file() and package in path.parts and path.stem == Path(tool).stem
-
-
-@pytest.mark.parametrize('name, remedy', [
-    ('mmseg::analysis_tool/browse_dataset', 'did you mean mmseg::analysis_tools/browse_dataset?'),
-    ('mmseq::train', 'mmseq is not installed'), ('no_script.py', 'no_script.py: no such file')])
-def test_wrong_names_are_explained(name, remedy, capsys):
-    assert main([name]) == 2
-    assert remedy in capsys.readouterr().err
+def test_tools_are_found_by_their_names(capsys):
+    for name in ('mmseg::test', 'mmseg::tools/test.py', 'mmdet::analysis_tools/browse_dataset', 'densevit::train'):
+        package, _, tool = name.partition('::')
+        path = tool_file(name)
+        assert path.is_file() and package in path.parts and path.stem == Path(tool).stem
+    for name, remedy in (
+            ('mmseg::analysis_tool/browse_dataset', 'did you mean mmseg::analysis_tools/browse_dataset?'),
+            ('mmseq::train', 'mmseq is not installed'), ('no_script.py', 'no_script.py: no such file')):
+        assert main([name]) == 2
+        assert remedy in capsys.readouterr().err
 
 
 def test_a_script_runs_as_python_runs_it(tmp_path, monkeypatch, capsys):

@@ -20,7 +20,7 @@ class Adapter(Backbone):
     Args:
         vit: A :class:`densevit.PlainViT`, or its arguments.
         frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
-        drop_path_rate: Of the ViT's last block.
+        drop_path_rate: Stochastic depth of the ViT's last block.
         grad_checkpointing: Recompute the ViT's blocks in the backward pass.
         defaults: Further arguments of the ViT that hold unless ``vit`` gives others.
 
@@ -58,7 +58,7 @@ class Adapter(Backbone):
 
     @property
     def frozen_stages(self) -> int:
-        """The ViT's."""
+        """The number of the ViT's frozen stages."""
         return self.vit.frozen_stages
 
     def layer_index(self, name: str) -> int:

@@ -20,7 +20,7 @@ class DeformableStep(nn.Module):
     Args:
         dim: Width of queries and features.
         num_levels: Feature maps that are attended.
-        num_heads, num_points, value_ratio: Of :class:`densevit.layers.DeformableAttention`.
+        num_heads, num_points, value_ratio: See :class:`densevit.layers.DeformableAttention`.
     """
 
     def __init__(self, dim: int, num_levels: int, num_heads: int, num_points: int, value_ratio: float) -> None:
@@ -30,7 +30,7 @@ class DeformableStep(nn.Module):
         self.attn = DeformableAttention(dim, num_heads, num_levels, num_points, value_ratio)
 
     def attend(self, query: Tensor, query_grids: Sequence[Grid], feat: Tensor, feat_grids: Sequence[Grid]) -> Tensor:
-        """(B, Q, D) queries on their grids and (B, S, D) features on theirs to (B, Q, D)."""
+        """Read features (B, S, D) on their grids by queries (B, Q, D) on theirs; without a residual."""
         references = reference_points(query_grids, query.device)
         return self.attn(self.query_norm(query), references, self.feat_norm(feat), feat_grids)
 
@@ -55,7 +55,7 @@ class ConvFFN(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Transform the tokens (B, N, D) of maps of these grids."""
         maps = split_levels(self.fc1(self.norm(tokens)), grids)
         hidden = flatten_levels([self.dwconv(x) for x in maps])
         return tokens + self.drop_path(self.fc2(self.act(hidden)))
@@ -65,7 +65,7 @@ class Extractor(DeformableStep):
     """A pyramid of tokens reads features by attention and passes a feed-forward layer: section 3.4, eq. 2 and 3.
 
     Args:
-        dim, num_levels, num_heads, num_points, value_ratio: Of :class:`DeformableStep`.
+        dim, num_levels, num_heads, num_points, value_ratio: See :class:`DeformableStep`.
         ffn_ratio: Hidden width of the feed-forward layer over ``dim``; None for no such layer.
         drop_path: Rate at which the feed-forward branch is dropped; the attention never is.
     """
@@ -84,6 +84,6 @@ class Extractor(DeformableStep):
         self.ffn = None if ffn_ratio is None else ConvFFN(dim, ffn_ratio, drop_path)
 
     def forward(self, query: Tensor, query_grids: Sequence[Grid], feat: Tensor, feat_grids: Sequence[Grid]) -> Tensor:
-        """Pyramid (B, N, D) that reads (B, S, D)."""
+        """Let the pyramid (B, N, D) read features (B, S, D)."""
         query = query + self.attend(query, query_grids, feat, feat_grids)
         return query if self.ffn is None else self.ffn(query, query_grids)

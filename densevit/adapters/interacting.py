@@ -25,7 +25,7 @@ TOKEN_LEVEL = 1  # of the three levels that interact (strides 8, 16, 32), the on
 
 
 class Interaction(nn.Module):
-    """What passes between a pyramid of tokens and the ViT, before and after some of its blocks.
+    """An exchange between a pyramid of tokens and the ViT, before and after some of its blocks.
 
     Pyramids are (B, N, D) on three grids, patches (B, h * w, D) on one.
     """
@@ -122,7 +122,7 @@ class InteractingAdapter(Adapter):
         nn.init.normal_(self.level_embed)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to (B, D, ceil(H / s), ceil(W / s)) for each of ``strides``."""
+        """Images (B, 3, H, W) to maps (B, D, ceil(H / s), ceil(W / s)) for each of ``strides``."""
         size = tuple(images.shape[-2:])
         images = pad_to_multiple(images, max(_STRIDES))
         finest, *levels = self.spm(images)
@@ -150,7 +150,7 @@ class InteractingAdapter(Adapter):
 
 
 def block_ranges(indexes: Sequence[Sequence[int]] | None, depth: int) -> list[tuple[int, int]]:
-    """First block and the one after the last of each interaction; by default four parts, as equal as can be.
+    """The first block of each interaction and the one after its last; by default four parts, as equal as can be.
 
     Raises:
         ValueError: ``indexes`` are not pairs of first and last block that hold each block once, in order.

@@ -34,13 +34,13 @@ class SimpleFeaturePyramid(Adapter):
         vit: A :class:`densevit.PlainViT`, or its arguments; unless they say otherwise it is built without class and
             register tokens and without a final norm, as in the paper.
         out_channels: Channels of every level.
-        scale_factors: Of 4, 2, 1 and 0.5, how fine the levels are compared with the ViT's map, finest first.
+        scale_factors: How fine the levels are compared with the ViT's map, finest first: some of 4, 2, 1 and 0.5.
         norm: Behind each convolution and between the deconvolutions: ``'LN'`` over channels as in the paper, ``'BN'``,
             ``'SyncBN'``, or ``'none'``, with which the convolutions have biases.
         top_block: Whether to add a level of half the last resolution, for a region proposal network.
         frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
-        drop_path_rate: Of the ViT's last block; on a ViT that is given built it has to be the same.
+        drop_path_rate: Stochastic depth of the ViT's last block; a ViT that is given built has to have the same.
         grad_checkpointing: Recompute the ViT's blocks in the backward pass.
 
     Raises:
@@ -75,7 +75,7 @@ class SimpleFeaturePyramid(Adapter):
         self.freeze()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, out_channels, ceil(H / s), ceil(W / s)) for each of ``strides``."""
+        """Images (B, 3, H, W) to one map (B, out_channels, ceil(H / s), ceil(W / s)) for each of ``strides``."""
         features = self.vit.norm(self.vit.run(self.vit.embed(images))).feature_map()
         maps = [level(features) for level in self.levels]
         if self.top_block:
@@ -111,7 +111,7 @@ class PyramidLevel(nn.Module):
         self.smooth_norm = make_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, out_channels, scale * h, scale * w), rounded up."""
+        """Resize and project (B, in_channels, h, w) to (B, out_channels, scale * h, scale * w), rounded up."""
         x = self.project_norm(self.project(self.resize(x)))
         return self.smooth_norm(self.smooth(x))
 

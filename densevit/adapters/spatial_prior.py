@@ -7,7 +7,7 @@ from ..layers import SyncBatchNorm
 
 
 class SpatialPriorModule(nn.Module):
-    """A stem as of a ResNet and three convolutions of stride 2, each level projected to the ViT's width.
+    """The stem of a ResNet and three convolutions of stride 2, each level projected to the ViT's width.
 
     Args:
         width: Channels of the stem; the levels have 1, 2, 4 and 4 times as many.
@@ -28,7 +28,7 @@ class SpatialPriorModule(nn.Module):
         self.fc4 = nn.Conv2d(4 * width, embed_dim, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to (B, D, H / s, W / s) for s = 4, 8, 16, 32."""
+        """Images (B, 3, H, W) to maps (B, D, H / s, W / s) for s = 4, 8, 16, 32."""
         c1 = self.stem(images)
         c2 = self.conv2(c1)
         c3 = self.conv3(c2)

@@ -48,7 +48,7 @@ class ViTAdapter(InteractingAdapter):
         norm_features: Whether the ViT's final norm is applied to the features that are read from it and added.
         add_vit_feature: False adds none of the ViT's features.
         out_indices: Which of the four maps (strides 4, 8, 16, 32) are returned; detectors as DINO read 1, 2 and 3.
-        drop_path_rate: Of all feed-forward layers of the extractors, and of the ViT's last block.
+        drop_path_rate: Stochastic depth of the ViT's last block and of each feed-forward layer of the extractors.
         frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
         grad_checkpointing: Recompute blocks, injectors and extractors in the backward pass.
@@ -72,7 +72,7 @@ class ViTAdapter(InteractingAdapter):
         extra_extractors: bool = True,
         injectors: bool = True,
         gate_init: float = 0.,
-        norm_features: bool = False,
+        norm_features: bool = False,  # DINOv3's adapter has True
         add_vit_feature: bool = True,
         out_indices: int | Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,

@@ -48,7 +48,7 @@ class ViTCoMer(InteractingAdapter):
         gate_init: What the gates into the ViT start from; at 0 it starts as it was pre-trained.
         add_vit_feature: False adds none of the ViT's features.
         out_indices: Which of the four maps (strides 4, 8, 16, 32) are returned; detectors as DINO read 1, 2 and 3.
-        drop_path_rate: Of all feed-forward layers of the interactions, and of the ViT's last block.
+        drop_path_rate: Stochastic depth of the ViT's last block and of each feed-forward layer of the interactions.
         frozen_stages: -1 trains all, 0 freezes the ViT's embedding, k freezes k of its blocks as well.
         norm_eval: Whether batch norms keep their running statistics in train mode.
         grad_checkpointing: Recompute blocks and interactions in the backward pass.
@@ -123,7 +123,7 @@ class MRFP(nn.Module):
         self.fc2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, pyramid: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Refine the tokens (B, N, D) of the pyramid."""
         maps = split_levels(self.fc1(pyramid), grids)
         hidden = flatten_levels([level(x) for level, x in zip(self.levels, maps, strict=True)])
         return self.fc2(self.act(hidden))  # a second GELU: each level already ends in one

@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def stage_index(self, name: str) -> int | None:
-        """What ``frozen_stages`` counts: 0 embedding, 1 ... the stage of a parameter or module; None if in none."""
+        """The stage that ``frozen_stages`` counts: 0 embedding, then 1 ...; None for a name of no stage."""
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> Backbone:

@@ -1,4 +1,4 @@
-"""Hiera (arXiv 2306.00989) as a feature pyramid."""
+"""Hiera (arXiv:2306.00989) as a feature pyramid."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _GLOBAL_POS_SIZE = (14, 14)
 
 
 class Hiera(StagedTrunk):
-    """Hiera (arXiv 2306.00989): attention within mask units at high resolution, global attention at low resolution.
+    """Hiera (arXiv:2306.00989): attention within mask units at high resolution, global attention at low resolution.
 
     The trunk is timm's ``Hiera`` under timm's parameter names, by name (``Hiera('hiera_tiny_224')``) or from explicit
     sizes (``Hiera(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2))``), without classifier and final norm, driven at any
@@ -32,12 +32,12 @@ class Hiera(StagedTrunk):
         out_indices: Stages whose outputs are returned, finest first, with strides 4, 8, 16 and 32; stages behind the
             last one are not built.
         norm_out: Whether each returned map goes through a LayerNorm of its own.
-        pos_embed: ``'interpolate'`` stretches one embedding over the image. ``'absolute_window'`` (arXiv 2311.05613)
+        pos_embed: ``'interpolate'`` stretches one embedding over the image. ``'absolute_window'`` (arXiv:2311.05613)
             repeats a mask unit's embedding and adds a stretched global one, so that mask units keep their positions at
             any image size. ``'tile'`` repeats the positions of an image of ``img_size``. None: absolute windows where
             the timm model has them, interpolation elsewhere. Weights of the other form are converted.
         global_pos_size: (h, w) or side of the global part of absolute window positions; None for the timm model's own.
-        pos_embed_antialias: Of the bicubic resizing; timm's is True.
+        pos_embed_antialias: Whether the bicubic resizing of positions smooths as well, as timm's does.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name``.
@@ -88,7 +88,7 @@ class Hiera(StagedTrunk):
         return self.patch_stride * self.pool**self.num_unrolls
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, h * w, C), unrolled."""
+        """Tokens (B, h * w, C) of padded images, unrolled."""
         x = self.trunk.patch_embed.proj(images)
         x = x + self.positions.at(tuple(x.shape[-2:]), self._embed_map(), self.trunk.pos_embed_win)
         return unroll(x, self.pool, self.num_unrolls)
@@ -127,7 +127,7 @@ class Hiera(StagedTrunk):
 
 
 def plain_to_map(pos_embed: Tensor, grid: Grid | None = None) -> Tensor:
-    """(1, h * w, C) to (1, C, h, w); of a square image where the grid is not known.
+    """Positions (1, h * w, C) as a map (1, C, h, w), a square one where the grid is not known.
 
     Raises:
         ValueError: The grid is not that of the embedding, or not known and not square.
@@ -140,7 +140,7 @@ def plain_to_map(pos_embed: Tensor, grid: Grid | None = None) -> Tensor:
 
 
 def unroll(x: Tensor, pool: int, times: int) -> Tensor:
-    """(B, C, h, w) to (B, h * w, C) in Hiera's order: what is pooled together lies a fixed step apart.
+    """Order (B, C, h, w) as Hiera's tokens (B, h * w, C): what is pooled together lies a fixed step apart.
 
     The first ``pool ** 2`` equal parts of the sequence are the places within a window of the first pooling, each of
     them in turn ordered by those of the second pooling, and so on; last come the mask units, row by row.

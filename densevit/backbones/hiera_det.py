@@ -15,8 +15,8 @@ from .options import Grid, PosEmbed, as_grid
 
 
 class HieraDet(StagedTrunk):
-    """Hiera for dense tasks (arXiv 2306.00989) as in SAM 2 (arXiv 2408.00714): windows at every resolution, a few
-    blocks that attend globally, absolute window positions (arXiv 2311.05613).
+    """Hiera for dense tasks (arXiv:2306.00989) as in SAM 2 (arXiv:2408.00714): windows at every resolution, a few
+    blocks that attend globally, absolute window positions (arXiv:2311.05613).
 
     The trunk is timm's ``HieraDet`` under timm's parameter names, by name (``HieraDet('sam2_hiera_tiny')``) or from
     explicit sizes (``HieraDet(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_att_blocks=(5, 7, 9))``), without
@@ -33,10 +33,10 @@ class HieraDet(StagedTrunk):
             last one are not built.
         norm_out: Whether each returned map goes through a LayerNorm of its own; SAM 2 has none.
         pos_embed: ``'absolute_window'``: SAM 2's positions, the global part stretched over the image. ``'tile'``: those
-            of an image of ``pos_embed_grid``, repeated over the image, as HieraDet's paper does (arXiv 2311.05613).
+            of an image of ``pos_embed_grid``, repeated over the image, as HieraDet's paper does (arXiv:2311.05613).
             ``'interpolate'``: one plain embedding of ``pos_embed_grid`` that is stretched.
         pos_embed_grid: (h, w) or side in tokens of a pre-training image; 224 pixels are 56 tokens.
-        pos_embed_antialias: Of the bicubic resizing; SAM 2 has none.
+        pos_embed_antialias: Whether the bicubic resizing of positions smooths as well; SAM 2's does not.
         frozen_stages: -1 trains all, 0 freezes patch embedding and positions, k freezes k stages as well.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name``.
@@ -90,7 +90,7 @@ class HieraDet(StagedTrunk):
         return self.patch_stride * self.pool**self.pools[-1]
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, h, w, C)."""
+        """Tokens (B, h, w, C) of padded images, with positions."""
         x = self.trunk.patch_embed(images)
         positions = self.positions.at(tuple(x.shape[1:3]), self.trunk.pos_embed, self.trunk.pos_embed_window)
         return x + positions.permute(0, 2, 3, 1)

@@ -16,13 +16,13 @@ class PositionForm:
     """A position embedding (1, C, h, w), with an embedding of a window (1, C, wh, ww) beside it or without one.
 
     Attributes:
-        kind: ``'interpolate'`` stretches over the image what is stored; ``'absolute_window'`` (arXiv 2311.05613)
+        kind: ``'interpolate'`` stretches over the image what is stored; ``'absolute_window'`` (arXiv:2311.05613)
             stretches the embedding and repeats the window's; ``'tile'`` puts the positions of a pre-training image
             beside each other, so that every window has the positions that it had in pre-training.
         grid: (h, w) in tokens of a pre-training image: what is tiled.
         stored: (h, w) of the embedding.
         window: (wh, ww) of the window's embedding; None for an embedding without one.
-        antialias: Of the bicubic resizing: timm's Hiera uses True, SAM 2 False.
+        antialias: Whether bicubic resizing smooths as well: timm's Hiera does so, SAM 2 does not.
 
     Raises:
         ValueError: There is no such kind.
@@ -67,7 +67,7 @@ class PositionForm:
 def split_pos_embed(pos_embed: Tensor, window: Grid, stored: Grid) -> tuple[Tensor, Tensor]:
     """A learned embedding as a global and a window part, whose sum is near it.
 
-    arXiv 2311.05613 shows that the embedding of a network pre-trained with windows holds one window over and over
+    arXiv:2311.05613 shows that the embedding of a network pre-trained with windows holds one window over and over
     again: the mean of all windows without the overall mean is the window part; the global part is the average of the
     rest over each of its cells.
 

@@ -65,14 +65,14 @@ class StagedTrunk(Backbone):
 
     @abstractmethod
     def run_block(self, block: nn.Module, x: Tensor) -> Tensor:
-        """One block."""
+        """Run one block."""
 
     @abstractmethod
     def to_map(self, x: Tensor, stage: int, grid: tuple[int, int]) -> Tensor:
         """Tokens after a stage as (B, C, h, w), ``grid`` being (h, w)."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``."""
+        """Images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``."""
         padded = pad_to_multiple(images, self.multiple)
         height, width = padded.shape[-2:]
         x, maps, start = self.embed(padded), [], 0

@@ -10,7 +10,7 @@ PosEmbed = Literal['interpolate', 'tile', 'absolute_window']
 
 
 def as_grid(side: int | Sequence[int] | None, option: str) -> Grid | None:
-    """(h, w) of a grid that may be given by one side; None stays None.
+    """The sides (h, w) of a grid, which may be given by one number; None stays None.
 
     Raises:
         ValueError: It is neither.

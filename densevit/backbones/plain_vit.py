@@ -47,22 +47,22 @@ class PlainViT(Backbone):
         keep_prefix: False removes class and register tokens once the weights are there, as ViTDet, ViT-Adapter and
             ViT-CoMer do.
         window_size: Side in tokens of the windows within which blocks attend, padded at the right and bottom
-            (ViTDet, arXiv 2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
+            (ViTDet, arXiv:2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
             0 for none in a SAM trunk either. Class and register tokens are copied to each window and averaged after.
         global_blocks: Blocks that attend globally although there are windows; negative ones count from the end. With a
             SAM trunk by name, () keeps its own.
-        window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv 2103.14030).
+        window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv:2103.14030).
         pad_mode: ``'masked'``: nobody attends to what pads a window. ``'official'``: as in the family's official code;
             a VisionTransformer's pads have queries, keys and values of 0 (ViT-Adapter, ViT-CoMer), those of a SAM trunk
             are zeros before the projection to them (SAM, detectron2's ViTDet). By default official in a SAM trunk,
             whose weights were trained so, and masked elsewhere and where windows are shifted.
         pos_embed: How learned positions are brought to the grid of an image: ``'interpolate'`` stretches them,
             ``'tile'`` repeats those of one window, ``'absolute_window'`` adds stretched global ones to these
-            (arXiv 2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
+            (arXiv:2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
         pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
-        sine_init: Learned positions begin as the sines and cosines of MAE (arXiv 2111.06377) instead of near zero, so
+        sine_init: Learned positions begin as the sines and cosines of MAE (arXiv:2111.06377) instead of near zero, so
             that tokens of a ViT that learns from random weights tell where they are from the beginning.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
             ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and
@@ -196,11 +196,11 @@ class PlainViT(Backbone):
         return patch_embed.backbone if isinstance(patch_embed, HybridEmbed) else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
+        """Images (B, 3, H, W) to one map (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
         return tuple(tokens.feature_map() for tokens in self.levels(images))
 
     def levels(self, images: Tensor) -> tuple[Tokens, ...]:
-        """What ``forward`` gives with its prefix tokens: one normed sequence for each of ``out_indices``."""
+        """The maps of ``forward`` with their prefix tokens: one normed sequence for each of ``out_indices``."""
         tokens = self.embed(images)
         levels, start = {}, 0
         for index in sorted(set(self.out_indices)):
@@ -214,7 +214,7 @@ class PlainViT(Backbone):
         return self.driver.embed(pad_to_multiple(images, self.stride))
 
     def run(self, tokens: Tokens, start: int = 0, stop: int | None = None, attn_mask: Tensor | None = None) -> Tokens:
-        """Blocks ``start`` to ``stop``; ``attn_mask`` is True where attention is allowed, (B, 1, N, N)."""
+        """Run blocks ``start`` to ``stop``; ``attn_mask`` is True where attention is allowed, (B, 1, N, N)."""
         for index in range(start, self.depth if stop is None else stop):
             if self.grad_checkpointing and self.training:
                 x = checkpoint(self.driver.run_block, index, tokens, attn_mask, use_reentrant=False)
@@ -224,7 +224,7 @@ class PlainViT(Backbone):
         return tokens
 
     def norm(self, tokens: Tokens) -> Tokens:
-        """The trunk's final norm; nothing where the trunk has none."""
+        """Apply the trunk's final norm, if it has one."""
         norm = getattr(self.trunk, 'norm', None)
         return tokens if norm is None else replace(tokens, x=norm(tokens.x))
 

@@ -37,7 +37,7 @@ class TimmPyramid(Backbone):
         out_indices: Levels of ``timm``'s ``feature_info`` to return, finest first; negative ones count from the end.
             None takes the last level of each stride, the four coarsest.
         norm_out: Whether each returned map goes through a LayerNorm of its own, as in the authors' Swin for dense
-            tasks (arXiv 2103.14030).
+            tasks (arXiv:2103.14030).
         img_size: What a family of fixed size is built for, a number or (height, width) in pixels; None for the size
             that its weights were trained at.
         frozen_stages: -1 trains all, 0 freezes the stem, k freezes k stages as timm groups them as well.
@@ -92,7 +92,7 @@ class TimmPyramid(Backbone):
             self._refuse_double_counting()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to one (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``.
+        """Images (B, 3, H, W) to one map (B, C_i, ceil(H / s_i), ceil(W / s_i)) for each of ``out_indices``.
 
         Raises:
             ValueError: The images are larger than what a family of fixed size was built for.

@@ -42,7 +42,7 @@ class Level:
 
 @dataclass(frozen=True)
 class SizeRule:
-    """What images a network takes.
+    """The image sizes that a network takes.
 
     Attributes:
         multiple: Height and width are padded to multiples of these.
@@ -99,11 +99,11 @@ def levels_on_grid(model: nn.Module) -> list[Level]:
 
 
 def size_rule(model: nn.Module, levels: Sequence[Level], img_size: int | tuple[int, int] | None) -> SizeRule:
-    """What images a timm model takes.
+    """The image sizes that a timm model takes.
 
     Args:
         model: The network, built.
-        levels: Of :func:`levels_on_grid`.
+        levels: The levels that :func:`levels_on_grid` found.
         img_size: What it was built for, if that was asked for.
 
     Raises:
@@ -133,7 +133,7 @@ def size_rule(model: nn.Module, levels: Sequence[Level], img_size: int | tuple[i
 
 
 def open_windows(model: nn.Module, shift_all: bool = True) -> None:
-    """Let a Swin see images of any size as the authors' Swin for dense tasks does (arXiv 2103.14030).
+    """Let a Swin see images of any size as the authors' Swin for dense tasks does (arXiv:2103.14030).
 
     Args:
         model: A Swin of timm.
@@ -182,7 +182,7 @@ _PADDED_FIRST = {block.__base__: block for block in (_SwinBlock, _SwinV2Block, _
 
 
 def leave_out_unused(model: nn.Module) -> None:
-    """What no returned map depends on, and timm's pruning leaves in, does not learn."""
+    """Take parameters out of training that no returned map depends on and that timm's pruning leaves in."""
     if isinstance(model, crossvit.CrossVit):  # the second branch is read by the first one, up to the last block
         last = model.blocks[-1]
         for part in (model.norm, last.projs[1], last.fusion[1], last.revert_projs[1]):

@@ -1,1 +1,1 @@
-"""Measurements behind tools/benchmark.py."""
+"""Measurements: operators beside mmcv's, whole models, and a survey of timm's backbones."""

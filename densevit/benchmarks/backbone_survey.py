@@ -87,11 +87,11 @@ class Row:
     """What running a backbone showed; ``failure`` is empty where it ran.
 
     Attributes:
-        family, name: What is spoken of, and timm's name.
+        family, name: The name in publications, and timm's.
         use: The class to use.
         failure: Why it does not run.
         sizes: Images that it takes.
-        strides, channels: Of its maps.
+        strides, channels: Those of its maps.
         parameters: In millions, without the classifier.
         compiles: Whether ``torch.compile(fullgraph=True)`` takes it at a fixed size.
     """

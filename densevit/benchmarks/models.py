@@ -14,9 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..backbones import PlainViT
 from ..inference.pipeline import in_scope
-from ..models import Segmentor
+from ..models.base import DenseModel
 from ..models.pretraining import without_pretraining
-from ..networks.segmentation import EoMT
 from ..registry import read_config
 from ..weights import safe_reading
 from .timing import Timing, count_runs, measure_by_turns
@@ -32,7 +31,7 @@ class Setting:
 
     Attributes:
         size: (H, W) of the images.
-        device: Of PyTorch.
+        device: PyTorch's device.
         precision: ``'fp32'``, or ``'bf16'`` or ``'fp16'`` under autocast.
         batch: Images at a time where throughput is measured.
         compiled: Put models through ``torch.compile``.
@@ -65,13 +64,13 @@ class ModelReport:
     """What was measured of one model.
 
     Attributes:
-        name: Of its config.
+        name: The name of its config.
         measured: ``'network'`` or ``'predict'``.
-        parameters, trunk_parameters: Of the model, and of the transformer or convolutional network inside.
+        parameters, trunk_parameters: Numbers of the model, and of the transformer or convolutional network inside.
         macs: Multiplications of one image's forward pass: matrix products, convolutions and attention, which is what
             papers call FLOPs. Sampling, norms and activations are not counted.
-        latency: Of one image.
-        trunk: Of one image through the trunk alone.
+        latency: Seconds of one image.
+        trunk: Seconds of one image through the trunk alone.
         throughput: Images per second in batches.
     """
     name: str
@@ -88,7 +87,7 @@ class Subject:
     """A model of a config with random weights, ready to be run.
 
     Args:
-        config: Path of a config.
+        config: The path of a config.
         setting: How it is run.
 
     Raises:
@@ -106,12 +105,11 @@ class Subject:
         if not hasattr(self.model, 'backbone'):
             raise ValueError(f'the model of {config} has no backbone to be timed alone')
         self.trunk = _trunk(self.model.backbone)
-        # As at the end of training: without attention masks EoMT is the plain ViT.
         for module in self.model.modules():
-            if isinstance(module, EoMT):
-                module.set_mask_probs([0.] * module.num_blocks)
+            if hasattr(type(module), 'set_progress'):  # as at the end of training, when EoMT has no attention masks
+                module.set_progress(1.)
         # OpenMMLab's heads need data samples even to run.
-        self.measured = NETWORK if isinstance(self.model, Segmentor) and not setting.whole else PREDICT
+        self.measured = NETWORK if isinstance(self.model, DenseModel) and not setting.whole else PREDICT
         self._forward = self.model.network if self.measured == NETWORK else self._predict
         self._trunk_forward: Callable[[Tensor], object] = self.trunk
         if setting.compiled:

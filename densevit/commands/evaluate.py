@@ -7,10 +7,12 @@ from pathlib import Path
 
 from mmengine.model import is_model_wrapper
 
-from ..engine import cli, run_config, testing, work_dir
+from ..engine import cli, config_for_test, run_config, work_dir
 from ..engine.distributed import prepare_launcher
+from ..registry import quiet_imports
 from ..weights import load_weights, safe_reading, zoo
 from . import example
+from .data_folder import add_data_argument, use_data
 from .known_names import CHECKOUT, find_checkpoint, find_config
 
 
@@ -21,6 +23,7 @@ def build_parser(prog: str) -> cli.OneLineParser:
                         'code: run what you trust')
     parser.add_argument('checkpoint', nargs='?', help='a .pth of a training, .safetensors, or the name of a known '
                         'model (default: the weights of the known model that the config names)')
+    add_data_argument(parser)
     parser.add_argument('--tta', action='store_true', help='average over scales and mirror images')
     parser.add_argument('--out', metavar='FOLDER', help='write each prediction as a PNG of labels')
     cli.add_shared_arguments(parser, 'work_dirs/test/<config name>')
@@ -30,18 +33,21 @@ def build_parser(prog: str) -> cli.OneLineParser:
 def evaluate(args: argparse.Namespace) -> None:
     """Predict the test data of a config and print the metrics of its evaluator."""
     path = find_config(args.config)
-    cfg = run_config.load_config(path, args.cfg_options, CHECKOUT)
+    with quiet_imports():  # of the packages whose types the config names
+        cfg = run_config.load_config(path, args.cfg_options, CHECKOUT)
     if args.checkpoint is None and args.config not in zoo.names():
         raise ValueError(f'{args.config} is the name of no known model: give a checkpoint behind the config')
     checkpoint, base = find_checkpoint(args.checkpoint or args.config, args.base)
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'the checkpoint {checkpoint} does not exist')
+    if args.data:
+        use_data(cfg, args.data, work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test'))
     run_config.check_data(cfg, ('test', ), CHECKOUT)
-    testing.keep_test_only(cfg)
+    config_for_test.keep_test_only(cfg)
     if args.out:
-        testing.write_labels(cfg, args.out)
+        config_for_test.write_labels(cfg, args.out)
     if args.tta:
-        testing.augment_tests(cfg)
+        config_for_test.augment_tests(cfg)
     prepare_launcher(cfg, args.launcher)
     work_dir.choose_work_dir(cfg, path, args.work_dir, default='work_dirs/test')
     run_config.add_hooks(cfg)

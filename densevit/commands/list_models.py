@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..engine import cli
 from ..weights import zoo
+from ..weights.model_tables import reported_numbers
 from . import example
 
 _COLUMNS = ('name', 'task', 'weights', 'licence', 'metric')
@@ -32,7 +33,7 @@ def print_models(args: argparse.Namespace) -> None:
     table = Table(*_COLUMNS, box=None)
     for item in map(zoo.entry, zoo.names()):
         if args.task in (None, item.task) and (item.is_bundled or not args.bundled):
-            table.add_row(item.name, item.task, _weights(item), item.license, _metric(item.name))
+            table.add_row(item.name, item.task, _weights(item), item.license, _metric(item))
     console = Console()
     console.print(table) if console.is_terminal else Console(width=_width(table)).print(table)
 
@@ -42,12 +43,9 @@ def _weights(item: zoo.ZooEntry) -> str:
     return 'in the package' if item.is_bundled else item.repo_id or item.file.partition('://')[2].partition('/')[0]
 
 
-def _metric(name: str) -> str:
-    try:
-        metrics = zoo.model_card(name)['metrics']
-    except FileNotFoundError:
-        return ''
-    return ', '.join(f'{metric} {100 * value:.1f}' for metric, value in metrics.items())
+def _metric(item: zoo.ZooEntry) -> str:
+    """From the first lines of the config: what was published, or what was reached here."""
+    return ', '.join(f'{number} {unit}' for number, unit in reported_numbers(item.config))
 
 
 def _width(table: Table) -> int:

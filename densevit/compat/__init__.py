@@ -1,8 +1,8 @@
 """What densevit does so that OpenMMLab runs from wheels alone, on a current PyTorch.
 
-`mmcv.ops` needs a compiled extension, `mmcv._ext`, which no wheel on PyPI contains. `install_mmcv_ops` puts a module
-of PyTorch and torchvision functions in its place, only where it is missing; mmcv's own PyTorch version of deformable
-attention is then replaced as well.
+``mmcv.ops`` needs a compiled extension, ``mmcv._ext``, which no wheel on PyPI contains. ``install_mmcv_ops`` puts a
+module of PyTorch and torchvision functions in its place, only where it is missing; mmcv's own PyTorch version of
+deformable attention is then replaced as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MissingOpError(NotImplementedError):
 
 
 class _StandInLoader(Loader):
-    """Gives the stand-in a loader, which `importlib.util.find_spec` and mmcv's `check_ops_exist` ask for."""
+    """The loader of the stand-in, which ``importlib.util.find_spec`` and mmcv's ``check_ops_exist`` ask for."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return MMCVExtStandIn()
@@ -38,10 +38,10 @@ class _StandInLoader(Loader):
 
 
 class MMCVExtStandIn(ModuleType):
-    """A module with every operator that `mmcv.ops` may ask for at import.
+    """A module with every operator that ``mmcv.ops`` may ask for at import.
 
-    Those of `densevit.compat.mmcv_ops` work; any other raises `MissingOpError` when it is called, and not before,
-    because `mmcv.ops` asserts at import that all of its operators exist.
+    Those of ``densevit.compat.mmcv_ops`` work; any other raises ``MissingOpError`` when it is called, and not before,
+    because ``mmcv.ops`` asserts at import that all of its operators exist.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class MMCVExtStandIn(ModuleType):
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):
             raise AttributeError(f'module {_EXT!r} has no attribute {name!r}')
-        from densevit.compat.mmcv_ops import OPS  # late: torchvision takes longer to import than all of densevit
+        from .mmcv_ops import OPS  # late: torchvision takes longer to import than all of densevit
 
         operator = OPS.get(name) or _missing_operator(name)
         setattr(self, name, operator)
@@ -72,11 +72,11 @@ class _AttentionFinder(MetaPathFinder):
 
 
 class _AttentionLoader(SourceFileLoader):
-    """Loads that module with densevit's version in place of mmcv's, which stays for comparisons as `replaced`."""
+    """Loads that module with densevit's version in place of mmcv's, which stays for comparisons as ``replaced``."""
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        from densevit.compat.mmcv_ops.deformable_attention import multi_scale_deformable_attn_pytorch
+        from .mmcv_ops.deformable_attention import multi_scale_deformable_attn_pytorch
 
         module.replaced = module.multi_scale_deformable_attn_pytorch
         module.multi_scale_deformable_attn_pytorch = multi_scale_deformable_attn_pytorch
@@ -100,10 +100,10 @@ def _missing_operator(name: str) -> Callable:
 
 
 def install_mmcv_ops() -> bool:
-    """Register the stand-in as `mmcv._ext` unless a compiled one works; true if the stand-in serves `mmcv.ops`.
+    """Register the stand-in as ``mmcv._ext`` unless a compiled one works; true if the stand-in serves ``mmcv.ops``.
 
-    Call it before anything imports `mmcv.ops`; calling it again changes nothing. Without mmcv it does nothing. After
-    a failed import of `mmcv.ops` it still helps, for Python forgets the failure and the next import succeeds.
+    Call it before anything imports ``mmcv.ops``; calling it again changes nothing. Without mmcv it does nothing. After
+    a failed import of ``mmcv.ops`` it still helps, for Python forgets the failure and the next import succeeds.
     """
     loaded = sys.modules.get(_EXT)
     if loaded is not None:

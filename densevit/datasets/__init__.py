@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
+    from .segmentation.folder import LoadColorLabels, MaskFolderDataset
     from .segmentation.panoptic import PanopticADE20KDataset, PanopticDataset
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadImage', 'LoadPanopticSegments',
-    'PackWithTruth', 'PadInput', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad',
-    'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation',
-    'ShortestSideCrop', 'UntilSegments'
+    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadColorLabels', 'LoadImage',
+    'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput', 'PanopticADE20KDataset',
+    'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip',
+    'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
     AlbumentationsTransform='common.albumentations_transform',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    LoadColorLabels='segmentation.folder',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',
+    MaskFolderDataset='segmentation.folder',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
     PanopticADE20KDataset='segmentation.panoptic',

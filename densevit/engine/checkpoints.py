@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.model import is_model_wrapper
 
 from ..errors import shorten
+from ..evaluation.main_metrics import MAIN_METRICS
 from ..files import damaged_part, write_atomic
 from ..pickles import load_torch
 from ..registry import HOOKS
@@ -21,8 +22,6 @@ from ..weights.finite import non_finite
 from .distributed import any_process
 
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
-# What validations of a task are summed up in, in the order of preference: a panoptic one may have all three.
-_TASK_METRICS = ('PQ', 'segm_mAP', 'AP', 'bbox_mAP', 'mIoU')
 _GREATER_IS_BETTER = re.compile(r'(AP|AR|PQ|SQ|RQ)(\d*|_.*)')  # beside those that mmengine knows
 
 
@@ -46,8 +45,9 @@ class AtomicCheckpointHook(CheckpointHook):
     be resumed, even with ``max_keep_ckpts=1``. Weights that are not finite, the averaged ones included, are never
     written.
 
-    ``save_best='auto'`` goes by the metric of the task: PQ, AP of masks or boxes, mIoU, in this order, whatever prefix
-    it has; without one of them by the first that the validation gives.
+    ``save_best='auto'`` goes by the metric of the task: the first of ``MAIN_METRICS`` (in
+    :mod:`densevit.evaluation.main_metrics`) that there is, whatever prefix it has; without one of them by the first
+    figure that the validation gives.
     """
 
     def __init__(self, *args: Any, backend_args: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -126,9 +126,9 @@ class AtomicCheckpointHook(CheckpointHook):
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
         if len(rules) == 1:
             rules = rules * len(key_indicators)
-        super()._init_rule(
-            ['greater' if rule is None and _GREATER_IS_BETTER.fullmatch(_base_name(key)) else rule
-             for rule, key in zip(rules, key_indicators, strict=True)], key_indicators)
+        known = [MAIN_METRICS.get(name := _base_name(key), 'greater' if _GREATER_IS_BETTER.fullmatch(name) else None)
+                 for key in key_indicators]
+        super()._init_rule([rule or other for rule, other in zip(rules, known, strict=True)], key_indicators)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Mapping[str, Any]) -> None:
         """mmengine removes the earlier best first."""
@@ -183,7 +183,7 @@ class AtomicCheckpointHook(CheckpointHook):
 def task_metric(metrics: Mapping[str, Any]) -> str:
     """Which figure of a validation the best checkpoint is chosen by."""
     by_name = {_base_name(key): key for key in metrics}
-    return next((by_name[name] for name in _TASK_METRICS if name in by_name), next(iter(metrics)))
+    return next((by_name[name] for name in MAIN_METRICS if name in by_name), next(iter(metrics)))
 
 
 def _base_name(metric: str) -> str:

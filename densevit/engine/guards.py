@@ -129,7 +129,7 @@ def _wrappers(wrapper: OptimWrapper) -> list[OptimWrapper]:
 
 
 def _gradient_norm(wrapper: OptimWrapper, optimizer: Optimizer) -> float:
-    """Of all parameters of an optimizer, before they were clipped."""
+    """The norm over all parameters of an optimizer, before they are clipped."""
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group['params']
                  if parameter.grad is not None]
     if gradients and wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm':  # is known by now
@@ -138,7 +138,7 @@ def _gradient_norm(wrapper: OptimWrapper, optimizer: Optimizer) -> float:
 
 
 def image_names(data_batch: Any) -> list[str]:
-    """Paths of a batch's images, as far as they are known."""
+    """The paths of a batch's images, as far as they are known."""
     samples = data_batch.get('data_samples', []) if isinstance(data_batch, dict) else []
     return [sample.img_path for sample in samples if 'img_path' in sample]
 
@@ -152,7 +152,7 @@ class DataCheckHook(Hook):
 
     Args:
         samples: How many training images to take through the pipeline.
-        max_files: Of a split with more images than this only so many are looked at, evenly spread; None is all.
+        max_files: In a split with more images than this only so many are looked at, evenly spread; None is all.
     """
     priority = 'VERY_HIGH'
 

@@ -64,7 +64,9 @@ def _check_key(tree: dict[str, Any], key: str, options: dict[str, Any], scope: s
                 raise OptionError(f"'{key}': {path} is a list of {len(node)}; number its entries from 0")
             node = node[int(part)]
         elif isinstance(node, dict):
-            known, closed = _arguments_of(node, options.get(f'{path}.type'), scope)
+            kind = options.get(f'{path}.type') or node.get('type') if path else _runner_of(tree)
+            kind = find_type(kind, node.get('_scope_', scope)) if isinstance(kind, str) else kind
+            known, closed = arguments(kind) if callable(kind) else (frozenset(), False)
             if part not in node and part not in known and (
                     near := get_close_matches(part, {*known, *node} - {'type'}, 1, .75 if closed else .85)):
                 raise OptionError(f"unknown option '{key}': did you mean '{_joined(path, near[0])}'?")
@@ -79,7 +81,7 @@ def _check_key(tree: dict[str, Any], key: str, options: dict[str, Any], scope: s
 def _check_top_level(tree: dict[str, Any], key: str) -> None:
     """Variables of a config have been read by now, and a last part alone is no key."""
     first, _, rest = key.partition('.')
-    taken = _runner_arguments(tree)
+    taken = arguments(_runner_of(tree))[0]
     if first in taken:
         return
     read = dict(entry for name in tree if name in taken for entry in entries(tree[name], name))
@@ -94,16 +96,8 @@ def _check_top_level(tree: dict[str, Any], key: str) -> None:
         raise OptionError(f"unknown option '{key}': did you mean '{min(ends, key=lambda path: path.count('.'))}'?")
 
 
-def _runner_arguments(tree: dict[str, Any]) -> frozenset[str]:
-    return arguments(FlexibleRunner if tree.get('runner_type') == 'FlexibleRunner' else Runner)[0]
-
-
-def _arguments_of(node: dict[str, Any], chosen: Any, scope: str) -> tuple[frozenset[str], bool]:
-    kind = chosen or node.get('type')
-    if kind is None and 'train_dataloader' in node:
-        return _runner_arguments(node), True
-    kind = find_type(kind, node.get('_scope_', scope)) if isinstance(kind, str) else kind
-    return arguments(kind) if callable(kind) else (frozenset(), False)
+def _runner_of(tree: dict[str, Any]) -> type:
+    return FlexibleRunner if tree.get('runner_type') == 'FlexibleRunner' else Runner
 
 
 @cache

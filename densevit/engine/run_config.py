@@ -42,7 +42,7 @@ def load_config(path: str, options: dict[str, Any], checkout: Path | None = None
     """Read a config, change it by ``--cfg-options`` and point it to the data.
 
     Args:
-        path: Of the file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
+        path: The config's file, or its name in a package, such as ``densevit::tiny/eomt_tiny_camvid.py``.
         options: Values by dotted keys.
         checkout: Where else to look for ``data``; see :func:`densevit.datasets.common.locate.data_folders`.
 

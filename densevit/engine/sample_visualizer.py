@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
-from mmseg.structures import SegDataSample
 
 from ..registry import VISUALIZERS
 
@@ -28,7 +27,7 @@ class SampleVisualizer(Visualizer):
         """Draw the annotations and predictions of a sample.
 
         Args:
-            name: Of the image.
+            name: The name of the image.
             image: (H, W, 3) RGB, uint8.
             data_sample: What mmsegmentation or mmdetection packs.
             args, kwargs: As mmsegmentation's and mmdetection's visualizers take: ``draw_gt``, ``draw_pred``, ``show``,
@@ -44,8 +43,9 @@ class SampleVisualizer(Visualizer):
 
 
 def _stock(data_sample: BaseDataElement | None) -> Visualizer:
-    if isinstance(data_sample, SegDataSample):
+    """That of the package whose sample it is, which no other task need import."""
+    if any(cls.__module__.startswith('mmseg.') for cls in type(data_sample).__mro__):
         from mmseg.visualization import SegLocalVisualizer
         return SegLocalVisualizer()
-    from mmdet.visualization import DetLocalVisualizer  # imported for a detector's samples alone
+    from mmdet.visualization import DetLocalVisualizer
     return DetLocalVisualizer()

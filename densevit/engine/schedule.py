@@ -19,7 +19,7 @@ class TwoStageWarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     Args:
         head_warmup: Steps over which heads rise from zero while the backbone stands still; below 1, a share of the run.
         backbone_warmup: Steps over which the backbone rises after that; below 1, a share of the run.
-        power: Of the polynomial decay.
+        power: The exponent of the polynomial decay.
         end: The last step; the run's length when omitted.
     """
 

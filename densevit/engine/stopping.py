@@ -88,7 +88,7 @@ class StopSignalHook(Hook):
             self._stop_if_told(runner, runner.iter + 1)
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """As ``after_train_iter``, for a validation during a training."""
+        """Raise ``RunStopped`` in a validation during a training, too."""
         if self._training and _all_reach(batch_idx, runner.val_dataloader):
             self._stop_if_told(runner, runner.iter, validating=True)
 

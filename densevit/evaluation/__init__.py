@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .panoptic import PanopticMetric
-    from .panoptic_quality import PanopticCounts, panoptic_counts, panoptic_quality
+    from .pq import PanopticCounts, panoptic_counts, panoptic_quality
 
 __all__ = ['InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality']
 
 _HOMES = dict(
     InstanceMetric='coco_ap',
-    PanopticCounts='panoptic_quality',
+    PanopticCounts='pq',
     PanopticMetric='panoptic',
-    panoptic_counts='panoptic_quality',
-    panoptic_quality='panoptic_quality')
+    panoptic_counts='pq',
+    panoptic_quality='pq')
 
 
 def __getattr__(name: str) -> Any:

@@ -51,9 +51,9 @@ class InstanceMetric(BaseMetric):
     Args:
         metric: What is compared, masks (``'segm'``) or boxes (``'bbox'``), or both: then the names of the second one's
             figures begin with it (``bbox_AP``).
-        max_detections: Of an image, at least 1; the figures other than ``AR_1`` and ``AR_10`` consider so many. COCO's
-            are 100.
-        classwise: Also the AP of each class, as ``AP_<class>``.
+        max_detections: How many detections of an image all figures but ``AR_1`` and ``AR_10`` consider, at least 1;
+            100 in COCO.
+        classwise: Whether to give the AP of each class too, as ``AP_<class>``.
         collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger, print_log
 
 from ..datasets.segmentation.panoptic_segments import read_segment_ids, segment_masks
 from ..registry import METRICS
-from .panoptic_quality import VOID, PanopticCounts, indexed, panoptic_counts, panoptic_quality
+from .pq import VOID, PanopticCounts, indexed, panoptic_counts, panoptic_quality
 
 _OFFSET = 1000  # mmdetection's panoptic ids are label + 1000 * instance
 
@@ -21,11 +21,11 @@ class PanopticMetric(BaseMetric):
     """PQ, SQ and RQ in percent: of all classes, of things (``PQ_th``) and of stuff (``PQ_st``).
 
     Reads ``pred_panoptic_seg.sem_seg`` (1, H, W), the ids of mmdetection's models, and the ground truth that the data
-    sample names: its pipeline ends with ``dict(type='mmdet.PackDetInputs', meta_keys=(..., 'seg_map_path',
-    'segments_info'))`` over a :class:`densevit.datasets.PanopticDataset`.
+    sample names: its pipeline ends with ``dict(type='densevit.PackWithTruth')`` over a
+    :class:`densevit.datasets.PanopticDataset`.
 
     Args:
-        classwise: Also a table of all classes in the log.
+        classwise: Whether the log gets a table of all classes.
         collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
@@ -75,8 +75,8 @@ class PanopticMetric(BaseMetric):
 def _truth(sample: Mapping[str, Any]) -> tuple[np.ndarray, list[int], list[bool]]:
     """Indices (H, W), labels and crowds of the true segments; other categories' pixels are void."""
     if 'seg_map_path' not in sample or 'segments_info' not in sample:
-        raise KeyError("PanopticMetric finds no ground truth: add 'seg_map_path' and 'segments_info' to the meta_keys "
-                       'of mmdet.PackDetInputs in the test pipeline')
+        raise KeyError("PanopticMetric finds no ground truth: let the test pipeline end with dict(type='"
+                       "densevit.PackWithTruth'), and use densevit.PanopticDataset")
     path, segments = sample['seg_map_path'], sample['segments_info']
     ids = read_segment_ids(path)
     truth = np.full(ids.shape, VOID, np.int64)

@@ -4,16 +4,15 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
-from densevit.errors import DoubtfulResultWarning, one_line, printable
-
+from ..errors import DoubtfulResultWarning, one_line, printable
 from . import heif
 from .colors import ProfileError, grey_to_rgb, on_white, to_srgb
 from .missing import missing_share
@@ -37,6 +36,34 @@ class ImageError(ValueError):
     """A picture that cannot be used; the message is one line and says what to do about it."""
 
 
+class _WholeFiles:
+    """While it is entered, Pillow refuses half-read files even if another library has told it to take them.
+
+    Pillow has one setting for the whole process. Where it is as it comes, nothing is touched; where a library has
+    changed it, it is put back when the last of the threads that read is done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readers = 0
+        self._was_changed = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if ImageFile.LOAD_TRUNCATED_IMAGES:
+                self._was_changed, ImageFile.LOAD_TRUNCATED_IMAGES = True, False
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers and self._was_changed:
+                self._was_changed, ImageFile.LOAD_TRUNCATED_IMAGES = False, True
+
+
+_whole_files = _WholeFiles()
+
+
 def read_image(source: ImageSource) -> np.ndarray:
     """Read a picture as a person sees it: turned as EXIF says, transparent parts on white, the first frame only.
 
@@ -44,18 +71,18 @@ def read_image(source: ImageSource) -> np.ndarray:
     plain formula. Sixteen-bit values are scaled to eight (65535 -> 255), not clipped.
 
     Args:
-        source: a path, a ``file://`` URL, a PIL image, or an array (H, W) or (H, W, 1 | 3 | 4) in RGB(A) order of
+        source: A path, a ``file://`` URL, a PIL image, or an array (H, W) or (H, W, 1 | 3 | 4) in RGB(A) order of
             type bool, uint8, uint16, or float with values in [0, 1].
 
     Returns:
         (H, W, 3) uint8, RGB, a copy.
 
     Raises:
-        ImageError: the file is missing, a folder, empty, truncated, no picture, or lacks a quarter of the rows that it
+        ImageError: The file is missing, a folder, empty, truncated, no picture, or lacks a quarter of the rows that it
             claims; the array has another shape, type or range, or holds NaN.
 
     Warns:
-        DoubtfulResultWarning: see `read_with_doubts`.
+        DoubtfulResultWarning: See `read_with_doubts`. What Pillow warns of, such as damaged EXIF data, it says itself.
     """
     image, doubts = read_with_doubts(source)
     for doubt in doubts:
@@ -70,22 +97,21 @@ def read_with_doubts(source: ImageSource) -> tuple[np.ndarray, list[str]]:
     """
     doubts: list[str] = []
     if isinstance(source, np.ndarray):
-        image = _from_array(source, 'the array', doubts)
-    elif isinstance(source, Image.Image):
-        image = _from_pil(source, 'the PIL image', doubts)
-    elif isinstance(source, str | os.PathLike):
-        image = _from_path(local_path(source), doubts)
-    else:
+        return _from_array(source, 'the array', doubts), doubts
+    if not isinstance(source, str | os.PathLike | Image.Image):
         raise ImageError(f'cannot read a picture from {type(source).__name__}: give a path, a PIL image or a NumPy '
                          'array (for a tensor: tensor.permute(1, 2, 0).cpu().numpy())')
-    return image, doubts
+    with _whole_files:
+        if isinstance(source, Image.Image):
+            return _from_pil(source, 'the PIL image', doubts), doubts
+        return _from_path(local_path(source), doubts), doubts
 
 
 def local_path(source: str | os.PathLike) -> Path:
     """The path behind a path or a ``file://`` URL, with ``~`` expanded.
 
     Raises:
-        ImageError: a URL of another scheme or of another host.
+        ImageError: A URL of another scheme or of another host.
     """
     text = os.fspath(source)
     if '://' not in text:
@@ -105,9 +131,7 @@ def _from_path(path: Path, doubts: list[str]) -> np.ndarray:
     _check_file(path)
     name = printable(path)
     try:
-        with _strict_pillow():
-            image = _open(path)
-        with image:
+        with _open(path) as image:
             return _from_pil(image, name, doubts, lambda: _open(path))
     except ImageError:
         raise
@@ -154,20 +178,6 @@ def _check_file(path: Path) -> None:
         raise ImageError(f'{name[:200]}: {reason}; check the path') from error
 
 
-@contextmanager
-def _strict_pillow() -> Iterator[None]:
-    """Refuse half-read pictures even if another library told Pillow to accept them."""
-    accepted = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with warnings.catch_warnings():
-            # What matters becomes an error: a truncated file here, a bomb above twice the 89 megapixels of the warning.
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = accepted
-
-
 def _from_pil(
     image: Image.Image, name: str, doubts: list[str], reopen: Callable[[], Image.Image] | None = None,
 ) -> np.ndarray:
@@ -175,9 +185,8 @@ def _from_pil(
         raise ImageError(f'{name}: has no pixels ({image.width}x{image.height}); give another picture')
     is_deep = any(_SIXTEEN_BIT_COLORS.search(str(tile)) for tile in getattr(image, 'tile', ()))
     try:
-        with _strict_pillow():
-            image.load()  # Pillow decodes lazily: only now does a truncated file show
-            missing = missing_share(image, reopen) if reopen is not None else 0.0
+        image.load()  # Pillow decodes lazily: only now does a truncated file show
+        missing = missing_share(image, reopen) if reopen is not None else 0.0
     except MemoryError:
         raise
     except Exception as error:
@@ -186,11 +195,10 @@ def _from_pil(
         raise ImageError(f'{name}: claims {image.width}x{image.height} pixels, but its file holds only '
                          f'{max(0, 1 - missing):.1%} of them; copy or download it again')
     try:
-        with _strict_pillow():
-            if is_deep:
-                # Pillow has kept the upper of two bytes, so that a black picture looks like one of 8 bits.
-                _note_unused_range(256 * int(np.asarray(image.convert('RGB')).max()) + 255, name, doubts)
-            return _to_rgb(_upright(image), name, doubts)
+        if is_deep:
+            # Pillow has kept the upper of two bytes, so that a black picture looks like one of 8 bits.
+            _note_unused_range(256 * int(np.asarray(image.convert('RGB')).max()) + 255, name, doubts)
+        return _to_rgb(_upright(image), name, doubts)
     except (ImageError, MemoryError):
         raise
     except Exception as error:

@@ -4,8 +4,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from densevit.images import ImageError, read_image
-
+from ..images import ImageError, read_image
 from .result import Result
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from densevit.errors import DoubtfulResultWarning, one_line, print_trace, printable
-from densevit.visualization.palette import text_color
-
+from ..errors import DoubtfulResultWarning, one_line, print_trace, printable
+from ..visualization.palette import text_color
 from .files import OutputError, check_output_folder, json_file, refuse_foreign_file
 from .result import Result, Table
 from .sources import find_images, plan_outputs, sample_image, skipped_files

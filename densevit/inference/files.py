@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from densevit.errors import one_line, printable
-from densevit.files import write_atomic
+from ..errors import one_line, printable
+from ..files import write_atomic
 
 _GENERATOR = 'densevit'
 _SOFTWARE_TAG = 0x0131  # EXIF and TIFF: the program that wrote the picture

@@ -12,14 +12,13 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from densevit import weights as weights_module
-from densevit.errors import DoubtfulResultWarning
-from densevit.models import check_model
-from densevit.models.pretraining import without_pretraining
-from densevit.registry import config_file, quiet_imports, read_config
-from densevit.visualization.palette import Color
-from densevit.weights import WeightsNotFoundError, zoo
-
+from .. import weights as weights_module
+from ..errors import DoubtfulResultWarning
+from ..models import check_model
+from ..models.pretraining import without_pretraining
+from ..registry import config_file, quiet_imports, read_config
+from ..visualization.palette import Color
+from ..weights import WeightsNotFoundError, zoo
 from .metadata import DatasetMeta, config_meta, dataset_meta
 from .pipeline import in_scope
 from .predictor import Predictor

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from densevit.visualization.palette import Color
-
+from ..visualization.palette import Color
 from .pipeline import in_scope
 
 

@@ -15,8 +15,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import BaseDataElement
 
-from densevit.datasets.common.load_image import to_openmmlab
-from densevit.images import ImageSource, read_image, read_with_doubts
+from ..datasets.common.load_image import to_openmmlab
+from ..images import ImageSource, read_image, read_with_doubts
 
 _SCOPE_LOCK = RLock()
 

@@ -14,10 +14,9 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from densevit.errors import DoubtfulResultWarning, printable
-from densevit.images import ImageSource, local_path
-from densevit.visualization.palette import Color
-
+from ..errors import DoubtfulResultWarning, printable
+from ..images import ImageSource, local_path
+from ..visualization.palette import Color
 from .canvas import Canvas
 from .pipeline import InferencePipeline
 from .result import Result

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from densevit.errors import printable
-from densevit.visualization.palette import Color
-
+from ..errors import printable
+from ..visualization.palette import Color
 from .files import Artifact, json_text, save_artifacts
 
 _NOTEBOOK_PIXELS = 2**20  # a page of a notebook holds many pictures

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from densevit.errors import printable
-from densevit.images import ImageError, heif, local_path
-
+from ..errors import printable
+from ..images import ImageError, heif, local_path
 from .files import OutputError, output_file
 
 _SAMPLE = 'data/chelsea.png'  # one of the few photographs that are inside scikit-image's wheel: a cat

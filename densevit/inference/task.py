@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from densevit.visualization.palette import Color, default_palette
-
+from ..visualization.palette import Color, default_palette
 from .files import Artifact
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.out_proj.weight)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, Q, D) queries, (B, N, D) keys and values to (B, Q, D); a mask, (B, 1, Q, N), is True where to attend."""
+        """Attend from queries (B, Q, D) to keys and values (B, N, D); a mask, (B, 1, Q, N), is True where to attend."""
         projected = (self.q_proj(query), self.k_proj(key), self.v_proj(value))
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected)
         attended = F.scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.)
@@ -48,7 +48,7 @@ class SelfAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D); positions broadcast to that."""
+        """Let tokens (B, N, D) attend to each other; positions broadcast to that shape."""
         placed = x + positions
         return self.norm(x + self.dropout(self.attn(placed, placed, x)))
 
@@ -70,7 +70,7 @@ class CrossAttention(nn.Module):
         memory_positions: Tensor,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """(B, Q, D) that read (B, N, D); a mask, (B, 1, Q, N), is True where to attend."""
+        """Let queries (B, Q, D) read a memory (B, N, D); a mask, (B, 1, Q, N), is True where to attend."""
         read = self.attn(x + positions, memory + memory_positions, memory, mask)
         return self.norm(x + self.dropout(read))
 
@@ -87,6 +87,6 @@ class FeedForward(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Transform each token of (B, N, D)."""
         hidden = self.dropout(self.linear1(x).relu())
         return self.norm(x + self.dropout(self.linear2(hidden)))

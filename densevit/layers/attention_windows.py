@@ -26,7 +26,7 @@ class AttentionWindows:
         size: Side of a window in tokens.
         num_prefix: Tokens ahead of the patches.
         shifted: Whether windows are moved by half their size, cyclically, and tokens that were not neighbours before
-            do not see each other (Swin, arXiv 2103.14030, section 3.2). An axis of one window is not moved.
+            do not see each other (Swin, arXiv:2103.14030, section 3.2). An axis of one window is not moved.
         mask_pads: Whether nobody attends to pads.
     """
     grid: tuple[int, int]
@@ -42,7 +42,7 @@ class AttentionWindows:
         return (h + self.size - 1) // self.size, (w + self.size - 1) // self.size
 
     def partition(self, x: Tensor) -> Tensor:
-        """(B, num_prefix + h * w, C) to (B * windows, num_prefix + size * size, C)."""
+        """Cut a sequence (B, num_prefix + h * w, C) into (B * windows, num_prefix + size * size, C)."""
         prefix, patches = x[:, :self.num_prefix], x[:, self.num_prefix:]
         patches = self.partition_map(patches.unflatten(1, self.grid)).flatten(1, 2)
         if not self.num_prefix:
@@ -52,7 +52,7 @@ class AttentionWindows:
         return torch.cat((copies, patches), dim=1)
 
     def merge(self, windows: Tensor) -> Tensor:
-        """(B * windows, num_prefix + size * size, C) to (B, num_prefix + h * w, C)."""
+        """Join (B * windows, num_prefix + size * size, C) to (B, num_prefix + h * w, C)."""
         patches = self.merge_map(windows[:, self.num_prefix:].unflatten(1, (self.size, self.size))).flatten(1, 2)
         if not self.num_prefix:
             return patches
@@ -61,7 +61,7 @@ class AttentionWindows:
         return torch.cat((prefix, patches), dim=1)
 
     def partition_map(self, x: Tensor) -> Tensor:
-        """(B, h, w, C) to (B * windows, size, size, C); pads are zeros."""
+        """Cut a map (B, h, w, C) into (B * windows, size, size, C); pads are zeros."""
         (h, w), (rows, columns), size = self.grid, self.counts, self.size
         if self._is_padded:
             x = F.pad(x, (0, 0, 0, columns * size - w, 0, rows * size - h))
@@ -70,7 +70,7 @@ class AttentionWindows:
         return x.unflatten(2, (columns, size)).unflatten(1, (rows, size)).transpose(2, 3).flatten(0, 2)
 
     def merge_map(self, windows: Tensor) -> Tensor:
-        """(B * windows, size, size, C) to (B, h, w, C)."""
+        """Join (B * windows, size, size, C) to a map (B, h, w, C)."""
         (h, w), counts = self.grid, self.counts
         x = windows.unflatten(0, (-1, *counts)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if self._is_moved:

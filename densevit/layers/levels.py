@@ -6,22 +6,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .sine_positions import sine_positions
+
 Grid = tuple[int, int]
 
 
 def flatten_levels(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (B, D, h_l, w_l) to (B, N, D), N the sum of h_l * w_l."""
+    """Join maps (B, D, h_l, w_l) to tokens (B, N, D), N being the sum of h_l * w_l."""
     return torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2)
 
 
+def tokens_with_positions(x: Tensor) -> tuple[Tensor, Tensor]:
+    """One map (B, D, h, w) as tokens (B, N, D), and their sine positions (1, N, D), as in DETR."""
+    positions = sine_positions(tuple(x.shape[-2:]), x.shape[1], x.device).to(x.dtype)
+    return flatten_levels([x]), flatten_levels([positions])
+
+
 def split_levels(tokens: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
-    """(B, N, D) to maps (B, D, h_l, w_l)."""
+    """Split tokens (B, N, D) into the maps (B, D, h_l, w_l) that they were made of."""
     parts = tokens.transpose(1, 2).split([h * w for h, w in grids], dim=2)
     return [x.unflatten(2, grid) for x, grid in zip(parts, grids, strict=True)]
 
 
 def add_to_level(tokens: Tensor, grids: Sequence[Grid], level: int, added: Tensor) -> Tensor:
-    """(B, N, D) with (B, h_l * w_l, D) added to the tokens of one level."""
+    """Tokens (B, N, D) with (B, h_l * w_l, D) added to those of one level."""
     parts = list(tokens.split([h * w for h, w in grids], dim=1))
     parts[level] = parts[level] + added
     return torch.cat(parts, dim=1)

@@ -25,7 +25,7 @@ class SyncBatchNorm(_BatchNorm):
     _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, ...) to the same.
+        """Normalise (B, C, ...).
 
         Raises:
             ValueError: There are fewer than two dimensions, or one value per channel to train with.
@@ -84,7 +84,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def joined_processes(norm: nn.Module) -> int:
-    """Of how many processes a batch norm joins the values while it trains: 1 unless it is a synchronised one."""
+    """The number of processes whose values a batch norm joins while it trains: 1 unless it is a synchronised one."""
     if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
         return 1
     joined = dist.is_available() and dist.is_initialized()

@@ -49,7 +49,7 @@ def resize_pos_embed(
 def tile_pos_embed(window_embed: Tensor, grid: tuple[int, int]) -> Tensor:
     """Repeat the position embedding of one window over a grid, so that every window sees the same positions.
 
-    Section 4 of Window Attention is Bugged (arXiv 2311.05613): an embedding that is stretched over the image gives
+    Section 4 of Window Attention is Bugged (arXiv:2311.05613): an embedding that is stretched over the image gives
     each window positions that the window never had in pre-training.
 
     Args:
@@ -71,13 +71,13 @@ def absolute_window_pos_embed(
     grid: tuple[int, int],
     antialias: bool = True,
 ) -> Tensor:
-    """The sum of a tiled window embedding and a stretched global one (absolute win, arXiv 2311.05613, section 4).
+    """The sum of a tiled window embedding and a stretched global one (absolute win, arXiv:2311.05613, section 4).
 
     Args:
         window_embed: (1, C, wh, ww), repeated over the grid.
         global_embed: (1, C, gh, gw), resized to the grid with bicubic interpolation; None for the tiled part alone.
         grid: (h, w) in tokens.
-        antialias: Of the resizing: timm's Hiera uses True, SAM 2 False.
+        antialias: Whether the global part is smoothed as it is resized: timm's Hiera does so, SAM 2 does not.
 
     Returns:
         (1, C, h, w).

@@ -9,7 +9,7 @@ from .pos_embed import is_native, resize_bicubic
 
 
 def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: tuple[int, int]) -> Tensor:
-    """What relative positions add to attention, one axis at a time (MViTv2, arXiv 2112.01526, eq. 4), as in ViTDet.
+    """Attention bias of relative positions, one axis at a time (MViTv2, arXiv:2112.01526, eq. 4), as in ViTDet.
 
     Args:
         q: (B, heads, h * w, D) queries, not scaled.
@@ -36,7 +36,7 @@ def relative_position_bias(
     num_queries: int = 0,
     antialias: bool = True,
 ) -> Tensor:
-    """BEiT's bias for each pair of tokens (arXiv 2106.08254; T5, arXiv 1910.10683, section 2.1) at any grid.
+    """BEiT's bias for each pair of tokens (arXiv:2106.08254; T5, arXiv:1910.10683, section 2.1) at any grid.
 
     Another grid than the native one resizes the table of distances with bicubic interpolation.
 

@@ -25,7 +25,7 @@ def resize_bilinear(maps: Tensor, size: Sequence[int], align_corners: bool = Fal
 
 
 class RowTaps(NamedTuple):
-    """What rows ``start`` to ``stop`` of a resized map are made of.
+    """The source rows and weights that make rows ``start`` to ``stop`` of a resized map.
 
     Attributes:
         first, last: The rows of the source that are read, ``last`` exclusive.

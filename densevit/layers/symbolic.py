@@ -11,7 +11,7 @@ def is_symbolic(*sizes: int) -> bool:
 
 
 def crop(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(..., H, W) to (..., h, w), the upper left part.
+    """Cut (..., H, W) to the upper left part, (..., h, w).
 
     With open sizes the part is copied: a slice that may be all of a map has one memory layout or another, which
     torch.export would have to choose.

@@ -6,5 +6,6 @@ from .detection import Detector
 from .segmentation import MaskSegmentor, PixelSegmentor, Segmentor, SemanticTTA
 
 __all__ = [
-    'DenseModel', 'Detector', 'MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'check_model', 'registration'
+    'DenseModel', 'Detector', 'MaskSegmentor', 'PixelSegmentor', 'SemanticTTA', 'Segmentor', 'check_model',
+    'registration'
 ]

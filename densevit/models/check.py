@@ -35,10 +35,10 @@ def check_model(model: nn.Module) -> None:
         ValueError: A part does not fit; the message has the key of the config to set.
     """
     for module in model.modules():
-        backbone = module._modules.get('backbone')
+        backbone = getattr(module, 'backbone', None)
         if isinstance(backbone, Backbone) and hasattr(module, 'extract_feat'):
             for name in ('neck', *_HEADS):
-                for key, part in _parts(name, module._modules.get(name)):
+                for key, part in _parts(name, getattr(module, name, None)):
                     _check_part(module, backbone, key, part)
 
 
@@ -54,7 +54,7 @@ def _parts(name: str, part: nn.Module | None) -> Iterator[tuple[str, nn.Module]]
 
 def _check_part(model: nn.Module, backbone: Backbone, key: str, part: nn.Module) -> None:
     given = Maps(tuple(backbone.out_channels), tuple(backbone.strides))
-    neck, is_neck = model._modules.get('neck'), key.startswith('neck')
+    neck, is_neck = getattr(model, 'neck', None), key.startswith('neck')
     mismatches = list(channel_mismatches(part, given)) if is_neck or neck is None else []
     # CondInst's mask head has points on one map of a stride of its own.
     if not is_neck and key != 'mask_head' and (read := maps_of_neck(neck, given)) is not None:

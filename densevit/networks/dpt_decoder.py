@@ -20,8 +20,8 @@ class DPTDecoder(nn.Module):
     strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460).
 
     Args:
-        in_channels, strides: Of the four levels, finest first where they differ.
-        channels: Of the reassembled levels; not used where the strides differ.
+        in_channels, strides: Channels and strides of the four levels, finest first where they differ.
+        channels: Widths of the reassembled levels; not used where the strides differ.
         width: Channels of the fused maps.
         readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
             concatenated to each and projected.
@@ -35,7 +35,7 @@ class DPTDecoder(nn.Module):
         self,
         in_channels: Sequence[int],
         strides: Sequence[int],
-        channels: Sequence[int] = (96, 192, 384, 768),
+        channels: Sequence[int] = (96, 192, 384, 768),  # of DPT-Base
         width: int = 256,
         readout: Readout = 'ignore',
         norm: bool = False,
@@ -125,7 +125,7 @@ class Fusion(nn.Module):
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, level: Tensor, coarser: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """(B, width, h, w), and the same of coarser levels, to (B, width, *size)."""
+        """Fuse (B, width, h, w) with what coarser levels gave, and resize to (B, width, *size)."""
         x = level if self.skip is None else coarser + self.skip(level)
         # Between the centres of the corners, as all weights of DPT were trained.
         return self.project(resize_bilinear(self.refine(x), size, align_corners=True))

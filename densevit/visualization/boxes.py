@@ -28,7 +28,7 @@ def draw_boxes(
     opacity: float = 0.4,
     legend: bool = False,
 ) -> np.ndarray:
-    """The picture with a frame around each object, in its class's colour, and a label with class and score.
+    """Draw a frame around each object, in the colour of its class, and a label with class and score.
 
     A frame lies around its box and not on it, so that a small object stays visible; the width of its line and the size
     of the letters follow the picture and the box. A label stands above, below, inside or beside its box, where it
@@ -38,16 +38,16 @@ def draw_boxes(
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        boxes: (N, 4) x1, y1, x2, y2 in pixels; what lies outside the picture is cut off, a box wholly outside it or
-            not finite is not drawn.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels; what lies outside the picture is cut off, a box that lies wholly outside
+            it or is not finite is not drawn.
         labels: (N,) class ids.
-        scores: (N,) in [0, 1]; none are written without it.
-        masks: N arrays (H, W) of bool, one array (N, H, W) or anything that gives them one by one.
-        classes: Names by class id. Without them the ids are written.
-        palette: RGB colours by class id, default :func:`default_palette`.
-        opacity: Of the masks' tint, in [0, 1].
-        legend: Add a panel with the classes present and the number of their boxes, most first. A picture with a legend
-            that is less than 256 pixels long is enlarged by a whole factor.
+        scores: (N,) in [0, 1]; without them the classes alone are written.
+        masks: N masks (H, W) of bool, as one array or as a sequence that gives them one by one.
+        classes: Names by class id; without them the ids are written.
+        palette: RGB colours by class id; :func:`default_palette` without them.
+        opacity: Opacity of the masks' tint, in [0, 1].
+        legend: Whether a panel is added with the classes present and the number of their boxes, most first. A picture
+            with a legend that is less than 256 pixels long is enlarged by a whole factor.
 
     Returns:
         (H, W, 3) uint8 without a legend, (H', W', 3) with it.
@@ -103,7 +103,7 @@ def _check(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, scores: np.
 
 
 def _to_pixels(boxes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of (N, 4) boxes are seen, (N,) bool, and the pixels from x1, y1 to before x2, y2 of each, (N, 4) int."""
+    """Tell which of (N, 4) boxes are seen, (N,) bool, and which pixels each holds, from x1, y1 to before x2, y2."""
     finite = np.isfinite(boxes).all(-1)
     boxes = np.where(finite[:, None], boxes, 0)
     size = np.array([width, height])
@@ -121,7 +121,7 @@ def _line_width(frame: np.ndarray, height: int, width: int) -> int:
 
 
 def _draw_frame(picture: np.ndarray, frame: np.ndarray, color: Color) -> None:
-    """Lines around the pixels of a box, with a thin edge that tells them from a ground of their own colour."""
+    """Draw lines around the pixels of a box, with a thin edge that tells them from a ground of their own colour."""
     height, width = picture.shape[:2]
     line = _line_width(frame, height, width)
     edge = max(1, line // 3)
@@ -138,7 +138,7 @@ def _grown(frame: np.ndarray, margin: int, height: int, width: int) -> np.ndarra
 
 
 def _ring(frame: np.ndarray, line: int) -> list[tuple[slice, slice]]:
-    """The pixels of a frame that are at most ``line`` from its border, as slices that do not overlap."""
+    """Find the pixels of a frame that are at most ``line`` from its border, as slices that do not overlap."""
     x1, y1, x2, y2 = frame.tolist()
     top, bottom = min(y1 + line, y2), max(y2 - line, min(y1 + line, y2))
     left, right = min(x1 + line, x2), max(x2 - line, min(x1 + line, x2))
@@ -172,7 +172,7 @@ def _tint(picture: np.ndarray, mask: np.ndarray, factor: int, color: Color, opac
 
 def _place_labels(order: list[int], frames: np.ndarray, texts: list[str], names: list[str], height: int,
                   width: int) -> Iterator[tuple[int, str, int, int, int]]:
-    """Index, text, size of the letters, x and y of each label that has a place."""
+    """Give index, text, size of the letters, x and y of each label that finds a place."""
     of_picture = int(np.clip(sqrt(height * width) / 40, _MIN_FONT_SIZE, 96))
     smallest = max(_MIN_FONT_SIZE, round(0.7 * of_picture))
     taken = np.zeros((0, 4), np.int64)
@@ -196,7 +196,7 @@ def _place_labels(order: list[int], frames: np.ndarray, texts: list[str], names:
 
 def _places(frame: np.ndarray, around: np.ndarray, label_width: int, label_height: int, height: int,
             width: int) -> np.ndarray:
-    """Where a label may stand, best first: (P, 4) x1, y1, x2, y2 in the picture; none if it is larger than it."""
+    """List where a label may stand, best first: (P, 4) x1, y1, x2, y2; nowhere if it is larger than the picture."""
     if label_width > width or label_height > height:
         return np.zeros((0, 4), np.int64)
     (x1, y1, x2, y2), (left, top, right, bottom) = frame.tolist(), around.tolist()
@@ -210,7 +210,7 @@ def _places(frame: np.ndarray, around: np.ndarray, label_width: int, label_heigh
 
 
 def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Pixels that each of (M, 4) rectangles shares with each of (K, 4): (M, K)."""
+    """Count the pixels that each of (M, 4) rectangles shares with each of (K, 4): (M, K)."""
     start = np.maximum(some[:, None, :2], others[None, :, :2])
     end = np.minimum(some[:, None, 2:], others[None, :, 2:])
     return np.clip(end - start, 0, None).prod(-1)

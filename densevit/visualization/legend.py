@@ -32,7 +32,7 @@ class LegendEntry(NamedTuple):
 
 
 def add_legend(picture: np.ndarray, entries: list[LegendEntry], font_size: int) -> np.ndarray:
-    """A picture (H, W, 3) with a legend below it if it is wide, to its right if not: (H', W', 3) uint8."""
+    """Join a picture (H, W, 3) and a legend, below it if it is wide, to its right if not: (H', W', 3) uint8."""
     if not entries:
         return picture
     height, width = picture.shape[:2]
@@ -42,29 +42,29 @@ def add_legend(picture: np.ndarray, entries: list[LegendEntry], font_size: int) 
 
 
 def display_factor(height: int, width: int) -> int:
-    """How many times a picture is enlarged so that a legend does not dwarf it: 1 from 256 pixels on."""
+    """Tell how many times a picture is enlarged so that a legend does not dwarf it: once from 256 pixels on."""
     return ceil(_MIN_DISPLAY_SIDE / max(height, width))
 
 
 def display_font_size(height: int, width: int) -> int:
-    """The size of a legend's letters in pixels, which grows with the picture."""
+    """Give the size of a legend's letters in pixels, which grows with the picture."""
     return int(np.clip(sqrt(height * width) / 32, 13, 96))
 
 
 def legend_below(entries: list[LegendEntry], font_size: int, width: int) -> np.ndarray:
-    """A panel about ``width`` pixels wide, wider only if one column needs it: (h, w, 3) uint8."""
+    """Draw a panel about ``width`` pixels wide, wider only if one column needs it: (h, w, 3) uint8."""
     columns = (width - font_size) // _column_width(entries, font_size)
     return _draw(entries, font_size, columns=min(max(1, columns), len(entries)))
 
 
 def legend_beside(entries: list[LegendEntry], font_size: int, height: int) -> np.ndarray:
-    """A panel about ``height`` pixels high, higher only if one row needs it: (h, w, 3) uint8."""
+    """Draw a panel about ``height`` pixels high, higher only if one row needs it: (h, w, 3) uint8."""
     rows = max(1, (height - font_size) // _row_height(font_size))
     return _draw(entries, font_size, columns=ceil(len(entries) / rows))
 
 
 def percent_text(fraction: float) -> str:
-    """``0.123`` -> ``'12.3%'``; a share that would round to nothing is ``'<0.1%'``."""
+    """Write ``0.123`` as ``'12.3%'``; a share that would round to nothing is ``'<0.1%'``."""
     return '<0.1%' if 0 < fraction < 0.0005 else f'{100 * fraction:.1f}%'
 
 
@@ -104,14 +104,14 @@ def _row_height(font_size: int) -> int:
 
 
 def short_name(name: str) -> str:
-    """A class's name in printable letters, not longer than there is room for."""
+    """Write a class's name in printable letters, not longer than there is room for."""
     name = printable(name)
     return name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH - 1] + '…'
 
 
 @lru_cache(maxsize=8)
 def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """The scalable font that Pillow carries: the same letters on every machine."""
+    """Load the scalable font that Pillow carries: the same letters on every machine."""
     return ImageFont.load_default(size)
 
 

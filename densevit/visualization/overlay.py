@@ -15,7 +15,7 @@ _MIN_OUTLINED_SIDE = 32
 
 
 class Segments(Protocol):
-    """What can be drawn; `densevit.inference.SegmentationResult` says what each part holds."""
+    """What can be drawn; :class:`densevit.inference.SegmentationResult` says what each part holds."""
 
     segment_map: np.ndarray
     labels: np.ndarray
@@ -37,19 +37,20 @@ def draw_overlay(
     opacity: float = 0.5,
     legend: bool = True,
 ) -> np.ndarray:
-    """The picture with each segment tinted and outlined, in its class's colour or, of several instances, a shade of it.
+    """Tint and outline each segment in the colour of its class; several instances of a class have shades of it.
 
     Args:
         image: (H, W, 3) uint8, RGB, of the result's size.
-        opacity: of the tint, in [0, 1].
-        legend: add a panel with colour, name, number of instances and share of the classes present, largest first. A
-            picture with a legend and less than 256 pixels long is enlarged by a whole factor.
+        result: The segments.
+        opacity: Opacity of the tint, in [0, 1].
+        legend: Whether a panel is added with colour, name, number of instances and share of the classes present,
+            largest first. A picture with a legend that is less than 256 pixels long is enlarged by a whole factor.
 
     Returns:
         (H, W, 3) uint8 without a legend, (H', W', 3) with it.
 
     Raises:
-        ValueError: the picture's size is not the result's, or the opacity lies outside [0, 1].
+        ValueError: The picture's size is not the result's, or the opacity lies outside [0, 1].
     """
     _check(image, result, opacity)
     if not legend:
@@ -65,7 +66,10 @@ def draw_comparison(
     opacity: float = 0.5,
     legend: bool = True,
 ) -> np.ndarray:
-    """The picture beside its overlay, or above it if both are wide; arguments and errors as `draw_overlay`."""
+    """Draw the picture beside its overlay, or above it if both are wide.
+
+    Arguments, sizes and errors are those of :func:`draw_overlay`.
+    """
     _check(image, result, opacity)
     image, segment_map = _enlarge_tiny(image, result.segment_map)
     overlay = _tint(image, segment_map, _segment_colors(result), opacity)
@@ -81,7 +85,7 @@ def draw_comparison(
 
 
 def segment_outlines(segment_map: np.ndarray, thickness: int = 1) -> np.ndarray:
-    """Pixels at the border of two segments: (H, W) int -> (H, W) bool, lines of ``thickness`` pixels."""
+    """Find the pixels at the border of two segments: (H, W) int to (H, W) bool, lines of ``thickness`` pixels."""
     outlines = np.zeros(segment_map.shape, bool)
     outlines[:, 1:] |= segment_map[:, 1:] != segment_map[:, :-1]
     outlines[1:] |= segment_map[1:] != segment_map[:-1]
@@ -106,7 +110,7 @@ def _segment_colors(result: Segments) -> np.ndarray:
 
 
 def _tint(image: np.ndarray, segment_map: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndarray:
-    """Blend (N, 3) colours over the picture; pixels of no segment (-1) stay as they are."""
+    """Blend (N, 3) colours over the picture; pixels that belong to no segment (-1) stay as they are."""
     colors = np.concatenate([colors, np.zeros((1, 3), np.uint8)])  # index -1 is the last
     tint = colors[segment_map]  # (H, W, 3)
     weight = np.where(segment_map >= 0, np.float32(opacity), np.float32(0))[..., None]

@@ -38,7 +38,7 @@ _VICINITY = 100
 
 @lru_cache(maxsize=32)
 def default_palette(num_classes: int) -> tuple[Color, ...]:
-    """One RGB colour per class, the same at every call: six of Okabe and Ito's, then ever finer choices.
+    """Choose an RGB colour for each class, the same at every call: six of Okabe and Ito's, then ever finer choices.
 
     Each further colour is the one farthest from all before it, where the distance of two colours is the smallest of
     their Oklab distances as seen with normal, protanopic and deuteranopic vision. A longer palette begins with the
@@ -56,7 +56,7 @@ def default_palette(num_classes: int) -> tuple[Color, ...]:
 
 @lru_cache(maxsize=512)
 def shades(color: Color, count: int) -> tuple[Color, ...]:
-    """Colours that pass for one and can be told apart, the colour itself first: its vicinity, farthest first."""
+    """Choose colours that pass for one and can be told apart: the colour itself, then its vicinity, farthest first."""
     candidates = _candidates(count)
     first = np.array([color])
     distances = np.linalg.norm(oklab(candidates) - oklab(first), axis=-1)
@@ -65,7 +65,7 @@ def shades(color: Color, count: int) -> tuple[Color, ...]:
 
 
 def simulate_dichromacy(colors: np.ndarray, kind: str) -> np.ndarray:
-    """Colours as a dichromat sees them.
+    """Show colours as a dichromat sees them.
 
     Args:
         colors: (..., 3) RGB in 0..255.
@@ -80,23 +80,23 @@ def simulate_dichromacy(colors: np.ndarray, kind: str) -> np.ndarray:
 
 
 def oklab(colors: np.ndarray) -> np.ndarray:
-    """(..., 3) RGB in 0..255 to (..., 3) Oklab: lightness in [0, 1], then green-red and blue-yellow."""
+    """Convert (..., 3) RGB in 0..255 to (..., 3) Oklab: lightness in [0, 1], then green-red and blue-yellow."""
     return _oklab_of_linear(_linear(colors))
 
 
 def relative_luminance(color: Color) -> float:
-    """Luminance in [0, 1] as WCAG 2 defines it."""
+    """Compute the luminance in [0, 1] as WCAG 2 defines it."""
     return float(_linear(np.array(color)) @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever has the higher WCAG contrast on the background."""
+    """Choose black or white, whichever has the higher WCAG contrast on the background."""
     luminance = relative_luminance(background)
     return (0, 0, 0) if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else (255, 255, 255)
 
 
 def _farthest_first(first: np.ndarray, candidates: np.ndarray, count: int) -> tuple[Color, ...]:
-    """The first colours (F, 3), and ``count`` in all by adding the candidate farthest from those that are chosen."""
+    """Begin with (F, 3) colours and add the candidate farthest from those that are chosen, up to ``count`` in all."""
     colors = np.concatenate([first, candidates])
     seen = _as_seen(colors)  # (3 visions, colours, 3)
     chosen = list(range(len(first)))
@@ -109,7 +109,7 @@ def _farthest_first(first: np.ndarray, candidates: np.ndarray, count: int) -> tu
 
 
 def _candidates(count: int) -> np.ndarray:
-    """A grid over the RGB cube with at least ``count`` colours of medium lightness, (M, 3)."""
+    """Lay a grid over the RGB cube with at least ``count`` colours of medium lightness, (M, 3)."""
     steps = 12
     while True:
         axis = np.rint(np.linspace(0, 255, steps)).astype(int)
@@ -124,7 +124,7 @@ def _candidates(count: int) -> np.ndarray:
 
 
 def _as_seen(colors: np.ndarray) -> np.ndarray:
-    """(M, 3) RGB to (3, M, 3) Oklab as normal, protanopic and deuteranopic eyes see it, lightness weighted."""
+    """Convert (M, 3) RGB to (3, M, 3) Oklab as normal, protanopic and deuteranopic eyes see it, lightness weighted."""
     linear = _linear(colors)
     visions = (_NORMAL, _PROTANOPIA, _DEUTERANOPIA)
     seen = np.stack([_oklab_of_linear(np.clip(linear @ matrix.T, 0, 1)) for matrix in visions])
@@ -133,7 +133,7 @@ def _as_seen(colors: np.ndarray) -> np.ndarray:
 
 
 def _distances(seen: np.ndarray, index: int) -> np.ndarray:
-    """Distance of every colour to one of them, the smallest over the visions: (V, M, 3) -> (M,)."""
+    """Measure the distance of every colour to one of them, the smallest over the visions: (V, M, 3) to (M,)."""
     return np.linalg.norm(seen - seen[:, index:index + 1], axis=-1).min(axis=0)
 
 

@@ -19,16 +19,16 @@ def segment_colors(
     palette: Sequence[Color],
     is_instance: np.ndarray,
 ) -> np.ndarray:
-    """Colours (N, 3) uint8, the same at every call.
+    """Choose colours (N, 3) uint8, the same at every call.
 
     The first instance of a class has the class's colour. Each further one has, of a few shades of it, the one that
     differs most from those of the segments that it touches, then from those nearby, then the one used least.
 
     Args:
-        segment_map: (H, W) int, index of the segment at a pixel, -1 for none.
+        segment_map: (H, W) int, the index of the segment at each pixel, -1 for none.
         labels: (N,) class ids.
-        palette: colours by class id.
-        is_instance: (N,) bool; others have their class's colour.
+        palette: RGB colours by class id.
+        is_instance: (N,) bool; segments that are no instances have their class's colour.
     """
     colors = np.array(palette, np.uint8).reshape(-1, 3)[labels]
     several = np.bincount(labels[is_instance], minlength=len(palette)) > 1
@@ -52,7 +52,7 @@ def segment_colors(
 
 
 def _pairs(segment_map: np.ndarray, distance: int) -> dict[int, set[int]]:
-    """Segments with a pixel at this distance from one of another segment, along a row, a column or a diagonal."""
+    """Find segments with a pixel at this distance from another's, along a row, a column or a diagonal."""
     height, width = segment_map.shape
     found = defaultdict(set)
     for down, right in ((0, distance), (distance, 0), (distance, distance), (distance, -distance)):
@@ -69,7 +69,7 @@ def _pairs(segment_map: np.ndarray, distance: int) -> dict[int, set[int]]:
 
 
 def _difference(options: np.ndarray, others: np.ndarray) -> Iterable[float]:
-    """How far each of (K, 3) colours is from the nearest of (M, 3), in Oklab."""
+    """Measure how far each of (K, 3) colours is from the nearest of (M, 3), in Oklab."""
     if not len(others):
         return [0.] * len(options)
     return np.linalg.norm(oklab(options)[:, None] - oklab(others), axis=-1).min(1).round(4).tolist()

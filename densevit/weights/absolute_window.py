@@ -24,7 +24,7 @@ class Converted:
 
     Attributes:
         state: Its tensors; all but the positions are those that were given.
-        name: Of the position embedding.
+        name: The name of the position embedding.
         done: What was done, in one line.
         residual: Share of a decomposed embedding that window and global part do not give, in [0, 1]; 0 otherwise.
     """
@@ -107,7 +107,7 @@ def convert_hiera(state: State, window: int = 8, global_grid: int = 7) -> Conver
 
     Args:
         state: Tensors by name, among them one ``pos_embed`` (1, s * s, C) of the first stage (56x56 for 224 pixels).
-        window: Of the first stage, in tokens.
+        window: Side of the windows of the first stage, in tokens.
         global_grid: Side of the global positions.
 
     Raises:

@@ -26,12 +26,12 @@ class LoadReport:
         source: The file, or what else the tensors came from.
         naming: Whose names the checkpoint uses.
         loaded: Names in the model that were filled from the checkpoint, the resized ones among them.
-        resized: Of those, the ones that were resized: name to the shape in the checkpoint and the shape in the model.
+        resized: The loaded ones that were resized: name to the shape in the checkpoint and the shape in the model.
         zeroed: Names in the model of what was set to 0: query and value biases, if the checkpoint's attention has none,
             and global positions, if it has those of a window alone.
         left: Names in the checkpoint that the model has no use for.
         missing: Names in the model that keep the values they had.
-        kept: Of those, the ones that no checkpoint of this kind holds: an adapter's where it is a plain ViT, the norms
+        kept: The missing ones that no checkpoint of this kind holds: an adapter's where it is a plain ViT, the norms
             of maps where it is a classifier, a class head that was not to be loaded.
         meta: What the checkpoint says of itself, see :class:`densevit.weights.reading.Checkpoint`. It comes from the
             file as it is: whoever uses it checks it.

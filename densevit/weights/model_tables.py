@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from ..registry import config_file
 from . import zoo
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +65,8 @@ def _table(folders: Sequence[str]) -> str:
             if row['config'].startswith(f'{folder}/')]
     if not rows:
         raise SystemExit(f'docs/configs.md: no config is in {", ".join(folders)}')
-    lines = [f'| configs | data | {"reached here" if _is_trained_here(rows[0]) else "published"} | weights |',
-             '|---|---|---|---|']
+    source = 'reached here' if _is_trained_here(rows[0]['config']) else 'published'
+    lines = [f'| configs | data | {source} | weights |', '|---|---|---|---|']
     for group in _families(rows):
         folder, _, _ = group[0]['config'].partition('/')
         words, name = _braces([_name(row) for row in group])
@@ -109,7 +110,7 @@ def _braces(names: Sequence[str]) -> tuple[list[str], str]:
 
 def _results(rows: Sequence[Row]) -> str:
     """``44.7, 50.6 PQ``; a dash where there is no number, and notes behind what they belong to."""
-    found = [_numbers(row) for row in rows]
+    found = [reported_numbers(row['config']) for row in rows]
     if not any(found):
         return '-'
     notes = [row.get('note') for row in rows]
@@ -120,11 +121,11 @@ def _results(rows: Sequence[Row]) -> str:
     return f'{", ".join(cells)} {units}' + (f', {common}' if common else '')
 
 
-def _numbers(row: Row) -> list[tuple[str, str]]:
+def reported_numbers(config: str) -> list[tuple[str, str]]:
     """What the header of a config says was published, or reached here: numbers and their units."""
-    text = (ROOT / 'configs' / row['config']).read_text(encoding='utf-8')
+    text = config_file(f'densevit::{config}').read_text(encoding='utf-8')
     header = ' '.join(line.removeprefix('#').strip() for line in text.partition('_base_')[0].splitlines())
-    pattern = r'Trained here[^:]*: (.+)' if _is_trained_here(row) else r'published: (.+)'
+    pattern = r'Trained here[^:]*: (.+)' if _is_trained_here(config) else r'published: (.+)'
     found, result = re.search(pattern, re.sub(r'\(.*?\) ?', '', header)), []
     for part in found[1].split(', ') if found else ():
         if (number := _NUMBER.match(part)) is None:
@@ -133,8 +134,8 @@ def _numbers(row: Row) -> list[tuple[str, str]]:
     return result
 
 
-def _is_trained_here(row: Row) -> bool:
-    return row['config'].startswith(('tiny/', 'overfit/'))
+def _is_trained_here(config: str) -> bool:
+    return config.startswith(('tiny/', 'overfit/'))
 
 
 def _name(row: Row) -> str:

@@ -81,7 +81,7 @@ def load_from_file(filename: str | os.PathLike, map_location: Any = None) -> Map
     ``meta.config`` is left out: mmengine runs this text as a config when it resumes. Its runners write ``meta.cfg``.
 
     Raises:
-        WeightsError: As :func:`read_checkpoint`.
+        WeightsError: The file is damaged or is a pickle that would run code.
     """
     content = read_checkpoint(filename)
     if isinstance(meta := content.get('meta'), Mapping):

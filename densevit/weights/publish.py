@@ -37,8 +37,8 @@ def publish_weights(
     """Write a model's weights in half precision and its card.
 
     Args:
-        checkpoint: Of mmengine's runner; its averaged weights are taken if it has any.
-        name: Of the zoo.
+        checkpoint: A checkpoint that mmengine's runner wrote; its averaged weights are taken if it has any.
+        name: The model's name in the zoo.
         metrics: What it reaches on the test data, in [0, 1].
         data: What it was trained on.
         terms: Under which terms the data are given.

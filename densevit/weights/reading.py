@@ -119,12 +119,6 @@ def _meta_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def is_safetensors(path: Path) -> bool:
-    """Told by the content of a file, whatever its suffix."""
-    with path.open('rb') as file:
-        return _begins_safetensors(file.read(16))
-
-
 def _begins_safetensors(start: bytes) -> bool:
     return start[8:9] == b'{' and not start.startswith(b'PK')
 

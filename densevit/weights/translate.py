@@ -171,7 +171,9 @@ def _import_names() -> None:
 
 
 def _mostly_own(state: State, own: State) -> Translated | None:
-    """Of a model with other options (blocks, layers), so that what differs can be told; None for other names.
+    """A checkpoint of the model with other options (blocks, layers), so that what differs can be told.
+
+    None for other names.
 
     Raises:
         WeightsError: It holds several of them.

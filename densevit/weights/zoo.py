@@ -25,10 +25,10 @@ class ZooEntry:
     """A known model.
 
     Attributes:
-        name: As in ``densevit.load(name)``.
+        name: The name in ``densevit.load(name)``.
         config: Path below ``configs/``.
         file: Name of the weights in the package or in the repository; or their URL.
-        task: ``'semantic'``, ``'instance'`` or ``'panoptic'``.
+        task: ``'semantic'``, ``'instance'``, ``'panoptic'`` or ``'detection'``.
         license: Terms of the weights.
         repo_id: Repository on huggingface.co, if they are there.
         base_repo_id: Repository of the backbone that the weights are differences to.
@@ -107,7 +107,8 @@ def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | N
     """The backbone's weights that a model's weights are differences to; None for a model that needs none.
 
     Raises:
-        WeightsNotFoundError: As :func:`find_weights`; the repositories of DINOv3 ask to accept its licence first.
+        WeightsNotFoundError: There are none, or they cannot be downloaded; the repositories of DINOv3 ask to accept its
+            licence first.
     """
     if base is not None or item.base_repo_id is None:
         return None if base is None else Path(base).expanduser()

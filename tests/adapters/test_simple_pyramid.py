@@ -75,15 +75,15 @@ def test_equals_transformers_vitdet():
     assert_close(ours.vit(wide_images()), [theirs(wide_images()).feature_maps[-1]])
 
 
-@pytest.mark.parametrize('norm', ['BN', 'SyncBN', 'none'])
-def test_norms(norm):
-    model = SimpleFeaturePyramid(dict(img_size=64, **TINY), out_channels=8, norm=norm, norm_eval=True).train()
-    names = {name.rsplit('.', 1)[-1] for name, _ in model.levels.named_buffers()}
-    assert ('running_mean' in names) == (norm != 'none')
-    assert (model.levels[0].smooth.bias is None) == (norm != 'none')
-    before = [buffer.clone() for buffer in model.buffers()]
-    model(wide_images(64, 64))[0].sum().backward()
-    assert all(torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
+def test_norms():
+    for norm in ['BN', 'SyncBN', 'none']:
+        model = SimpleFeaturePyramid(dict(img_size=64, **TINY), out_channels=8, norm=norm, norm_eval=True).train()
+        names = {name.rsplit('.', 1)[-1] for name, _ in model.levels.named_buffers()}
+        assert ('running_mean' in names) == (norm != 'none')
+        assert (model.levels[0].smooth.bias is None) == (norm != 'none')
+        before = [buffer.clone() for buffer in model.buffers()]
+        model(wide_images(64, 64))[0].sum().backward()
+        assert all(torch.equal(old, new) for old, new in zip(before, model.buffers(), strict=True))
 
 
 @torch.no_grad()
@@ -116,13 +116,13 @@ def test_layers_learn_as_those_of_the_vit():
     assert frozen == {'trunk'} and all(parameter.requires_grad for parameter in model.levels.parameters())
 
 
-@pytest.mark.parametrize('kwargs, said', [
-    (dict(vit=dict(patch_size=14, img_size=56, **TINY)), 'strides 3.5, 7, 14, 28 .* set patch_size=16'),
-    (dict(scale_factors=(1., 2.)), 'finest first'),
-    (dict(scale_factors=()), 'choose from'),
-    (dict(scale_factors=(.25, )), 'choose from'),
-    (dict(norm='GN'), "norm='GN': choose one of LN"),
-])
-def test_wrong_arguments_are_explained(kwargs, said):
-    with pytest.raises(ValueError, match=said):
-        SimpleFeaturePyramid(**{'vit': dict(img_size=64, **TINY), **kwargs})
+def test_wrong_arguments_are_explained():
+    for kwargs, said in [
+        (dict(vit=dict(patch_size=14, img_size=56, **TINY)), 'strides 3.5, 7, 14, 28 .* set patch_size=16'),
+        (dict(scale_factors=(1., 2.)), 'finest first'),
+        (dict(scale_factors=()), 'choose from'),
+        (dict(scale_factors=(.25, )), 'choose from'),
+        (dict(norm='GN'), "norm='GN': choose one of LN"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            SimpleFeaturePyramid(**{'vit': dict(img_size=64, **TINY), **kwargs})

@@ -1,8 +1,22 @@
-"""Damage to pictures, and what a message about it has to be."""
+"""Damage to pictures, what a message about it has to be, and a way to try many faults of a kind in one test."""
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
+
+
+def try_each(faults: Mapping[str, Any], clean: Path, folder: Path, check: Callable[[Path, Any], None]) -> None:
+    """Check each fault on a copy of its own of the data; the faults that failed are listed together."""
+    failed = {}
+    for index, (name, fault) in enumerate(faults.items()):
+        try:
+            check(shutil.copytree(clean, folder / f'copy_{index}'), fault)
+        except (Exception, pytest.fail.Exception) as error:
+            failed[name] = f'{type(error).__name__}: {error}'
+    assert not failed
 
 
 def one_line(caught: Any) -> str:

@@ -1,4 +1,4 @@
-"""Window Attention is Bugged (arXiv 2311.05613): positions stretched over an image, and positions that fit its windows.
+"""Window Attention is Bugged (arXiv:2311.05613): positions stretched over an image, and positions that fit its windows.
 
 An image made of four copies of one shows the bug: whatever is said of the copies should be the same, for no block looks
 out of its window.
@@ -39,47 +39,47 @@ def quarters(features):
 
 
 @pytest.mark.parametrize('family', LEARNED)
-@pytest.mark.parametrize('pos_embed', ['tile', 'absolute_window'])
 @torch.no_grad()
-def test_four_copies_of_an_image_give_four_copies_of_its_features(family, pos_embed):
-    model = all_windows(family, pos_embed)
-    if pos_embed == 'absolute_window':
-        model.trunk.global_pos_embed.zero_()  # as it is before it has learned
-    image, copies = four_copies(model)
-    alone, = model(image)
-    for quarter in quarters(model(copies)[0]):
-        assert (quarter - alone).abs().max() <= 1e-5 * alone.abs().max()
+def test_four_copies_of_an_image_give_four_copies_of_its_features(family):
+    for pos_embed in ['tile', 'absolute_window']:
+        model = all_windows(family, pos_embed)
+        if pos_embed == 'absolute_window':
+            model.trunk.global_pos_embed.zero_()  # as it is before it has learned
+        image, copies = four_copies(model)
+        alone, = model(image)
+        for quarter in quarters(model(copies)[0]):
+            assert (quarter - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
-@pytest.mark.parametrize('family', LEARNED)
 @torch.no_grad()
-def test_the_bug__stretched_positions_give_other_features(family):
-    model = all_windows(family, 'interpolate')
-    image, copies = four_copies(model)
-    alone, = model(image)
-    errors = [((quarter - alone).norm() / alone.norm()).item() for quarter in quarters(model(copies)[0])]
-    assert min(errors) > .5
+def test_the_bug__stretched_positions_give_other_features():
+    for family in LEARNED:
+        model = all_windows(family, 'interpolate')
+        image, copies = four_copies(model)
+        alone, = model(image)
+        errors = [((quarter - alone).norm() / alone.norm()).item() for quarter in quarters(model(copies)[0])]
+        assert min(errors) > .5
 
 
-@pytest.mark.parametrize('family', ['DINOv3', 'mixed rotary', 'BEiT'])
 @torch.no_grad()
-def test_rotary_and_relative_positions_are_those_of_the_window(family):
+def test_rotary_and_relative_positions_are_those_of_the_window():
     """These trunks learn no positions at their input, so that there is nothing to tile."""
-    model = build(family, window_size=SIDE)
-    image, copies = four_copies(model)
-    alone, = model(image)
-    for quarter in quarters(model(copies)[0]):
-        assert (quarter - alone).abs().max() <= 1e-5 * alone.abs().max()
+    for family in ['DINOv3', 'mixed rotary', 'BEiT']:
+        model = build(family, window_size=SIDE)
+        image, copies = four_copies(model)
+        alone, = model(image)
+        for quarter in quarters(model(copies)[0]):
+            assert (quarter - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
-@pytest.mark.parametrize('family', LEARNED)
 @torch.no_grad()
-def test_an_image_of_the_windows_size_is_that_of_the_plain_model(family):
+def test_an_image_of_the_windows_size_is_that_of_the_plain_model():
     """Positions are used as they were learned, whatever is done with them on larger images."""
-    interpolated, tiled = all_windows(family, 'interpolate'), all_windows(family, 'tile')
-    image, _ = four_copies(interpolated)
-    tiled.load_state_dict(interpolated.state_dict())
-    torch.testing.assert_close(tiled(image)[0], interpolated(image)[0])
+    for family in LEARNED:
+        interpolated, tiled = all_windows(family, 'interpolate'), all_windows(family, 'tile')
+        image, _ = four_copies(interpolated)
+        tiled.load_state_dict(interpolated.state_dict())
+        torch.testing.assert_close(tiled(image)[0], interpolated(image)[0])
 
 
 @torch.no_grad()
@@ -102,13 +102,13 @@ def test_both_parts_learn_and_the_global_one_starts_at_zero():
     assert model.layer_index('trunk.global_pos_embed') == 0
 
 
-@pytest.mark.parametrize('name', ['vit_small_patch16_224', 'vit_small_patch14_dinov2', 'samvit_base_patch16'])
-def test_positions_are_resized_once_to_their_grid(name):
+def test_positions_are_resized_once_to_their_grid():
     """Not to the size of the images first."""
-    model = PlainViT(name, img_size=1024 // 16 * 14, pos_embed_grid=(4, 6), **TINY)
-    assert tuple(model.trunk.patch_embed.grid_size) == (4, 6)
-    assert model.trunk.pos_embed.flatten(1, -2).shape[1] == 24 + model.num_prefix_tokens
-    assert model(torch.randn(1, 3, 50, 60))[0].isfinite().all()
+    for name in ['vit_small_patch16_224', 'vit_small_patch14_dinov2', 'samvit_base_patch16']:
+        model = PlainViT(name, img_size=1024 // 16 * 14, pos_embed_grid=(4, 6), **TINY)
+        assert tuple(model.trunk.patch_embed.grid_size) == (4, 6)
+        assert model.trunk.pos_embed.flatten(1, -2).shape[1] == 24 + model.num_prefix_tokens
+        assert model(torch.randn(1, 3, 50, 60))[0].isfinite().all()
 
 
 def test_wrong_positions_are_explained():

@@ -30,15 +30,15 @@ def test_any_size_is_padded_and_the_batch_does_not_matter(build, pos_embed):
             torch.testing.assert_close(whole[..., :x.shape[-2], :x.shape[-1]], x)
 
 
-@pytest.mark.parametrize('build, pos_embed', FORMS)
-def test_every_parameter_learns(build, pos_embed):
-    # Without stochastic depth, which at times drops a block for the whole batch; and with biases and gates off zero.
-    model = randomise(build(pos_embed=pos_embed, out_indices=(0, 2), norm_out=True)).train()
-    levels = model(wide(45, 70))
-    assert (model.out_channels, model.strides, model.depth) == ((16, 64), (4, 16), 6)
-    assert [tuple(x.shape[1:]) for x in levels] == [(16, 12, 18), (64, 3, 5)]
-    sum((x * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).sum() for x in levels).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+def test_every_parameter_learns():
+    for build, pos_embed in FORMS:
+        # Without stochastic depth, which may drop a block for the whole batch; with biases and gates off zero.
+        model = randomise(build(pos_embed=pos_embed, out_indices=(0, 2), norm_out=True)).train()
+        levels = model(wide(45, 70))
+        assert (model.out_channels, model.strides, model.depth) == ((16, 64), (4, 16), 6)
+        assert [tuple(x.shape[1:]) for x in levels] == [(16, 12, 18), (64, 3, 5)]
+        sum((x * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).sum() for x in levels).backward()
+        assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @torch.no_grad()
@@ -46,20 +46,6 @@ def test_norms_are_of_each_level():
     for build in (hiera_det, hiera):
         for x in build(norm_out=True).eval()(wide(64, 96)):
             assert x.mean(1).abs().max() < 1e-5 and (x.var(1, unbiased=False) - 1).abs().max() < .01
-
-
-@both
-def test_gradient_checkpointing_gives_the_same_gradients(build):
-    model = randomise(build(drop_path_rate=.3)).train()
-    gradients = []
-    for checkpointing in (False, True):
-        model.grad_checkpointing = checkpointing
-        model.zero_grad()
-        torch.manual_seed(0)
-        sum(x.square().mean() for x in model(wide(45, 70))).backward()
-        gradients.append([p.grad.clone() for p in model.parameters()])
-    for plain, recomputed in zip(*gradients, strict=True):
-        torch.testing.assert_close(plain, recomputed)
 
 
 @both

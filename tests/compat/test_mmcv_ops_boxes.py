@@ -58,18 +58,18 @@ def soft_nms(boxes: list, scores: list, threshold: float, sigma: float, min_scor
     return [i for i, _ in kept], [score for _, score in kept]
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize('offset', [0, 1])
-def test_nms_matches_greedy_suppression(offset, dtype):
-    boxes, scores = random_boxes(80, dtype)
-    dets, kept = ops.nms(boxes, scores, 0.3, offset=offset)
-    expected = greedy_nms(boxes.tolist(), random_boxes(80)[1].tolist(), 0.3, offset)
-    if dtype.itemsize == 2:  # close scores become equal: any order among them is right
-        assert abs(len(kept) - len(expected)) <= 4
-    else:
-        assert kept.tolist() == expected
-    assert 10 < len(kept) < 60
-    torch.testing.assert_close(dets, torch.cat([boxes[kept], scores[kept, None]], 1))
+def test_nms_matches_greedy_suppression(offset):
+    for dtype in [torch.float16, torch.bfloat16, torch.float32, torch.float64]:
+        boxes, scores = random_boxes(80, dtype)
+        dets, kept = ops.nms(boxes, scores, 0.3, offset=offset)
+        expected = greedy_nms(boxes.tolist(), random_boxes(80)[1].tolist(), 0.3, offset)
+        if dtype.itemsize == 2:  # close scores become equal: any order among them is right
+            assert abs(len(kept) - len(expected)) <= 4
+        else:
+            assert kept.tolist() == expected
+        assert 10 < len(kept) < 60
+        torch.testing.assert_close(dets, torch.cat([boxes[kept], scores[kept, None]], 1))
 
 
 def test_nms_offset_decides_where_both_conventions_differ():
@@ -104,16 +104,16 @@ def test_batched_nms_suppresses_within_a_class_only(split_thr):
     assert kept.tolist() == sorted(expected, key=lambda i: -scores[i])
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-@pytest.mark.parametrize('offset', [0, 1])
 @pytest.mark.parametrize('method', ['naive', 'linear', 'gaussian'])
-def test_soft_nms_matches_algorithm_1(method, offset, dtype):
-    boxes, scores = random_boxes(60, dtype)
-    dets, kept = ops.soft_nms(boxes, scores, 0.3, sigma=0.4, min_score=0.1, method=method, offset=offset)
-    index, lowered = soft_nms(boxes.tolist(), scores.tolist(), 0.3, 0.4, 0.1, method, offset)
-    assert kept.tolist() == index and 5 < len(index) < 60
-    torch.testing.assert_close(dets[:, 4], torch.tensor(lowered, dtype=dtype))
-    torch.testing.assert_close(dets[:, :4], boxes[index])
+def test_soft_nms_matches_algorithm_1(method):
+    for dtype in [torch.float32, torch.float64]:
+        for offset in [0, 1]:
+            boxes, scores = random_boxes(60, dtype)
+            dets, kept = ops.soft_nms(boxes, scores, 0.3, sigma=0.4, min_score=0.1, method=method, offset=offset)
+            index, lowered = soft_nms(boxes.tolist(), scores.tolist(), 0.3, 0.4, 0.1, method, offset)
+            assert kept.tolist() == index and 5 < len(index) < 60
+            torch.testing.assert_close(dets[:, 4], torch.tensor(lowered, dtype=dtype))
+            torch.testing.assert_close(dets[:, :4], boxes[index])
 
 
 def test_soft_nms_keeps_boxes_without_area_and_the_first_of_any_score():
@@ -135,13 +135,13 @@ def test_nms_match_groups_what_each_kept_box_suppresses():
             assert overlaps[-1] >= 0.3 and all(overlap < 0.3 for overlap in overlaps[:-1])
 
 
-@pytest.mark.parametrize('mode', ['iou', 'iof'])
-@pytest.mark.parametrize('offset', [0, 1])
-def test_bbox_overlaps(mode, offset):
-    a, b = random_boxes(6, torch.float64)[0], random_boxes(9, torch.float64, seed=1)[0]
-    expected = torch.tensor(
-        [[iou(x, y, offset, mode == 'iof') for y in b.tolist()] for x in a.tolist()], dtype=torch.float64
-    )
-    torch.testing.assert_close(ops.bbox_overlaps(a, b, mode, offset=offset), expected)
-    pairs = ops.bbox_overlaps(a, b[:6], mode, aligned=True, offset=offset)
-    torch.testing.assert_close(pairs, expected[:, :6].diagonal())
+def test_bbox_overlaps():
+    for mode in ['iou', 'iof']:
+        for offset in [0, 1]:
+            a, b = random_boxes(6, torch.float64)[0], random_boxes(9, torch.float64, seed=1)[0]
+            expected = torch.tensor(
+                [[iou(x, y, offset, mode == 'iof') for y in b.tolist()] for x in a.tolist()], dtype=torch.float64
+            )
+            torch.testing.assert_close(ops.bbox_overlaps(a, b, mode, offset=offset), expected)
+            pairs = ops.bbox_overlaps(a, b[:6], mode, aligned=True, offset=offset)
+            torch.testing.assert_close(pairs, expected[:, :6].diagonal())

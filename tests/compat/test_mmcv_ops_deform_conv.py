@@ -89,33 +89,33 @@ def test_deform_conv_matches_loops_with_gradients(geometry):
     assert_same_gradients(out, expected, [x, offset, conv.weight])
 
 
-@pytest.mark.parametrize('bias', [True, False])
 @pytest.mark.parametrize('geometry', GEOMETRIES)
-def test_modulated_deform_conv_matches_loops_with_gradients(geometry, bias):
-    torch.manual_seed(0)
-    conv = ops.ModulatedDeformConv2d(4, 6, bias=bias, **GEOMETRIES[geometry]).double()
-    x, offset, mask = random_case(conv)
-    out, expected = conv(x, offset, mask), convolve_loops(conv, x, offset, mask)
-    leaves = [x, offset, mask, conv.weight]
-    if bias:
-        nn.init.normal_(conv.bias)
-        out, expected = conv(x, offset, mask), expected + conv.bias[:, None, None]
-        leaves.append(conv.bias)
-    torch.testing.assert_close(out, expected)
-    assert_same_gradients(out, expected, leaves)
+def test_modulated_deform_conv_matches_loops_with_gradients(geometry):
+    for bias in [True, False]:
+        torch.manual_seed(0)
+        conv = ops.ModulatedDeformConv2d(4, 6, bias=bias, **GEOMETRIES[geometry]).double()
+        x, offset, mask = random_case(conv)
+        out, expected = conv(x, offset, mask), convolve_loops(conv, x, offset, mask)
+        leaves = [x, offset, mask, conv.weight]
+        if bias:
+            nn.init.normal_(conv.bias)
+            out, expected = conv(x, offset, mask), expected + conv.bias[:, None, None]
+            leaves.append(conv.bias)
+        torch.testing.assert_close(out, expected)
+        assert_same_gradients(out, expected, leaves)
 
 
-@pytest.mark.parametrize('modulated', [True, False])
 @pytest.mark.parametrize('geometry', GEOMETRIES)
-def test_gradients_where_samples_lie_on_pixels_and_on_the_border(geometry, modulated):
+def test_gradients_where_samples_lie_on_pixels_and_on_the_border(geometry):
     """Whole offsets, zero as a network starts with and others: -1 is no image any more, without a slope."""
-    torch.manual_seed(0)
-    make = ops.ModulatedDeformConv2d if modulated else ops.DeformConv2d
-    conv = make(4, 6, bias=False, **GEOMETRIES[geometry]).double()
-    x, offset, mask = random_case(conv)
-    offset = offset.detach().trunc().requires_grad_()
-    inputs = (x, offset, mask) if modulated else (x, offset)
-    assert_same_gradients(conv(*inputs), convolve_loops(conv, *inputs), [*inputs, conv.weight])
+    for modulated in [True, False]:
+        torch.manual_seed(0)
+        make = ops.ModulatedDeformConv2d if modulated else ops.DeformConv2d
+        conv = make(4, 6, bias=False, **GEOMETRIES[geometry]).double()
+        x, offset, mask = random_case(conv)
+        offset = offset.detach().trunc().requires_grad_()
+        inputs = (x, offset, mask) if modulated else (x, offset)
+        assert_same_gradients(conv(*inputs), convolve_loops(conv, *inputs), [*inputs, conv.weight])
 
 
 def test_first_step_of_a_pack_is_that_of_mmcv():
@@ -157,20 +157,20 @@ def test_zero_offsets_and_full_masks_are_a_convolution():
     torch.testing.assert_close(out, F.conv2d(x, conv.weight, conv.bias, 2, 1))
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize('name', ['DeformConv2dPack', 'ModulatedDeformConv2dPack'])
-def test_packs_in_other_dtypes(name, dtype):
-    torch.manual_seed(0)
-    pack = getattr(ops, name)(4, 6, 3, padding=1).double()
-    nn.init.uniform_(pack.conv_offset.bias, 0.2, 0.8)
-    x = torch.randn(2, 4, 7, 5, dtype=torch.float64)
-    expected = pack(x)
-    out = pack.to(dtype)(x.to(dtype))
-    assert out.dtype == dtype
-    tolerance = 40 * torch.finfo(dtype).eps
-    torch.testing.assert_close(out.double(), expected, rtol=tolerance, atol=tolerance)
-    out.float().square().mean().backward()
-    assert all(p.grad.dtype == dtype and p.grad.isfinite().all() and p.grad.any() for p in pack.parameters())
+def test_packs_in_other_dtypes(name):
+    for dtype in [torch.float16, torch.bfloat16, torch.float32]:
+        torch.manual_seed(0)
+        pack = getattr(ops, name)(4, 6, 3, padding=1).double()
+        nn.init.uniform_(pack.conv_offset.bias, 0.2, 0.8)
+        x = torch.randn(2, 4, 7, 5, dtype=torch.float64)
+        expected = pack(x)
+        out = pack.to(dtype)(x.to(dtype))
+        assert out.dtype == dtype
+        tolerance = 40 * torch.finfo(dtype).eps
+        torch.testing.assert_close(out.double(), expected, rtol=tolerance, atol=tolerance)
+        out.float().square().mean().backward()
+        assert all(p.grad.dtype == dtype and p.grad.isfinite().all() and p.grad.any() for p in pack.parameters())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

@@ -43,56 +43,56 @@ def softmax_loss(x: Tensor, gamma: float, alpha: float, weight: Tensor | None, t
     return torch.where(target >= 0, each * (1.0 if weight is None else weight[target.clamp(min=0)]), 0.0)
 
 
-@pytest.mark.parametrize('weight', [None, WEIGHT])
-@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
 @pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
-def test_sigmoid_focal_loss_with_gradient(reduction, gamma, weight):
-    x = logits()
-    loss = ops.SigmoidFocalLoss(gamma, 0.3, weight, reduction)(x, TARGET)
-    each = sigmoid_loss(x, gamma, 0.3, weight)
-    expected = {'none': each, 'sum': each.sum(), 'mean': each.sum() / len(x)}[reduction]
-    torch.testing.assert_close(loss, expected)
-    ours, theirs = (torch.autograd.grad(v.square().sum(), x)[0] for v in (loss, expected))
-    torch.testing.assert_close(ours, theirs)
+def test_sigmoid_focal_loss_with_gradient(reduction):
+    for weight in [None, WEIGHT]:
+        for gamma in [0.0, 0.5, 2.0]:
+            x = logits()
+            loss = ops.SigmoidFocalLoss(gamma, 0.3, weight, reduction)(x, TARGET)
+            each = sigmoid_loss(x, gamma, 0.3, weight)
+            expected = {'none': each, 'sum': each.sum(), 'mean': each.sum() / len(x)}[reduction]
+            torch.testing.assert_close(loss, expected)
+            ours, theirs = (torch.autograd.grad(v.square().sum(), x)[0] for v in (loss, expected))
+            torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize('weight', [None, WEIGHT])
-@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
 @pytest.mark.parametrize('reduction', ['mean', 'sum'])
-def test_softmax_focal_loss_with_gradient(reduction, gamma, weight):
-    target = TARGET.where(TARGET < CLASSES, -1)  # here background is negative
-    x = logits()
-    loss = ops.SoftmaxFocalLoss(gamma, 0.3, weight, reduction)(x, target)
-    each = softmax_loss(x, gamma, 0.3, weight, target)
-    expected = each.sum() / (len(x) if reduction == 'mean' else 1)
-    torch.testing.assert_close(loss, expected)
-    ours, theirs = (torch.autograd.grad(v.square(), x)[0] for v in (loss, expected))
-    torch.testing.assert_close(ours, theirs)
+def test_softmax_focal_loss_with_gradient(reduction):
+    for weight in [None, WEIGHT]:
+        for gamma in [0.0, 0.5, 2.0]:
+            target = TARGET.where(TARGET < CLASSES, -1)  # here background is negative
+            x = logits()
+            loss = ops.SoftmaxFocalLoss(gamma, 0.3, weight, reduction)(x, target)
+            each = softmax_loss(x, gamma, 0.3, weight, target)
+            expected = each.sum() / (len(x) if reduction == 'mean' else 1)
+            torch.testing.assert_close(loss, expected)
+            ours, theirs = (torch.autograd.grad(v.square(), x)[0] for v in (loss, expected))
+            torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize('name', ['SigmoidFocalLoss', 'SoftmaxFocalLoss'])
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
-def test_other_dtypes(name, dtype):
-    x, target = logits(dtype), TARGET.clamp(max=CLASSES - 1)
-    loss_fn = getattr(ops, name)(2.0, 0.25)
-    loss = loss_fn(x, target)
-    loss.backward()
-    wide = x.detach().double().requires_grad_()
-    exact = loss_fn(wide, target)
-    exact.backward()
-    tolerance = 16 * torch.finfo(dtype).eps
-    assert loss.dtype == x.grad.dtype == dtype
-    torch.testing.assert_close(loss.double(), exact, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(x.grad.double(), wide.grad, rtol=tolerance, atol=tolerance)
+def test_other_dtypes(name):
+    for dtype in [torch.float16, torch.bfloat16, torch.float32]:
+        x, target = logits(dtype), TARGET.clamp(max=CLASSES - 1)
+        loss_fn = getattr(ops, name)(2.0, 0.25)
+        loss = loss_fn(x, target)
+        loss.backward()
+        wide = x.detach().double().requires_grad_()
+        exact = loss_fn(wide, target)
+        exact.backward()
+        tolerance = 16 * torch.finfo(dtype).eps
+        assert loss.dtype == x.grad.dtype == dtype
+        torch.testing.assert_close(loss.double(), exact, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(x.grad.double(), wide.grad, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize('name', ['SigmoidFocalLoss', 'SoftmaxFocalLoss'])
-@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
-def test_certain_predictions_have_finite_gradients(name, gamma):
-    x = torch.tensor([[200.0, -200.0], [200.0, -200.0]], requires_grad=True)
-    loss = getattr(ops, name)(gamma, 0.25)(x, torch.tensor([0, 1]))
-    loss.backward()
-    assert loss.isfinite() and loss > 0 and x.grad.isfinite().all()
+def test_certain_predictions_have_finite_gradients(name):
+    for gamma in [0.0, 0.5, 2.0]:
+        x = torch.tensor([[200.0, -200.0], [200.0, -200.0]], requires_grad=True)
+        loss = getattr(ops, name)(gamma, 0.25)(x, torch.tensor([0, 1]))
+        loss.backward()
+        assert loss.isfinite() and loss > 0 and x.grad.isfinite().all()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

@@ -26,7 +26,7 @@ _TINY_HIERA = dict(embed_dim=8, stages=(1, 1, 2, 1), num_heads=1, global_att_blo
 def shrink(cfg: Config) -> Config:
     """The same config with thin layers, few queries and boxes, and images of 64x64; its structure stays."""
     model = without_pretraining(cfg.model)
-    backbone = model.pop('backbone')
+    backbone, channels = model.pop('backbone'), model.get('neck') and model.neck.in_channels
     _thin(model)
     if 'vit' in backbone:
         backbone.vit.update(_TINY_VIT)
@@ -38,6 +38,8 @@ def shrink(cfg: Config) -> Config:
             backbone.vit.window_size = 3
         if 'out_channels' in backbone or backbone.type == 'densevit.SimpleFeaturePyramid':
             backbone.out_channels = WIDTH
+    elif backbone.type == 'densevit.TimmPyramid':  # as small as it is
+        model.neck.in_channels = channels
     else:
         backbone.update(_TINY_HIERA)
         model.neck.in_channels = [8 * 2**stage for stage in backbone.get('out_indices', range(4))]
@@ -73,7 +75,7 @@ def build(cfg: Config) -> nn.Module:
     return model
 
 
-def detection_batch() -> dict[str, list]:
+def detection_batch(num_classes: int = 80) -> dict[str, list]:
     """Two images of different sizes with boxes and masks, as a dataloader gives them."""
     from mmdet.structures import DetDataSample  # after densevit, which gives mmcv its operators
     from mmdet.structures.mask import BitmapMasks
@@ -87,7 +89,7 @@ def detection_batch() -> dict[str, list]:
         sample = DetDataSample(metainfo=dict(
             img_shape=(height, width), ori_shape=(height, width), scale_factor=(1., 1.), img_id=0))
         sample.gt_instances = InstanceData(
-            bboxes=boxes, labels=torch.tensor([3, 17]), masks=BitmapMasks(masks.numpy(), height, width))
+            bboxes=boxes, labels=torch.tensor([3, 17]) % num_classes, masks=BitmapMasks(masks.numpy(), height, width))
         inputs.append(torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8))
         samples.append(sample)
     return dict(inputs=inputs, data_samples=samples)

@@ -1,4 +1,4 @@
-"""The example of docs/configs.md: one's own data under a config of ours, trained and evaluated."""
+"""The examples of docs/configs.md: another crop, and one's own data under a config of ours, trained and evaluated."""
 import re
 
 import numpy as np
@@ -13,11 +13,23 @@ import densevit.registry  # noqa: F401
 KEPT = ('model.backbone.img_size', 'model.data_preprocessor.size', 'model.test_cfg.crop_size')
 
 
+CROP, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', (ROOT / 'docs/configs.md').read_text(), re.DOTALL)
+
+
+def test_another_crop__in_every_pipeline(tmp_path):
+    (tmp_path / 'crop.py').write_text(CROP)
+    cfg = Config.fromfile(tmp_path / 'crop.py')
+    shared = Config.fromfile(ROOT / 'configs/eomt/eomt_vitl_coco_panoptic_640.py')
+    for stage, place in dict(train=3, val=1, test=1).items():
+        own, base = (each[f'{stage}_dataloader'].dataset.pipeline for each in (cfg, shared))
+        assert [step.type for step in own] == [step.type for step in base] and own[place].size == (512, 768)
+    assert cfg.model.backbone.img_size == (512, 768)
+
+
 def test_own_data__trains_and_evaluates(tmp_path, monkeypatch):
-    config = re.search(r"```python\n(_base_ = .*?)```", (ROOT / 'docs/configs.md').read_text(), re.DOTALL)[1]
-    assert len(config.splitlines()) <= 16
+    assert len(OWN_DATA.splitlines()) <= 16
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'leaves.py').write_text(config)
+    (tmp_path / 'leaves.py').write_text(OWN_DATA)
     for split in ('train', 'val'):
         _write_images(tmp_path / 'data/leaves', split)
     cfg = Config.fromfile('leaves.py')

@@ -9,6 +9,7 @@ from stock import build, detection_batch, shrink
 from test_stock_configs import learn
 
 from densevit.engine.run_config import load_config
+from densevit.models.check import check_model
 from densevit.models.pretraining import without_pretraining
 
 PAGE = (ROOT / 'docs/openmmlab.md').read_text()
@@ -46,11 +47,11 @@ def test_example__channels_are_those_of_the_backbone(name, tmp_path):
     assert list(built.out_channels) == ([expected] * 5 if name == 'mask_rcnn' else list(expected))
 
 
-def test_wrong_channels__are_told_when_the_model_is_built(tmp_path):
+def test_wrong_channels__are_told_before_the_run(tmp_path):
     cfg = shrink(example('upernet', tmp_path))
     cfg.model.decode_head.in_channels = [64] * 4
     with pytest.raises(ValueError, match=r'decode_head.*in_channels=\[32, 32, 32, 32\]'):
-        build(cfg)
+        check_model(build(cfg))
 
 
 def test_page__names_what_there_is():

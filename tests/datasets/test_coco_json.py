@@ -6,6 +6,7 @@ from coco_like import CATEGORIES, to_png, write_coco_like
 from survey_rules import labels
 
 from densevit.datasets import CocoInstanceDataset, PanopticADE20KDataset, PanopticDataset
+from densevit.datasets.common import coco_instances
 from densevit.datasets.common.checks import ClassesError, check_same_classes
 from densevit.datasets.common.coco_json import AnnotationError, stuff_labels
 from densevit.datasets.common.survey import survey
@@ -104,29 +105,65 @@ def first_segment(data):
     return data['annotations'][0]['segments_info'][0]
 
 
-@pytest.mark.parametrize('name, change, words', [
-    ('panoptic', lambda d: d.pop('categories'), "no list 'categories'"),
-    ('panoptic', lambda d: d.update(categories=[]), 'no category'),
-    ('panoptic', lambda d: d['categories'][0].update(name='cell'), 'two categories of one name or id'),
-    ('panoptic', lambda d: d['categories'][0].pop('isthing'), "'wall' .* has no isthing"),
-    ('panoptic', lambda d: d['annotations'].pop(), r'image 15 \(5.jpg\) .* has no annotations'),
-    ('panoptic', lambda d: d['annotations'].append(d['annotations'][0]), 'has 2 annotations'),
-    ('panoptic', lambda d: d['images'].pop(), 'annotation of image 15, which is not in its list of images'),
-    ('panoptic', lambda d: d['annotations'][0].pop('file_name'), 'lacks file_name or segments_info'),
-    ('panoptic', lambda d: d['images'][0].pop('width'), 'image 10 .* has no width'),
-    ('panoptic', lambda d: first_segment(d).update(category_id=99), r'segment 70000 .* has category_id 99, which'),
-    ('panoptic', lambda d: first_segment(d).update(id=300), 'segment id 300 .* occurs twice'),
-    ('panoptic', lambda d: first_segment(d).update(id=0), 'segment id 0 .* pixels without annotation'),
-    ('instances', lambda d: d['annotations'][3].update(category_id=7), 'annotation 3 .* has category_id 7'),
-    ('instances', lambda d: d['annotations'][3].update(segmentation=[]), 'annotation 3 .* has no segmentation'),
-    ('instances', lambda d: d['annotations'][3]['segmentation'].update(size=[9, 9]), r'mask of size \[9, 9\]'),
-    ('instances', lambda d: d['images'][0].pop('file_name'), 'has no file_name'),
-])
-def test_a_wrong_file__one_line(folder, name, change, words):
-    edit(folder, f'{name}.json', change)
-    with pytest.raises(AnnotationError, match=words) as caught:
-        (panoptic if name == 'panoptic' else instances)(folder)
-    assert '\n' not in str(caught.value)
+# Of panoptic files; tests/attack/test_annotations.py has those of objects.
+BROKEN = [
+    (lambda d: d.pop('categories'), "no list 'categories'"),
+    (lambda d: d.update(categories=[]), 'no category'),
+    (lambda d: d['categories'][0].update(name='cell'), 'two categories of one name or id'),
+    (lambda d: d['categories'][0].pop('isthing'), "'wall' .* has no isthing"),
+    (lambda d: d['annotations'].pop(), r'image 15 \(5.jpg\) .* has no annotations'),
+    (lambda d: d['annotations'].append(d['annotations'][0]), 'has 2 annotations'),
+    (lambda d: d['images'].pop(), 'annotation of image 15, which is not in its list of images'),
+    (lambda d: d['annotations'][0].pop('file_name'), 'lacks file_name or segments_info'),
+    (lambda d: d['images'][0].pop('width'), 'image 10 .* has no width'),
+    (lambda d: first_segment(d).update(category_id=99), r'segment 70000 .* has category_id 99, which'),
+    (lambda d: first_segment(d).update(id=300), 'segment id 300 .* occurs twice'),
+    (lambda d: first_segment(d).update(id=0), 'segment id 0 .* pixels without annotation'),
+]
+
+
+def test_a_wrong_file__one_line_with_the_place(folder):
+    content = (folder / 'panoptic.json').read_text()
+    for change, words in BROKEN:
+        (folder / 'panoptic.json').write_text(content)
+        edit(folder, 'panoptic.json', change)
+        with pytest.raises(AnnotationError, match=words) as caught:
+            panoptic(folder)
+        assert '\n' not in str(caught.value)
+
+
+def test_boxes_alone__as_mmdetection_reads_them(folder):
+    from mmdet.datasets import CocoDataset
+    edit(folder, 'instances.json', lambda d: [each.update(id=index) for index, each in enumerate(d['annotations'], 1)])
+    theirs = CocoDataset(ann_file='instances.json', data_root=str(folder), data_prefix=dict(img='images'),
+                         metainfo=dict(classes=('cell', 'rod')))
+    edit(folder, 'instances.json', lambda d: [each.pop('segmentation') for each in d['annotations']])
+    with pytest.raises(AnnotationError, match='with_masks=False'):
+        instances(folder)
+    ours = instances(folder, with_masks=False)
+    for index in range(6):
+        expected = theirs.get_data_info(index)['instances']
+        assert ours.get_data_info(index)['instances'] == [
+            {key: value for key, value in instance.items() if key != 'mask'} for instance in expected]
+        assert not any('segmentation' in each for each in ours.get_data_info(index)['annotations'])
+
+
+def test_boxes_alone__what_is_no_box(folder):
+    def change(**values):
+        edit(folder, 'instances.json', lambda d: d['annotations'][3].update(values))
+
+    before = instances(folder, with_masks=False)
+    change(bbox=[1, 2, 3])  # that of its mask takes its place
+    assert instances(folder, with_masks=False).get_data_info(0)['instances'] == before.get_data_info(0)['instances']
+    edit(folder, 'instances.json', lambda d: d['annotations'][3].pop('segmentation'))
+    for broken in ([1, 2, 3], None, 'box', [1, 2, float('nan'), 4]):
+        change(bbox=broken)
+        with pytest.raises(AnnotationError, match=r'annotation 3 of image 10 .*write \[x, y, width, height\]'):
+            instances(folder, with_masks=False)
+    for empty in ([5, 5, 0, 9], [500, 5, 9, 9], [5, 5, -3, 9]):
+        change(bbox=empty)
+        dataset = instances(folder, with_masks=False)
+        assert len(dataset.get_data_info(0)['instances']) == 3 and dataset.remarks == {coco_instances.OUTSIDE: 1}
 
 
 def test_not_json(folder):
@@ -141,16 +178,12 @@ def test_an_instance_file_in_the_place_of_a_panoptic_one(folder):
         panoptic(folder)
 
 
-@pytest.mark.parametrize('damage, words', [
-    (lambda ids: ids.__setitem__(ids == 300, 301), 'has pixels of segment 301, which its annotation does not list'),
-    (lambda ids: ids.__setitem__(-1, 99), 'has pixels of segment 99, which its annotation'),
-])
-def test_a_png_unlike_its_annotation(folder, damage, words):
+def test_a_png_unlike_its_annotation(folder):
     path = folder / 'segments' / '5.png'
     ids = read_segment_ids(str(path))
-    damage(ids)
+    ids[ids == 300] = 301
     to_png(ids, path)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match='has pixels of segment 301, which its annotation does not list'):
         survey(panoptic(folder), 'train', labels())
 
 

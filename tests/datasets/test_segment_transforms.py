@@ -1,4 +1,6 @@
 """Panoptic annotations in a pipeline, and random transforms that leave something to learn."""
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from coco_like import write_coco_like
@@ -9,9 +11,11 @@ import densevit.registry  # noqa: F401
 from densevit.datasets import (
     CocoInstanceDataset,
     LoadPanopticSegments,
+    PackWithTruth,
     PadInput,
     PanopticDataset,
     ResizeSegments,
+    ScaleJitterCrop,
     UntilSegments,
 )
 from densevit.datasets.common.coco_json import AnnotationError
@@ -76,15 +80,14 @@ def test_load__a_segment_that_others_hide_is_none(panoptic):
     np.testing.assert_array_equal(both['gt_seg_map'], seen['gt_seg_map'])
 
 
-@pytest.mark.parametrize('options', [dict(scale=(49, 37)), dict(scale=(31, 200)), dict(scale_factor=1.3)])
 @pytest.mark.parametrize('keep_ratio', [True, False])
-def test_resize__things_stay_on_the_label_map(panoptic, options, keep_ratio):
-    results = loaded(panoptic, 1)
-    resized = ResizeSegments(keep_ratio=keep_ratio, **options)(results)
-    assert resized['gt_masks'].masks.shape[1:] == resized['gt_seg_map'].shape == resized['img'].shape[:2]
-    for label in set(resized['gt_bboxes_labels'].tolist()):
-        things = resized['gt_masks'].masks[resized['gt_bboxes_labels'] == label].any(0)
-        np.testing.assert_array_equal(things, resized['gt_seg_map'] == label)
+def test_resize__things_stay_on_the_label_map(panoptic, keep_ratio):
+    for options in (dict(scale=(49, 37)), dict(scale=(31, 200)), dict(scale_factor=1.3)):
+        resized = ResizeSegments(keep_ratio=keep_ratio, **options)(loaded(panoptic, 1))
+        assert resized['gt_masks'].masks.shape[1:] == resized['gt_seg_map'].shape == resized['img'].shape[:2]
+        for label in set(resized['gt_bboxes_labels'].tolist()):
+            things = resized['gt_masks'].masks[resized['gt_bboxes_labels'] == label].any(0)
+            np.testing.assert_array_equal(things, resized['gt_seg_map'] == label)
 
 
 def test_resize__polygons_and_no_instances(panoptic):
@@ -166,3 +169,98 @@ def test_pad_input():
     assert results['img'].shape == (32, 32, 3) and results['img_shape'] == (20, 30)
     assert (results['img'][:20, :30] == 200).all() and not results['img'][20:].any()
     assert PadInput((8, 8))(dict(img=image))['img'].shape == (20, 30, 3)
+
+
+# What composites stand for, written out: (config, the transforms, what they are given).
+SEGMENTS = [
+    dict(type='mmdet.RandomFlip', prob=.5),
+    dict(type='RandomResize', scale=(40, 32), ratio_range=(.1, 2.), resize_type='densevit.ResizeSegments',
+         keep_ratio=True),
+    dict(type='mmdet.Pad', size=(40, 32), pad_val=dict(img=128, masks=0, seg=255)),
+    dict(type='mmdet.RandomCrop', crop_size=(40, 32), allow_negative_crop=True)]
+LABEL_MAP = [
+    dict(type='mmseg.RandomFlip', prob=.5),
+    dict(type='RandomResize', scale=(32, 32), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True,
+         backend='pillow'),
+    dict(type='Pad', size=(32, 32), pad_val=dict(img=0, seg=255)),
+    dict(type='mmseg.RandomCrop', crop_size=(32, 32))]
+MMSEG = [
+    dict(type='RandomResize', scale=(128, 32), ratio_range=(.5, 2.), resize_type='mmseg.Resize', keep_ratio=True),
+    dict(type='mmseg.RandomCrop', crop_size=(32, 32), cat_max_ratio=.75),
+    dict(type='mmseg.RandomFlip', prob=.5), dict(type='mmseg.PhotoMetricDistortion')]
+SHORTEST = [
+    dict(type='RandomChoiceResize', scales=[(128, int(share * .1 * 32)) for share in range(5, 21)],
+         resize_type='mmseg.Resize', keep_ratio=True, backend='pillow'),
+    dict(type='mmseg.RandomCrop', crop_size=(32, 32)), dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmseg.RandomFlip', prob=.5), dict(type='Pad', size=(32, 32), pad_val=dict(img=128, seg=255))]
+KMAX = [
+    dict(type='RandomResize', scale=(32, 32), ratio_range=(.2, 2.), resize_type='densevit.ResizeSegments',
+         keep_ratio=True),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmdet.RandomCrop', crop_size=(32, 32), allow_negative_crop=True), dict(type='mmdet.RandomFlip', prob=.5)]
+WHOLE = [
+    dict(type='mmdet.Resize', scale=(40, 32), keep_ratio=True, backend='pillow'),
+    dict(type='densevit.PadInput', size=(32, 40))]
+COMPOSITES = {
+    'segments': (dict(type='ScaleJitterCrop', size=(32, 40), pad=128), [
+        dict(type='densevit.UntilSegments', transforms=SEGMENTS)]),
+    'label map': (dict(type='ScaleJitterCrop', size=32, scales=(.5, 2.), annotations='label_map'), [
+        dict(type='densevit.UntilSegments', transforms=LABEL_MAP)]),
+    'mmseg': (dict(type='ScaleCropFlip', size=32, scale=(128, 32)), MMSEG),
+    'shortest side': (dict(type='ShortestSideCrop', size=32, longest=128), SHORTEST),
+    'kmax': (dict(type='ScaleColourCropFlip', size=32, scales=(.2, 2.)), [
+        dict(type='densevit.UntilSegments', transforms=KMAX)]),
+    'whole': (dict(type='ResizeAndPad', size=(32, 40)), WHOLE),
+}
+
+
+@pytest.mark.parametrize('name', COMPOSITES)
+def test_composites__same_pixels_as_what_they_stand_for(name, panoptic):
+    config, transforms = COMPOSITES[name]
+    composite = TRANSFORMS.build(dict(config, type=f"densevit.{config['type']}"))
+    for seed in range(6):
+        results = loaded(panoptic, seed)
+        if name in ('label map', 'mmseg', 'shortest side'):
+            results = {key: results[key] for key in ('img', 'img_shape', 'ori_shape', 'gt_seg_map')}
+            results['seg_fields'] = ['gt_seg_map']
+        drawn = []
+        for transform in (composite, Compose(transforms)):
+            np.random.seed(seed)
+            drawn.append(transform(deepcopy(results)))
+        ours, expected = drawn
+        assert ours.keys() == expected.keys() and ours['img_shape'] == expected['img_shape']
+        np.testing.assert_array_equal(ours['img'], expected['img'])
+        np.testing.assert_array_equal(ours['gt_seg_map'], expected['gt_seg_map'])
+        if 'gt_masks' in ours:
+            np.testing.assert_array_equal(ours['gt_masks'].masks, expected['gt_masks'].masks)
+            assert ours['gt_bboxes'].tensor.equal(expected['gt_bboxes'].tensor)
+
+
+def test_composites__refuse_other_annotations():
+    with pytest.raises(ValueError, match="'segments' or 'label_map'"):
+        ScaleJitterCrop(32, annotations='boxes')
+
+
+def test_until_segments__boxes_alone(tmp_path):
+    """What is left of each box is in the crop, with its label."""
+    dataset = CocoInstanceDataset('instances.json', data_root=str(write_coco_like(tmp_path / 'data')), with_masks=False,
+                                  data_prefix=dict(img='images'))
+    load = Compose([dict(type='LoadImageFromFile'), dict(type='mmdet.LoadAnnotations')])
+    crop = ScaleJitterCrop((24, 30))
+    np.random.seed(0)
+    counts = set()
+    for index in range(12):
+        results = crop(load(dataset.get_data_info(index % 6)))
+        boxes = results['gt_bboxes'].tensor.numpy()
+        assert results['img'].shape == (24, 30, 3) and len(boxes) == len(results['gt_bboxes_labels'])
+        assert (boxes[:, 2:] > boxes[:, :2]).all() and boxes.min() >= 0 and (boxes <= (30, 24, 30, 24)).all()
+        counts.add(len(boxes))
+    assert len(counts) > 1 and 0 not in counts
+
+
+def test_pack_with_truth__what_the_sample_has(panoptic):
+    results = dict(loaded(panoptic, 0), scale_factor=(1., 1.))
+    assert PackWithTruth()(results)['data_samples'].metainfo.keys() == {
+        'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'seg_map_path', 'segments_info'}
+    results['annotations'] = [dict(id=3)]
+    assert PackWithTruth()(results)['data_samples'].annotations == [dict(id=3)]

@@ -13,16 +13,16 @@ from densevit.engine.checkpoints import task_metric
 pytestmark = pytest.mark.usefixtures('quick_runs')
 
 
-@pytest.mark.parametrize(('figures', 'chosen'), [
-    (('aAcc', 'mIoU', 'mAcc'), 'mIoU'),  # mmsegmentation's
-    (('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'), 'coco/segm_mAP'),  # mmdetection's
-    (('coco/bbox_mAP', 'coco/bbox_mAP_50'), 'coco/bbox_mAP'),
-    (('coco/bbox_mAP', 'mIoU', 'coco_panoptic/PQ', 'coco_panoptic/SQ'), 'coco_panoptic/PQ'),
-    (('PQ', 'SQ', 'RQ', 'PQ_th'), 'PQ'), (('AP', 'AP50', 'AR'), 'AP'),  # ours
-    (('coco/AR@100', 'coco/AR@300'), 'coco/AR@100'),
-])
-def test_the_metric_is_that_of_the_task(figures, chosen):
-    assert task_metric(dict.fromkeys(figures, 0.)) == chosen
+def test_the_metric_is_that_of_the_task():
+    for figures, chosen in (
+        (('aAcc', 'mIoU', 'mAcc'), 'mIoU'),  # mmsegmentation's
+        (('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'), 'coco/segm_mAP'),  # mmdetection's
+        (('coco/bbox_mAP', 'coco/bbox_mAP_50'), 'coco/bbox_mAP'),
+        (('coco/bbox_mAP', 'mIoU', 'coco_panoptic/PQ', 'coco_panoptic/SQ'), 'coco_panoptic/PQ'),
+        (('PQ', 'SQ', 'RQ', 'PQ_th'), 'PQ'), (('AP', 'AP50', 'AR'), 'AP'),  # ours
+        (('coco/AR@100', 'coco/AR@300'), 'coco/AR@100'),
+    ):
+        assert task_metric(dict.fromkeys(figures, 0.)) == chosen
 
 
 def test_runs_keep_the_best_unless_they_say_otherwise():
@@ -38,7 +38,7 @@ def test_runs_keep_the_best_unless_they_say_otherwise():
     assert 'save_best' not in cfg.default_hooks.checkpoint  # there is no validation
 
 
-@pytest.mark.parametrize('name', ['AP', 'PQ', 'mIoU', 'coco/segm_mAP'])
+@pytest.mark.parametrize('name', ['PQ', 'coco/segm_mAP'])
 def test_greater_is_better_and_the_earlier_best_goes(tmp_path, name):
     toy_run(tmp_path, figures=[{name: value} for value in (1., 3., 2.)])
     best = f'best_{name.replace("/", "_")}_iter_4.pth'

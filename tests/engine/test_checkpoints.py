@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from densevit.models.finite import non_finite
 from mmengine.config import Config
 
 from densevit.engine import AtomicCheckpointHook, AtomicLocalBackend, run_config
@@ -15,6 +14,7 @@ from densevit.engine.atomic import write_atomic
 from densevit.engine.checkpoints import CheckpointError, check_resumable, latest_checkpoint
 from densevit.engine.work_dir import set_aside
 from densevit.weights import WeightsError, read_state_dict
+from densevit.weights.finite import non_finite
 
 
 def test_write_atomic_replaces_the_whole_file(tmp_path):
@@ -104,12 +104,12 @@ def test_latest_checkpoint_skips_broken_files(tmp_path, capsys):
     assert latest_checkpoint(tmp_path).name == 'iter_9.pth'
 
 
-@pytest.mark.parametrize('note', [b'', b'\xff\xfe\x00', b'a\x00b', b'x' * 5000, b'..', b'best_mIoU_iter_9.pth'])
-def test_a_damaged_note_falls_back_to_the_newest_checkpoint(tmp_path, note):
+def test_a_damaged_note_falls_back_to_the_newest_checkpoint(tmp_path):
     for name in ('iter_9.pth', 'iter_10.pth', 'best_mIoU_iter_9.pth'):
         save_resumable(tmp_path / name)
-    (tmp_path / 'last_checkpoint').write_bytes(note)
-    assert latest_checkpoint(tmp_path).name == 'iter_10.pth'
+    for note in (b'', b'\xff\xfe\x00', b'a\x00b', b'x' * 5000, b'..', b'best_mIoU_iter_9.pth'):
+        (tmp_path / 'last_checkpoint').write_bytes(note)
+        assert latest_checkpoint(tmp_path).name == 'iter_10.pth', note
 
 
 def test_nothing_but_damaged_checkpoints_is_no_new_beginning(tmp_path):
@@ -174,18 +174,18 @@ def test_set_aside_keeps_every_run(tmp_path):
     assert torch.load(tmp_path / 'earlier_1' / 'iter_1.pth', weights_only=True) == 1
 
 
-@pytest.mark.parametrize(('checkpoint', 'interval'), [
-    (dict(type='CheckpointHook', by_epoch=False, interval=2000), 10),
-    (dict(type='mmengine.CheckpointHook', by_epoch=False, interval=4), 4),
-    (dict(type='densevit.AtomicCheckpointHook', by_epoch=False, interval=2000), 10),
-    (dict(type='CheckpointHook', by_epoch=True, interval=2000), 2000),
-    (dict(by_epoch=False), None),
-])
-def test_checkpoints_of_a_run_are_atomic_and_at_least_ten(checkpoint, interval):
-    cfg = Config(dict(default_hooks=dict(checkpoint=checkpoint), train_cfg=dict(max_iters=100)))
-    run_config.add_hooks(cfg)
-    assert cfg.default_hooks.checkpoint.type == 'densevit.AtomicCheckpointHook'
-    assert cfg.default_hooks.checkpoint.get('interval') == interval
+def test_checkpoints_of_a_run_are_atomic_and_at_least_ten():
+    for checkpoint, interval in (
+        (dict(type='CheckpointHook', by_epoch=False, interval=2000), 10),
+        (dict(type='mmengine.CheckpointHook', by_epoch=False, interval=4), 4),
+        (dict(type='densevit.AtomicCheckpointHook', by_epoch=False, interval=2000), 10),
+        (dict(type='CheckpointHook', by_epoch=True, interval=2000), 2000),
+        (dict(by_epoch=False), None),
+    ):
+        cfg = Config(dict(default_hooks=dict(checkpoint=checkpoint), train_cfg=dict(max_iters=100)))
+        run_config.add_hooks(cfg)
+        assert cfg.default_hooks.checkpoint.type == 'densevit.AtomicCheckpointHook'
+        assert cfg.default_hooks.checkpoint.get('interval') == interval
 
 
 def test_configs_without_a_checkpoint_hook():

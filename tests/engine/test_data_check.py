@@ -72,12 +72,11 @@ def test_one_table_of_all_splits(check, tmp_path):
     assert (tmp_path / 'data_check.json').is_file()
 
 
-@pytest.mark.parametrize('split', ['train', 'val', 'test'])
-def test_a_label_of_any_split(split, check, tmp_path):
-    datasets = {name: dataset(write(tmp_path / name, (0, 1, 9) if name == split else (0, 1)))
-                for name in dict.fromkeys(('train', split))}
-    with pytest.raises(DataError, match=f'{split}/labels/0.png holds label 9'):
-        check(**datasets)
+def test_a_label_of_any_split(check, tmp_path):
+    right, wrong = dataset(write(tmp_path / 'right', (0, 1))), dataset(write(tmp_path / 'wrong', (0, 1, 9)))
+    for split in ('train', 'val', 'test'):
+        with pytest.raises(DataError, match='wrong/labels/0.png holds label 9'):
+            check(**{'train': right, split: wrong})
 
 
 def test_what_the_metric_ignores_is_no_wrong_label_of_the_validation(check, tmp_path):
@@ -107,20 +106,19 @@ def test_other_classes__the_model_is_compared_once(check, tmp_path):
         check(num_classes=1, train=train, val=val)
 
 
-@pytest.mark.parametrize('raised', [KeyError('bbox'), ValueError('not enough values to unpack')])
-def test_what_mmdetection_cannot_build_is_said_by_the_run(raised, tmp_path, monkeypatch):
+def test_what_mmdetection_cannot_build_is_said_by_the_run(tmp_path, monkeypatch):
     content = dict(images=[], categories=[dict(id=1, name='a')], annotations=[dict(id=1, image_id=1, category_id=1)])
     (tmp_path / 'coco.json').write_text(json.dumps(content))
 
     def train():
-        raise raised
+        raise KeyError('bbox')
 
     runner = SimpleNamespace(train=train, register_hook=lambda hook: None)
     monkeypatch.setattr(run_config, 'build_runner', lambda cfg: runner)
     dataset = dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='coco.json')
     with pytest.raises(AnnotationError, match='number 0 of the annotations in .*coco.json has no bbox'):
         run_config.train(Config(dict(train_dataloader=dict(dataset=dataset))))
-    with pytest.raises(type(raised)):  # nothing is wrong with the data
+    with pytest.raises(KeyError):  # nothing is wrong with the data
         run_config.train(Config(dict(train_dataloader=dict(dataset=dict(dataset, type='Other')))))
 
 

@@ -108,35 +108,36 @@ def test_launcher_without_its_variables_is_refused(tiny_config, monkeypatch):
         prepare_launcher(Config.fromfile(tiny_config), 'pytorch')
 
 
-@pytest.mark.parametrize('strategy', [None, 'FSDPStrategy', 'DeepSpeedStrategy'])
-def test_process_group_on_gpus_is_there_before_the_work_dir_is(tiny_config, monkeypatch, strategy):
+def test_process_group_on_gpus_is_there_before_the_work_dir_is(tiny_config, monkeypatch):
     """Else each process would take itself for the main one, and move checkpoints at the same time."""
-    cfg, calls = Config.fromfile(tiny_config), []
-    if strategy:
-        cfg.merge_from_dict(dict(runner_type='FlexibleRunner', strategy=dict(type=strategy)))
+    calls = []
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
         monkeypatch.setenv(name, '1')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(distributed, 'init_dist', lambda *args, **kwargs: calls.append((args, kwargs)))
     monkeypatch.setattr(distributed, 'set_multi_processing', lambda **kwargs: None)
-    prepare_launcher(cfg, 'pytorch')
-    assert calls == ([] if strategy == 'DeepSpeedStrategy' else [(('pytorch', ), dict(backend='nccl'))])
-    assert 'model_wrapper_cfg' not in cfg
+    for strategy in (None, 'FSDPStrategy', 'DeepSpeedStrategy'):
+        cfg = Config.fromfile(tiny_config)
+        if strategy:
+            cfg.merge_from_dict(dict(runner_type='FlexibleRunner', strategy=dict(type=strategy)))
+        calls.clear()
+        prepare_launcher(cfg, 'pytorch')
+        assert calls == ([] if strategy == 'DeepSpeedStrategy' else [(('pytorch', ), dict(backend='nccl'))])
+        assert 'model_wrapper_cfg' not in cfg
 
 
-@pytest.mark.parametrize('outcome', [['iter_3.pth', None], [None, ValueError('damaged')]])
-def test_one_process_looks_and_all_do_the_same(monkeypatch, outcome):
+def test_one_process_looks_and_all_do_the_same(monkeypatch):
+    outcome = ['iter_3.pth', None]
     monkeypatch.setattr(distributed, 'is_main_process', lambda: False)
     monkeypatch.setattr(distributed, 'broadcast_object_list', lambda data: data.__setitem__(slice(None), outcome))
 
     def look():
         raise AssertionError('not in this process')
 
-    if outcome[1] is None:
-        assert distributed.decide_once(look) == 'iter_3.pth'
-    else:
-        with pytest.raises(ValueError, match='damaged'):
-            distributed.decide_once(look)
+    assert distributed.decide_once(look) == 'iter_3.pth'
+    outcome[:] = None, ValueError('damaged')
+    with pytest.raises(ValueError, match='damaged'):
+        distributed.decide_once(look)
 
 
 def test_sharding_in_one_process_is_refused():
@@ -144,7 +145,7 @@ def test_sharding_in_one_process_is_refused():
         prepare_launcher(Config.fromfile(FSDP), 'none')
 
 
-@pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh'])
-def test_start_scripts_say_how_to_use_them(name):
-    result = subprocess.run(['bash', str(HERE.parents[1] / 'tools' / name)], capture_output=True, text=True)
-    assert result.returncode == cli.EXIT_ERROR and 'usage' in result.stderr
+def test_start_scripts_say_how_to_use_them():
+    for name in ('dist_train.sh', 'dist_test.sh'):
+        result = subprocess.run(['bash', str(HERE.parents[1] / 'tools' / name)], capture_output=True, text=True)
+        assert result.returncode == cli.EXIT_ERROR and 'usage' in result.stderr

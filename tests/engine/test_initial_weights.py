@@ -64,16 +64,11 @@ def test_new_classes_leave_the_class_head_out(camvid_like, tiny_config, source, 
     assert differing(other, trained(tmp_path / 'run')) == heads
 
 
-def test_pickle_does_not_run_in_training(camvid_like, tiny_config, tool, tmp_path, capsys):
+def test_a_pickle_does_not_run(camvid_like, tiny_config, tool, tmp_path, capsys):
     torch.save(dict(state_dict=Trap()), tmp_path / 'trap.pth')
     assert tool('train', tiny_config, '--work-dir', tmp_path / 'run', '--cfg-options',
                 f'load_from={tmp_path / "trap.pth"}', *ONE_STEP) == 2
     assert 'could run any code' in capsys.readouterr().err
-    assert not Path('trapped').exists()
-
-
-def test_pickle_does_not_run_in_a_test(camvid_like, tiny_config, tool, tmp_path, capsys):
-    torch.save(dict(state_dict=Trap()), tmp_path / 'trap.pth')
     assert tool('test', tiny_config, tmp_path / 'trap.pth', '--work-dir', tmp_path / 'test', '--cfg-options',
                 f'load_from={tmp_path / "trap.pth"}') == 2
     assert 'could run any code' in capsys.readouterr().err
@@ -109,9 +104,8 @@ def test_a_hook_of_a_config_fills_a_wrapped_model_that_begins(tmp_path):
     assert len(log) == 1 and 'a.pth' in log[0]
 
 
-@pytest.mark.parametrize('strategy', ['FSDPStrategy', 'mmengine.DeepSpeedStrategy'])
-def test_sharded_model_is_refused(strategy):
-    cfg = Config(dict(load_from='a.pth', runner_type='FlexibleRunner', strategy=dict(type=strategy)))
+def test_sharded_model_is_refused():
+    cfg = Config(dict(load_from='a.pth', runner_type='FlexibleRunner', strategy=dict(type='mmengine.FSDPStrategy')))
     with pytest.raises(run_config.ConfigError, match='cannot fill a model under (FSDP|DeepSpeed)Strategy.*init_cfg'):
         run_config.train(cfg)
 

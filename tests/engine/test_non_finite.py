@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from densevit.models.finite import non_finite
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from toy import load, names, toy_run
@@ -11,6 +10,7 @@ from toy import load, names, toy_run
 from densevit.engine import guards
 from densevit.engine.checkpoints import NonFiniteWeightsError
 from densevit.engine.guards import NonFiniteLossError
+from densevit.weights.finite import non_finite
 
 pytestmark = pytest.mark.usefixtures('quick_runs')
 

@@ -124,14 +124,12 @@ def test_amp_without_cuda_is_bf16(tiny_config):
                                       'densevit.AutocastOptimWrapper')
 
 
-@pytest.mark.parametrize(('sharded', 'type_'), [
-    (False, 'AmpOptimWrapper'), (True, 'densevit.AutocastOptimWrapper')])
-def test_amp_on_a_gpu(monkeypatch, sharded, type_):
+def test_amp_on_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
-    if sharded:
-        cfg.update(runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy'))
-        with pytest.raises(run_config.ConfigError, match='FSDP.*--amp bf16'):
-            run_config.use_amp(cfg, 'fp16')
-    run_config.use_amp(cfg, 'auto')
-    assert cfg.optim_wrapper.type == type_
+    whole = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    sharded = Config(dict(whole.to_dict(), runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy')))
+    with pytest.raises(run_config.ConfigError, match='FSDP.*--amp bf16'):
+        run_config.use_amp(sharded, 'fp16')
+    for cfg, expected in ((whole, 'AmpOptimWrapper'), (sharded, 'densevit.AutocastOptimWrapper')):
+        run_config.use_amp(cfg, 'auto')
+        assert cfg.optim_wrapper.type == expected

@@ -79,7 +79,7 @@ def test_a_rate_without_a_schedule(tmp_path):
     assert load(tmp_path / 'iter_6.pth')['optimizer']['param_groups'][0]['lr'] == .02
 
 
-@pytest.mark.parametrize(('changes', 'words'), [
+REFUSED = [
     ({'model.width': 5}, r'another model: layers.0.weight is \(3, 4\) there and \(5, 4\) in the config'),
     ({'optim_wrapper.optimizer': dict(_delete_=True, type='SGD', lr=.1)}, 'optimizer AdamW and the config.s is SGD'),
     ({'optim_wrapper.optimizer': dict(_delete_=True, type='Adam', lr=.1)}, 'optimizer AdamW and the config.s is Adam'),
@@ -87,12 +87,15 @@ def test_a_rate_without_a_schedule(tmp_path):
     ({'train_cfg.max_iters': 3}, 'has 4 iterations behind it.*set train_cfg.max_iters above 4'),
     ({'param_scheduler': [dict(type='ReduceOnPlateauLR', monitor='AP', rule='greater', by_epoch=True)]},
      'depends on validations'),
-])
-def test_what_cannot_be_continued_is_one_line(tmp_path, changes, words):
+]
+
+
+def test_what_cannot_be_continued_is_one_line(tmp_path):
     toy_run(tmp_path, **HALF)
-    with pytest.raises(ResumeError, match=words):
-        toy_run(tmp_path, 'auto', **changes)
-    assert names(tmp_path) == ['iter_2.pth', 'iter_4.pth']
+    for changes, words in REFUSED:
+        with pytest.raises(ResumeError, match=words):
+            toy_run(tmp_path, 'auto', **changes)
+        assert names(tmp_path) == ['iter_2.pth', 'iter_4.pth']
 
 
 def test_epochs_that_became_shorter_are_continued():
@@ -136,8 +139,7 @@ def test_a_schedule_of_another_length_is_told_and_the_remedy_holds(tmp_path, war
     assert not [line for line in warnings if 'train_cfg.max_iters' in line]
 
 
-@pytest.mark.parametrize('schedule', [
-    [dict(type='LinearLR', by_epoch=False, begin=0, end=2)], dict(type='MultiStepLR', by_epoch=False, milestones=[3])])
-def test_a_warm_up_alone_is_no_schedule_of_another_length(tmp_path, warnings, schedule):
-    toy_run(tmp_path, param_scheduler=schedule)
+def test_a_warm_up_alone_is_no_schedule_of_another_length(tmp_path, warnings):
+    toy_run(tmp_path, param_scheduler=[dict(type='LinearLR', by_epoch=False, begin=0, end=2),
+                                       dict(type='MultiStepLR', by_epoch=False, milestones=[3])])
     assert not [line for line in warnings if 'train_cfg.max_iters' in line]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.registry import MODELS
+from mmengine.registry import HOOKS, MODELS
 from toy import ToyModel, toy_run
+
+from densevit.engine import ProgressOfRunHook
 
 pytestmark = pytest.mark.usefixtures('quick_runs')
 told = []
@@ -14,9 +16,9 @@ class Annealed(ToyModel):
         told.append(share**power)
 
 
-@pytest.mark.parametrize('name', ['ProgressOfRunHook', 'MaskAnnealingHook'])
-def test_parts_of_a_model_are_told_the_share_of_the_run(tmp_path, name):
-    changes = dict(model=dict(type='Annealed'), custom_hooks=[dict(type=f'densevit.{name}', power=2)])
+def test_parts_of_a_model_are_told_the_share_of_the_run(tmp_path):
+    assert HOOKS.get('densevit.MaskAnnealingHook') is ProgressOfRunHook
+    changes = dict(model=dict(type='Annealed'), custom_hooks=[dict(type='densevit.ProgressOfRunHook', power=2)])
     told.clear()
     toy_run(tmp_path, **changes)
     assert told == [(step / 6)**2 for step in range(7)]

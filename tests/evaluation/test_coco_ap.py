@@ -1,4 +1,4 @@
-"""AP of masks: perfect on the truth, pycocotools' own numbers on damaged copies of it."""
+"""AP of masks and boxes: perfect on the truth, pycocotools' own numbers on damaged copies of it."""
 import json
 from contextlib import redirect_stdout
 from io import StringIO
@@ -61,13 +61,23 @@ def damaged(info, dataset, generator):
     return found[0], found[1], torch.from_numpy(np.stack(found[2])) if found[2] else torch.zeros(0, 1, 1)
 
 
+def boxes_of(masks):
+    """[x1, y1, x2, y2] around masks of any kind."""
+    if len(masks) and isinstance(masks[0], dict):
+        masks = [rle_tools.decode(mask) for mask in masks]
+    rles = [rle_tools.encode(np.asfortranarray(mask, np.uint8)) for mask in np.asarray(masks)]
+    boxes = torch.tensor([rle_tools.toBbox(rle).tolist() for rle in rles]).reshape(-1, 4)
+    return torch.cat((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1)
+
+
 def metric_of(dataset, predict, **options):
     metric = InstanceMetric(**options)
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         labels, scores, masks = predict(info)
-        prediction = dict(labels=torch.tensor(labels, dtype=torch.long), scores=torch.tensor(scores), masks=masks)
+        prediction = dict(labels=torch.tensor(labels, dtype=torch.long), scores=torch.tensor(scores), masks=masks,
+                          bboxes=boxes_of(masks))
         metric.process({}, [dict(info, ori_shape=(info['height'], info['width']), pred_instances=prediction)])
     return metric
 
@@ -76,32 +86,37 @@ def metric_of(dataset, predict, **options):
 @pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
 def test_the_truth_is_perfect(data, as_rle, request):
     dataset = request.getfixturevalue(data)
-    values = metric_of(dataset, lambda info: truth_as_predicted(info, dataset, as_rle)).evaluate(len(dataset))
+    kinds = ('segm', ) if data == 'coco_tiny' else ('segm', 'bbox')  # COCO's boxes are not quite around its masks
+    values = metric_of(dataset, lambda info: truth_as_predicted(info, dataset, as_rle), metric=kinds).evaluate(
+        len(dataset))
     assert values.keys() >= {'AP', 'AP50', 'AP75', 'AP_s', 'AR'}
-    assert all(values[name] == pytest.approx(100.) for name in values if not name.startswith('AR_1')), values
+    assert ('bbox_AP' in values) == ('bbox' in kinds)
+    assert all(values[name] == pytest.approx(100.) for name in values if 'AR_1' not in name), values
 
 
+@pytest.mark.parametrize('kind', ['segm', 'bbox'])
 @pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
-def test_damaged_copies__pycocotools_own_numbers(data, request):
+def test_damaged_copies__pycocotools_own_numbers(data, kind, request):
     dataset = request.getfixturevalue(data)
     generator, found = np.random.default_rng(3), []
 
     def predict(info):
         labels, scores, masks = damaged(info, dataset, generator)
         scores = torch.tensor(scores).tolist()  # as single precision has them
-        for label, score, mask in zip(labels, scores, masks, strict=True):
-            rle = rle_tools.encode(np.asfortranarray(mask.numpy(), np.uint8))
-            found.append(dict(image_id=info['img_id'], category_id=dataset.metainfo['category_ids'][label],
-                              score=score, segmentation=rle))
+        for label, score, mask, box in zip(labels, scores, masks, boxes_of(masks).tolist(), strict=True):
+            shape = (dict(bbox=[*box[:2], box[2] - box[0], box[3] - box[1]]) if kind == 'bbox' else
+                     dict(segmentation=rle_tools.encode(np.asfortranarray(mask.numpy(), np.uint8))))
+            found.append(dict(shape, image_id=info['img_id'], score=score,
+                              category_id=dataset.metainfo['category_ids'][label]))
         return labels, scores, masks
 
-    values = metric_of(dataset, predict).evaluate(len(dataset))
+    values = metric_of(dataset, predict, metric=kind).evaluate(len(dataset))
     with redirect_stdout(StringIO()):
         truth = COCO(dataset.ann_file)
         for annotation in truth.dataset['annotations']:
             annotation['id'] += 1  # a match with annotation 0 is none to pycocotools
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(found), 'segm')
+        evaluation = COCOeval(truth, truth.loadRes(found), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -171,12 +186,34 @@ def test_a_file_without_areas_and_with_polygons(tmp_path):
     assert values['AP'] == pytest.approx(100.)
 
 
+def test_boxes_alone(tmp_path):
+    """Of a file that has neither masks nor areas."""
+    folder = write_coco_like(tmp_path / 'data')
+    data = json.loads((folder / 'instances.json').read_text())
+    for annotation in data['annotations']:
+        del annotation['segmentation'], annotation['area']
+    (folder / 'instances.json').write_text(json.dumps(data))
+    dataset = CocoInstanceDataset('instances.json', data_root=str(folder), data_prefix=dict(img='images'),
+                                  with_masks=False, test_mode=True)
+    metric = InstanceMetric('bbox', classwise=True)
+    metric.dataset_meta = dataset.metainfo
+    for info in map(dataset.get_data_info, range(len(dataset))):
+        kept = [each for each in info['instances'] if not each['ignore_flag']]
+        found = dict(bboxes=torch.tensor([each['bbox'] for each in kept]), scores=torch.full((len(kept), ), .5),
+                     labels=torch.tensor([each['bbox_label'] for each in kept]))
+        metric.process({}, [dict(info, ori_shape=(48, 64), pred_instances=found)])
+    values = metric.evaluate(len(dataset))
+    assert values['AP'] == values['AP_cell'] == values['AP_rod'] == pytest.approx(100.)
+
+
 def test_what_lacks_is_named(synthetic):
     metric, info = InstanceMetric(), synthetic.get_data_info(0)
-    with pytest.raises(KeyError, match="task='instance'"):
-        metric.process({}, [info])
-    with pytest.raises(KeyError, match='meta_keys'):
+    with pytest.raises(KeyError, match="set the metric of test_evaluator .*task='instance'"):
+        metric.process({}, [dict(info, pred_instances=dict(bboxes=[]))])
+    with pytest.raises(KeyError, match='PackWithTruth'):
         metric.process({}, [dict(pred_instances=dict(masks=[]))])
     metric.dataset_meta = dict(classes=('a', ))
     with pytest.raises(KeyError, match='CocoInstanceDataset'):
         metric.compute_metrics([])
+    with pytest.raises(ValueError, match="'segm' for masks, 'bbox' for boxes"):
+        InstanceMetric('box')

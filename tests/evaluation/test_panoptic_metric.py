@@ -188,7 +188,7 @@ def test_what_lacks_is_named(synthetic):
     with pytest.raises(KeyError, match="task='panoptic'"):
         metric.process({}, [info])
     sample = sample_of(info, *truth_as_predicted(info))
-    with pytest.raises(KeyError, match='meta_keys'):
+    with pytest.raises(KeyError, match='PackWithTruth'):
         metric.process({}, [dict(pred_panoptic_seg=sample['pred_panoptic_seg'])])
     sample['pred_panoptic_seg']['sem_seg'] = sample['pred_panoptic_seg']['sem_seg'][:, :-1]
     with pytest.raises(ValueError, match='original size'):

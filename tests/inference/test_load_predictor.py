@@ -13,9 +13,10 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 
 from densevit.errors import DoubtfulResultWarning
+from densevit.inference import loading
 from densevit.inference.loading import RandomWeightsError, UnknownModelError, build_model, load, pick_device
 from densevit.inference.metadata import DatasetMeta, config_meta, dataset_meta
-from densevit.registry import quiet_imports
+from densevit.registry import config_file, quiet_imports
 from densevit.weights import WeightsError, zoo
 
 CONFIG = '''
@@ -52,11 +53,10 @@ def known_models(monkeypatch, tmp_path, config, checkpoint):
     """A zoo of two, with its configs and bundled weights in a folder of the test."""
     models = {name: zoo.ZooEntry(name, config.name, checkpoint.name, 'semantic', 'CC0')
               for name in ('tiny_road', 'other')}
-    (tmp_path / 'configs').mkdir()
-    config.rename(tmp_path / 'configs' / config.name)
-    monkeypatch.setattr(zoo, '_ENTRIES', models)
+    monkeypatch.setattr(zoo, '_entries', lambda: models)
     monkeypatch.setattr(zoo, 'BUNDLED', tmp_path)
-    monkeypatch.setattr(zoo, 'PACKAGE', tmp_path / 'densevit')
+    named = f'densevit::{config.name}'
+    monkeypatch.setattr(loading, 'config_file', lambda name: config if name == named else config_file(name))
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', torch.float16])

@@ -6,15 +6,15 @@ from densevit.layers import AttentionWindows
 
 
 @pytest.mark.parametrize('grid, size', [((6, 9), 3), ((7, 8), 3), ((2, 3), 5)])
-@pytest.mark.parametrize('shifted', [False, True])
-@pytest.mark.parametrize('num_prefix', [0, 2])
-def test_merging_undoes_the_partition(grid, size, shifted, num_prefix):
-    windows = AttentionWindows(grid, size, num_prefix, shifted)
-    x = torch.randn(2, num_prefix + grid[0] * grid[1], 4)
-    parts = windows.partition(x)
-    rows, columns = -(-grid[0] // size), -(-grid[1] // size)
-    assert parts.shape == (2 * rows * columns, num_prefix + size * size, 4)
-    torch.testing.assert_close(windows.merge(parts), x)
+def test_merging_undoes_the_partition(grid, size):
+    for shifted in [False, True]:
+        for num_prefix in [0, 2]:
+            windows = AttentionWindows(grid, size, num_prefix, shifted)
+            x = torch.randn(2, num_prefix + grid[0] * grid[1], 4)
+            parts = windows.partition(x)
+            rows, columns = -(-grid[0] // size), -(-grid[1] // size)
+            assert parts.shape == (2 * rows * columns, num_prefix + size * size, 4)
+            torch.testing.assert_close(windows.merge(parts), x)
 
 
 def test_a_window_is_a_square_of_the_grid():
@@ -47,24 +47,24 @@ def _sees(grid, size, shifted):
 
 
 @pytest.mark.parametrize('grid, size', [((6, 9), 3), ((7, 8), 3), ((2, 7), 4), ((8, 8), 4)])
-@pytest.mark.parametrize('shifted', [False, True])
-@pytest.mark.parametrize('num_prefix', [0, 2])
-def test_the_mask_is_that_of_brute_force(grid, size, shifted, num_prefix):
-    windows = AttentionWindows(grid, size, num_prefix, shifted)
-    number = torch.arange(1, 1 + grid[0] * grid[1]).reshape(1, -1, 1)
-    parts = windows.partition(torch.cat((number.new_full((1, num_prefix, 1), -1), number), dim=1))[..., 0]
-    mask = windows.mask(1, torch.device('cpu'))
-    if mask is None:
-        mask = torch.ones(len(parts), 1, parts.shape[1], parts.shape[1], dtype=torch.bool)
-    sees = torch.zeros(len(number[0]), len(number[0]), dtype=torch.bool)
-    for tokens, allowed in zip(parts, mask[:, 0], strict=True):
-        assert allowed.any(1).all(), 'a row without any key would give NaN'
-        assert not allowed[tokens != 0][:, tokens == 0].any(), 'a pad is seen'
-        real = tokens > 0
-        assert allowed[real][:, tokens == -1].all() and allowed[tokens == -1][:, real].all()
-        places = tokens[real] - 1
-        sees[places.unsqueeze(1), places] |= allowed[real][:, real]
-    assert torch.equal(sees, _sees(grid, size, shifted))
+def test_the_mask_is_that_of_brute_force(grid, size):
+    for shifted in [False, True]:
+        for num_prefix in [0, 2]:
+            windows = AttentionWindows(grid, size, num_prefix, shifted)
+            number = torch.arange(1, 1 + grid[0] * grid[1]).reshape(1, -1, 1)
+            parts = windows.partition(torch.cat((number.new_full((1, num_prefix, 1), -1), number), dim=1))[..., 0]
+            mask = windows.mask(1, torch.device('cpu'))
+            if mask is None:
+                mask = torch.ones(len(parts), 1, parts.shape[1], parts.shape[1], dtype=torch.bool)
+            sees = torch.zeros(len(number[0]), len(number[0]), dtype=torch.bool)
+            for tokens, allowed in zip(parts, mask[:, 0], strict=True):
+                assert allowed.any(1).all(), 'a row without any key would give NaN'
+                assert not allowed[tokens != 0][:, tokens == 0].any(), 'a pad is seen'
+                real = tokens > 0
+                assert allowed[real][:, tokens == -1].all() and allowed[tokens == -1][:, real].all()
+                places = tokens[real] - 1
+                sees[places.unsqueeze(1), places] |= allowed[real][:, real]
+            assert torch.equal(sees, _sees(grid, size, shifted))
 
 
 def test_no_mask_where_everybody_sees_everybody():

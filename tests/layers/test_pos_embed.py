@@ -36,20 +36,20 @@ def test_interpolate_offset_is_dinov2s_scale_factor():
     torch.testing.assert_close(actual, expected.permute(0, 2, 3, 1).flatten(1, 2))
 
 
-@pytest.mark.parametrize('antialias', [True, False])
-@pytest.mark.parametrize('offset', [0., .1])
-def test_compiled_resizing_is_the_same(antialias, offset):
+def test_compiled_resizing_is_the_same():
     """Larger and smaller, and the stored grid, which an offset does not move."""
-    pos_embed = torch.randn(1, 1 + 14 * 9, 8, requires_grad=True)
-    options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset)
-    torch._dynamo.reset()
-    compiled = torch.compile(resize_pos_embed, fullgraph=True, backend='eager')
-    for grid in ((5, 20), (33, 4), (14, 9)):
-        results = [resize(pos_embed, grid, **options) for resize in (resize_pos_embed, compiled)]
-        torch.testing.assert_close(*results, rtol=0, atol=2e-5)
-        direction = torch.randn_like(results[0])
-        torch.testing.assert_close(*(torch.autograd.grad(result, pos_embed, direction)[0] for result in results),
-                                   rtol=0, atol=5e-5)
+    for antialias in [True, False]:
+        for offset in [0., .1]:
+            pos_embed = torch.randn(1, 1 + 14 * 9, 8, requires_grad=True)
+            options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset)
+            torch._dynamo.reset()
+            compiled = torch.compile(resize_pos_embed, fullgraph=True, backend='eager')
+            for grid in ((5, 20), (33, 4), (14, 9)):
+                results = [resize(pos_embed, grid, **options) for resize in (resize_pos_embed, compiled)]
+                torch.testing.assert_close(*results, rtol=0, atol=2e-5)
+                direction = torch.randn_like(results[0])
+                gradients = [torch.autograd.grad(result, pos_embed, direction)[0] for result in results]
+                torch.testing.assert_close(*gradients, rtol=0, atol=5e-5)
 
 
 def test_same_grid_is_untouched_and_a_wrong_grid_is_named():
@@ -112,11 +112,11 @@ def test_positions_as_a_map_are_resized_as_those_in_a_sequence():
     torch.testing.assert_close(actual.flatten(2).transpose(1, 2), expected)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_half_precision(dtype):
+def test_half_precision():
     """PyTorch has no bicubic kernel with antialias for it on a CPU."""
-    window, stretched = torch.randn(1, 4, 2, 2).to(dtype), torch.randn(1, 4, 3, 3).to(dtype)
-    embed = absolute_window_pos_embed(window, stretched, (5, 7))
-    assert embed.dtype == dtype
-    expected = absolute_window_pos_embed(window.float(), stretched.float(), (5, 7))
-    torch.testing.assert_close(embed.float(), expected, rtol=.02, atol=.02)
+    for dtype in [torch.bfloat16, torch.float16]:
+        window, stretched = torch.randn(1, 4, 2, 2).to(dtype), torch.randn(1, 4, 3, 3).to(dtype)
+        embed = absolute_window_pos_embed(window, stretched, (5, 7))
+        assert embed.dtype == dtype
+        expected = absolute_window_pos_embed(window.float(), stretched.float(), (5, 7))
+        torch.testing.assert_close(embed.float(), expected, rtol=.02, atol=.02)

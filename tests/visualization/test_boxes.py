@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pytest
@@ -36,15 +37,14 @@ def test_frames_lie_around_boxes_in_the_colour_of_the_class():
         assert color_share(top, color) > 0.05 and color_share(top, (255, 255, 255)) > 0.002
 
 
-@pytest.mark.parametrize('color', [(0, 0, 0), (255, 255, 255), (0, 114, 178), (128, 128, 128)])
-def test_a_frame_is_seen_on_any_ground(color):
-    for value in (0, 128, 255):
+def test_a_frame_is_seen_on_any_ground():
+    for value, color in product((0, 128, 255), [(0, 0, 0), (255, 255, 255), (0, 114, 178), (128, 128, 128)]):
         picture = draw_boxes(gray(200, 200, value), np.array([[60, 60, 140, 140]]), [0], classes='a', palette=[color])
         lights = [relative_luminance(pixel) + 0.05 for pixel in picture[100, 50:60]]
-        assert max(lights) / min(lights) > 1.8, value
+        assert max(lights) / min(lights) > 1.8, (value, color)
 
 
-@pytest.mark.parametrize('size', [(1, 1), (7, 3), (32, 32), (80, 100), (3, 3000), (3000, 4000)])
+@pytest.mark.parametrize('size', [(1, 1), (7, 3), (80, 100), (3, 3000), (1500, 2000)])
 def test_any_size(size):
     height, width = size
     boxes = np.array([[0, 0, width, height], [width / 4, height / 4, width / 2, height / 2], [-5, -5, 1, 1],

@@ -47,22 +47,19 @@ def official_names(state):
 
 @pytest.mark.parametrize(('code', 'task'), [
     (code, task) for code in ('ViT-Adapter', 'ViT-CoMer') for task in ('detection', 'segmentation')])
-@pytest.mark.parametrize('prefix', ['', 'backbone.'])
-def test_official_checkpoint__gives_the_official_output(code, task, prefix):
+def test_official_checkpoint__gives_the_official_output(code, task):
     official = randomise(official_adapter(
         code, task, **TINY, img_size=64, pretrain_size=64, deform_num_heads=4,
         interaction_indexes=[[0, 0], [1, 1], [2, 2], [3, 3]],
         **(dict(cnn_feature_interaction=True) if code == 'ViT-CoMer' else {})))
     ours = dict(zip(('ViT-Adapter', 'ViT-CoMer'), ADAPTERS, strict=True))[code](VIT, form=task, num_heads=4)
-    state = {prefix + name: tensor for name, tensor in official.state_dict().items()}
-    if prefix:
-        state['neck.lateral_convs.0.weight'] = state['rpn_head.rpn_conv.bias'] = torch.zeros(3)
-    report = load_weights(ours, dict(state_dict=state, meta=dict(epoch=36)))
-    assert report.naming == code
-    assert not report.missing
-    assert set(report.left) == ({'neck.lateral_convs.0.weight', 'rpn_head.rpn_conv.bias'} if prefix else set())
     images = torch.randn(2, 3, 64, 96)
-    assert_close(ours.eval()(images), official(images))
+    for prefix, others in (('', {}), ('backbone.', {'neck.lateral_convs.0.weight': torch.zeros(3)})):
+        randomise(ours, seed=9)
+        state = {**others, **{prefix + name: tensor for name, tensor in official.state_dict().items()}}
+        report = load_weights(ours, dict(state_dict=state, meta=dict(epoch=36)))
+        assert (report.naming, report.missing, set(report.left)) == (code, (), others.keys())
+        assert_close(ours.eval()(images), official(images))
 
 
 @pytest.mark.parametrize('cls', ADAPTERS)
@@ -96,19 +93,6 @@ def test_plain_vit__fills_the_vit_alone(cls, family):
     torch.testing.assert_close({name: after[f'vit.{name}'] for name in expected.state_dict()}, expected.state_dict())
     torch.testing.assert_close({name: after[name] for name in report.missing},
                                {name: before[name] for name in report.missing})
-
-
-@pytest.mark.parametrize('cls', ADAPTERS)
-@pytest.mark.parametrize('prefix', ['', 'backbone.'])
-def test_own_checkpoint__round_trip(cls, prefix, tmp_path):
-    source, target = randomise(cls(VIT), seed=1), cls(VIT)
-    state = {prefix + name: tensor for name, tensor in source.state_dict().items()}
-    torch.save(dict(state_dict={**state, **({'decode_head.conv_seg.bias': torch.zeros(2)} if prefix else {})}),
-               tmp_path / 'own.pth')
-    assert not load_weights(target, tmp_path / 'own.pth').missing
-    images = torch.randn(1, 3, 70, 50)
-    for a, b in zip(source.eval()(images), target.eval()(images), strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize('cls', ADAPTERS)

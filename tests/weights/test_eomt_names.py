@@ -152,15 +152,16 @@ WRAPPERS = {
 }
 
 
-@pytest.mark.parametrize('wrapper', WRAPPERS)
-def test_authors_names_give_the_outputs_of_transformers_names(wrapper, images):
+def test_authors_names_give_the_outputs_of_transformers_names(images):
     reference = set_probs(hf_eomt(), (0., 0.))
-    from_hf, from_authors = random_eomt(seed=2), random_eomt(seed=4)
+    from_hf = random_eomt(seed=2)
     load_weights(from_hf, reference.state_dict())
-    report = load_weights(from_authors, WRAPPERS[wrapper](authors_dinov2(reference.state_dict())))
-    assert report.naming == "the authors' EoMT" and not report.missing
-    for ours, theirs in zip(from_authors(images)[-1], from_hf(images)[-1], strict=True):
-        assert torch.equal(ours, theirs)
+    for wrap in WRAPPERS.values():
+        from_authors = random_eomt(seed=4)
+        report = load_weights(from_authors, wrap(authors_dinov2(reference.state_dict())))
+        assert report.naming == "the authors' EoMT" and not report.missing
+        for ours, theirs in zip(from_authors(images)[-1], from_hf(images)[-1], strict=True):
+            assert torch.equal(ours, theirs)
 
 
 def as_delta(reference, base):
@@ -178,8 +179,8 @@ def hf_dinov3():
         hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=128, num_register_tokens=4)), 7)
 
 
-@pytest.mark.parametrize('stored_probs', [-1., 0.])
-@pytest.mark.parametrize('base_naming', ['transformers 5', 'transformers 4', 'timm'])
+@pytest.mark.parametrize('base_naming, stored_probs', [
+    ('transformers 5', -1.), ('transformers 4', 0.), ('timm', 0.)])
 def test_dinov3_differences_and_base_equal_complete_weights(base_naming, stored_probs, images):
     reference, base = set_probs(hf_eomt_dinov3(), (0., 0.)), hf_dinov3()
     delta, base_state = as_delta(reference, base), base.state_dict()

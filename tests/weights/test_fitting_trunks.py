@@ -18,8 +18,7 @@ def timm_state(name, **kwargs):
 
 
 @pytest.mark.parametrize('name', [
-    'vit_small_patch16_224', 'vit_small_patch14_reg4_dinov2', 'vit_small_patch16_dinov3', 'eva02_tiny_patch14_224',
-    'deit3_small_patch16_224'])
+    'vit_small_patch16_224', 'vit_small_patch14_reg4_dinov2', 'vit_small_patch16_dinov3'])
 def test_without_prefix_and_norm(name):
     state = timm_state(name)
     model = PlainViT(name, keep_prefix=False, norm_out=False, **TINY)

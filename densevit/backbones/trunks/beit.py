@@ -15,7 +15,7 @@ from .tokens import Tokens
 
 @dataclass(frozen=True)
 class AttentionBias:
-    """What a block's attention is told in the place of timm's shared bias.
+    """The bias that a block's attention gets in the place of timm's shared one.
 
     Attributes:
         bias: (1, heads, N, N) for the tokens of an image or a window; None for none.
@@ -52,7 +52,7 @@ class BiasedAttention(Attention):
 
 
 class BeitTrunk(SequenceTrunk):
-    """timm's ``Beit``: BEiT (arXiv 2106.08254) and BEiTv2 (arXiv 2208.06366).
+    """timm's ``Beit``: BEiT (arXiv:2106.08254) and BEiTv2 (arXiv:2208.06366).
 
     At the grid it was built for (``img_size``) it is timm's model. timm, and ViT-Adapter with it, know one grid and
     resize the tables to it when a checkpoint is loaded, on a geometric scale; at any other grid, and in windows, the

@@ -34,7 +34,7 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
     """A timm model without classifier or pooling whose patch embedding takes any image size.
 
     Args:
-        name: Of the model; None to build one of ``family`` from explicit sizes.
+        name: The name of a timm model; None to build one of ``family`` from explicit sizes.
         family: ``'vit'`` or ``'sam'``.
         stem: Arguments of :func:`build_stem`, the model's name as ``model_name``.
         pretrained: Whether to download timm's weights.

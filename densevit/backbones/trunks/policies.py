@@ -17,10 +17,10 @@ PadMode = Literal['masked', 'official']
 
 @dataclass(frozen=True)
 class WindowRequest:
-    """What a user asks for; the arguments of :class:`densevit.PlainViT` of the same names.
+    """The windows that a user asks for; the arguments of :class:`densevit.PlainViT` of the same names.
 
     Raises:
-        ValueError: It does not go together.
+        ValueError: The arguments do not go together.
     """
     window_size: int | None = None
     global_blocks: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ from .policies import PositionPolicy
 
 
 def positions_at(trunk: nn.Module, grid: Grid, policy: PositionPolicy) -> Tensor | None:
-    """(1, prefix + h * w, D), or None for a trunk without learned positions."""
+    """Learned positions (1, prefix + h * w, D) at a grid, or None for a trunk without them."""
     pos_embed = trunk.pos_embed
     if pos_embed is None:
         return None
@@ -36,9 +36,9 @@ def rotary_at(trunk: nn.Module, grid: Grid) -> Tensor | None:
 
 
 def _centred_rotary(rope: RotaryEmbeddingDinoV3, grid: Grid) -> Tensor:
-    """What timm's ``get_embed`` gives, which would fix the grid of an exported program: it makes numbers of its sides.
+    """The embedding of timm's ``get_embed``, which itself would fix the grid of an exported program.
 
-    Coordinates of patch centres in [-1, 1] over the image, as in DINOv3 (arXiv 2508.10104).
+    Coordinates of patch centres in [-1, 1] over the image, as in DINOv3 (arXiv:2508.10104).
     """
     device = rope.periods.device
     spans = dict(separate=grid, max=(torch.sym_max(*grid), ) * 2, min=(torch.sym_min(*grid), ) * 2)

@@ -18,7 +18,7 @@ from .tokens import Tokens
 
 @dataclass(frozen=True)
 class GridLayout:
-    """What the tokens of a block are, and which may attend to which.
+    """The grid and prefix of a block's tokens, and which of them may attend to which.
 
     Attributes:
         grid: (h, w) of the patches.
@@ -36,7 +36,7 @@ class GridAttention(sam.Attention):
     """timm's attention with relative positions at any grid, within windows that may be masked, and with more tokens."""
 
     def forward(self, x: Tensor, layout: GridLayout) -> Tensor:
-        """(B, num_prefix + h * w, C) to the same."""
+        """Let the tokens (B, num_prefix + h * w, C) attend to each other."""
         windows = layout.windows
         if windows is None:
             return self._attend(x, layout.grid, layout.num_prefix, layout.mask)
@@ -66,7 +66,7 @@ class GridBlock(sam.Block):
         self.attn.__class__ = GridAttention
 
     def forward(self, x: Tensor, layout: GridLayout | None = None) -> Tensor:
-        """(B, num_prefix + h * w, C) to the same; without a layout, as timm's model calls it, (B, h, w, C)."""
+        """Run on (B, num_prefix + h * w, C) or, without a layout, as timm's model calls it, on (B, h, w, C)."""
         if layout is None:
             grid = tuple(x.shape[1:3])
             windows = AttentionWindows(grid, self.window_size, mask_pads=False) if self.window_size else None
@@ -76,7 +76,7 @@ class GridBlock(sam.Block):
 
 
 class GridTrunk:
-    """timm's ``VisionTransformerSAM`` with :class:`GridBlock`: SAM (arXiv 2304.02643), ViTDet (arXiv 2203.16527)."""
+    """timm's ``VisionTransformerSAM`` with :class:`GridBlock`: SAM (arXiv:2304.02643), ViTDet (arXiv:2203.16527)."""
 
     def __init__(self, trunk: sam.VisionTransformerSAM, windows: WindowPolicy, positions: PositionPolicy) -> None:
         if trunk.rope_global is not None:

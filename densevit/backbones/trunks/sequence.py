@@ -66,7 +66,7 @@ class SequenceTrunk:
 
 
 def embed_patches(patch_embed: nn.Module, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """(B, 3, H, W) images to (B, h, w, D) patches and the maps of a convolutional stem, if there is one."""
+    """Embed images (B, 3, H, W) as patches (B, h, w, D); also gives the maps of a stem, if there is one."""
     if isinstance(patch_embed, HybridEmbed):
         maps = patch_embed.backbone(images.contiguous(memory_format=torch.channels_last))
         maps = (maps, ) if isinstance(maps, Tensor) else tuple(maps)

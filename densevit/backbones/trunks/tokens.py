@@ -28,7 +28,7 @@ class Tokens:
 
     @property
     def patches(self) -> Tensor:
-        """(B, h * w, D)."""
+        """The patches without the tokens before them, (B, h * w, D)."""
         return self.x[:, self.num_prefix:]
 
     def with_patches(self, patches: Tensor) -> Tokens:

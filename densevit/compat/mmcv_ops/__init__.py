@@ -1,14 +1,14 @@
-"""The operators of `mmcv._ext` in PyTorch and torchvision, forward and backward, on any device.
+"""The operators of ``mmcv._ext`` in PyTorch and torchvision, forward and backward, on any device.
 
 Each function has the name, the arguments and the in-place outputs of the compiled operator that it stands for, so
-that the Python half of `mmcv.ops` calls it unchanged. Nothing here imports mmcv; `densevit.compat` does the wiring.
+that the Python half of ``mmcv.ops`` calls it unchanged. Nothing here imports mmcv; ``densevit.compat`` does the wiring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from densevit.compat.mmcv_ops import (
+from . import (
     boxes,
     carafe,
     deform_conv,

@@ -1,6 +1,6 @@
-"""Box overlap and non-maximum suppression behind `mmcv.ops`.
+"""Box overlap and non-maximum suppression behind ``mmcv.ops``.
 
-Boxes are (x1, y1, x2, y2) in pixels. With `offset=1` both corners belong to the box, so a side is `x2 - x1 + 1`.
+Boxes are (x1, y1, x2, y2) in pixels. With ``offset=1`` both corners belong to the box, so a side is ``x2 - x1 + 1``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 _IOU = 0  # the other mode, 1, divides by the area of the first box alone
 _NAIVE, _LINEAR, _GAUSSIAN = 0, 1, 2
 
 
 def _half_open(boxes: Tensor, offset: int) -> Tensor:
-    """Widened boxes whose sides are `x2 - x1`: the far corner moves by `offset`."""
+    """Widened boxes whose sides are ``x2 - x1``: the far corner moves by ``offset``."""
     return widen(boxes) + torch.tensor([0, 0, offset, offset], device=boxes.device)
 
 
@@ -38,9 +38,9 @@ def _iou(a: Tensor, b: Tensor) -> Tensor:
 def bbox_overlaps(
     bboxes1: Tensor, bboxes2: Tensor, ious: Tensor, mode: int = _IOU, aligned: bool = False, offset: int = 0
 ) -> None:
-    """Write the IoU (mode 0) or intersection over the first box's area (mode 1) into `ious`.
+    """Write the IoU (mode 0) or intersection over the first box's area (mode 1) into ``ious``.
 
-    Shapes: boxes (m, 4) and (n, 4); `ious` is (m, n), or (m,) for `aligned` pairs.
+    Shapes: boxes (m, 4) and (n, 4); ``ious`` is (m, n), or (m,) for ``aligned`` pairs.
     """
     a, b = _half_open(bboxes1, offset), _half_open(bboxes2, offset)
     if not aligned:
@@ -80,11 +80,11 @@ def softnms(
 ) -> Tensor:
     """Soft-NMS, arXiv:1704.04503, algorithm 1.
 
-    Repeatedly takes the best remaining box and lowers the scores of the others. A lowered score below `min_score`
+    Repeatedly takes the best remaining box and lowers the scores of the others. A lowered score below ``min_score``
     drops its box; the first box is taken whatever its score.
 
     Shapes: boxes (n, 4), scores (n,). The k kept boxes with their lowered scores fill the first k rows of
-    `dets` (n, 5); returns their indices, (k,).
+    ``dets`` (n, 5); returns their indices, (k,).
     """
     corners, scores = _half_open(boxes, offset), widen(scores)
     left = torch.arange(len(boxes), device=boxes.device)
@@ -104,7 +104,7 @@ def softnms(
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     """Groups of indices: each kept box followed by those it suppresses, all by falling score.
 
-    Unlike `nms`, an IoU equal to the threshold suppresses. Shape of `dets`: (n, 5), the score last.
+    Unlike ``nms``, an IoU equal to the threshold suppresses. Shape of ``dets``: (n, 5), the score last.
     """
     corners = _half_open(dets[:, :4], 0)
     left = dets[:, 4].argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""CARAFE upsampling behind `mmcv.ops`: arXiv:1905.02188, eq. 4.
+"""CARAFE upsampling behind ``mmcv.ops``: arXiv:1905.02188, eq. 4.
 
 Output pixel (y, x) is the sum, over a k x k window around input pixel (y // s, x // s), of the input weighted by a
 kernel predicted for that output pixel; the input counts as 0 outside. One tap of the window is added at a time, for
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 
 def _taps(kernel_size: int, height: int, width: int) -> Iterator[tuple[int, slice, slice]]:
@@ -36,7 +36,7 @@ def _padded(features: Tensor, kernel_size: int, group_size: int) -> Tensor:
 def carafe_naive_forward(
     features: Tensor, masks: Tensor, output: Tensor, kernel_size: int, group_size: int, scale_factor: int
 ) -> None:
-    """Fill `output` (B, C, s*H, s*W) from `features` (B, C, H, W) and `masks` (B, G*k*k, s*H, s*W)."""
+    """Fill ``output`` (B, C, s*H, s*W) from ``features`` (B, C, H, W) and ``masks`` (B, G*k*k, s*H, s*W)."""
     padded = _padded(features, kernel_size, group_size)
     kernels = _split(widen(masks), group_size, scale_factor)
     out = 0.0
@@ -55,7 +55,7 @@ def carafe_naive_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Add the gradients of the features and the kernels to `bottom_grad` and `mask_grad`."""
+    """Add the gradients of the features and the kernels to ``bottom_grad`` and ``mask_grad``."""
     padded = _padded(features, kernel_size, group_size)
     kernels = _split(widen(masks), group_size, scale_factor)
     grad = _split(widen(top_grad), group_size, scale_factor)
@@ -81,7 +81,7 @@ def carafe_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """As `carafe_naive_forward`; keeps the features in `rfeatures` for the backward, which does not get them."""
+    """Do what ``carafe_naive_forward`` does, and keep the features in ``rfeatures`` for the backward."""
     rfeatures.copy_(features)
     carafe_naive_forward(features, masks, output, kernel_size, group_size, scale_factor)
 
@@ -100,7 +100,7 @@ def carafe_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """As `carafe_naive_backward`; the other buffers are scratch of the compiled operator."""
+    """Do what ``carafe_naive_backward`` does; the other buffers are scratch of the compiled operator."""
     carafe_naive_backward(
         top_grad, rfeatures, masks, bottom_grad, mask_grad, kernel_size, group_size, scale_factor
     )

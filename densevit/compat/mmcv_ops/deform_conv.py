@@ -1,8 +1,8 @@
-"""Deformable convolution behind `mmcv.ops`, on torchvision's.
+"""Deformable convolution behind ``mmcv.ops``, on torchvision's.
 
 v1: arXiv:1703.06211, section 2.1; v2 (modulated): arXiv:1811.11168, eq. 1. mmcv and torchvision agree on the layout
 of the offsets: (deform group, kernel row, kernel column, y before x). Scratch buffers of the compiled operators
-(`columns`, `ones`) and `im2col_step` steer its memory only and are ignored.
+(``columns``, ``ones``) and ``im2col_step`` steer its memory only and are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 
 def _convolve(
@@ -37,7 +37,7 @@ def _gradients(
     geometry: tuple[int, ...],
     groups: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of input, weight, offset, mask and bias; `geometry` is stride, padding, dilation, each as (y, x).
+    """Gradients of input, weight, offset, mask and bias; ``geometry`` is stride, padding, dilation, each as (y, x).
 
     Calls the operator behind torchvision's own autograd, to save the forward that autograd would add. A sample on the
     very line one pixel ahead of the image has a kink there: torchvision gives its offset the slope inside, mmcv none.
@@ -96,7 +96,7 @@ def deform_conv_forward(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Fill `output` (B, O, h, w) from `input` (B, C, H, W) and `offset` (B, 2 * deform groups * kH * kW, h, w)."""
+    """Fill ``output`` (B, O, h, w) from ``input`` (B, C, H, W) and ``offset`` (B, 2 * deform_group * kH * kW, h, w)."""
     output.copy_(_convolve(input, weight, offset, None, None, (dH, dW), (padH, padW), (dilationH, dilationW)))
 
 
@@ -120,7 +120,7 @@ def deform_conv_backward_input(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Add the gradients of the input and of the offsets to `gradInput` and `gradOffset`."""
+    """Add the gradients of the input and of the offsets to ``gradInput`` and ``gradOffset``."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW)
     grads = _gradients(gradOutput, input, weight, offset, None, geometry, (group, deformable_group))
     gradInput.add_(grads[0])
@@ -147,7 +147,7 @@ def deform_conv_backward_parameters(
     scale: float,
     im2col_step: int,
 ) -> None:
-    """Add `scale` times the gradient of the weight to `gradWeight` (O, C / group, kH, kW)."""
+    """Add ``scale`` times the gradient of the weight to ``gradWeight`` (O, C / group, kH, kW)."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW)
     # The gradient of the weight does not depend on the weight, which the caller therefore does not pass.
     grads = _gradients(gradOutput, input, gradWeight, offset, None, geometry, (group, deformable_group))
@@ -175,7 +175,7 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """As `deform_conv_forward`, each sample weighted by `mask` (B, deform groups * kernel_h * kernel_w, h, w)."""
+    """Do what ``deform_conv_forward`` does, with samples weighted by ``mask`` (B, deform_group * kH * kW, h, w)."""
     geometry = (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w)
     output.copy_(_convolve(input, weight, offset, mask, bias if with_bias else None, *geometry))
 
@@ -206,7 +206,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Add the five gradients to the buffers; that of the bias only `with_bias`."""
+    """Add the five gradients to the buffers; that of the bias only ``with_bias``."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w)
     grads = _gradients(grad_output, input, weight, offset, mask, geometry, (group, deformable_group))
     buffers = (grad_input, grad_weight, grad_offset, grad_mask, grad_bias)

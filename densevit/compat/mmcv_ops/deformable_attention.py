@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention behind `mmcv.ops`: that of `densevit.layers`, with mmcv's arguments."""
+"""Multi-scale deformable attention behind ``mmcv.ops``: that of ``densevit.layers``, with mmcv's arguments."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
-from densevit.layers.deformable_attention import multi_scale_deformable_attention
+from ...layers.deformable_attention import multi_scale_deformable_attention
+from .precision import widen
 
 
 def multi_scale_deformable_attn_pytorch(
@@ -17,7 +17,7 @@ def multi_scale_deformable_attn_pytorch(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """What mmcv's module calls for tensors on the CPU; shapes as in `ms_deform_attn_forward`."""
+    """What mmcv's module calls for tensors on the CPU; shapes as in ``ms_deform_attn_forward``."""
     return multi_scale_deformable_attention(
         value, _pairs(value_spatial_shapes), sampling_locations, attention_weights
     )
@@ -52,7 +52,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Add the gradients to the three buffers, each of the shape of its input in `ms_deform_attn_forward`.
+    """Add the gradients to the three buffers, each of the shape of its input in ``ms_deform_attn_forward``.
 
     The output is a sum over levels, so one level is differentiated at a time: the memory peak is that of a level.
     """
@@ -65,7 +65,7 @@ def ms_deform_attn_backward(
         with torch.enable_grad():
             out = multi_scale_deformable_attention(leaves[0], [(height, width)], *leaves[1:])
         grads = torch.autograd.grad(out, leaves, grad_output.reshape(out.shape))
-        # Where `grid_sample` gives the slope inside, at the kink one pixel ahead of the map, mmcv gives none.
+        # Where ``grid_sample`` gives the slope inside, at the kink one pixel ahead of the map, mmcv gives none.
         points = widen(parts[1])
         pixels = points * points.new_tensor([width, height]) - 0.5
         grads[1].masked_fill_((pixels <= -1).any(-1, keepdim=True), 0)

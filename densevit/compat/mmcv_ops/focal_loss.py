@@ -1,7 +1,8 @@
-"""Focal losses behind `mmcv.ops`: RetinaNet (arXiv:1708.02002), eq. 5.
+"""Focal losses behind ``mmcv.ops``: RetinaNet (arXiv:1708.02002), eq. 5.
 
-In both, `target` (N,) holds class indices and `weight` is empty or (C,): the weight of a sample is that of its target
-class. A target outside [0, C) is background: it has weight 1 (the compiled operators read past the end of `weight`).
+In both, ``target`` (N,) holds class indices and ``weight`` is empty or (C,): the weight of a sample is that of its
+target class. A target outside [0, C) is background: it has weight 1 (the compiled operators read past the end of
+``weight``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 
 def _is_class(target: Tensor, num_classes: int) -> Tensor:
@@ -30,7 +31,7 @@ def _one_hot(target: Tensor, num_classes: int) -> Tensor:
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill `output` (N, C) with C binary focal losses of the logits `input` (N, C)."""
+    """Fill ``output`` (N, C) with C binary focal losses of the logits ``input`` (N, C)."""
     x, positive = widen(input), _one_hot(target, input.shape[1])
     p = x.sigmoid()
     loss = torch.where(
@@ -42,7 +43,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill `grad_input` (N, C) with the derivative of each loss by its logit."""
+    """Fill ``grad_input`` (N, C) with the derivative of each loss by its logit."""
     x, positive = widen(input), _one_hot(target, input.shape[1])
     p = x.sigmoid()
     grad_positive = -alpha * (1 - p) ** gamma * (1 - p - gamma * p * F.logsigmoid(x))
@@ -60,7 +61,7 @@ def _target_probability(softmax: Tensor, target: Tensor) -> Tensor:
 def softmax_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill `output` (N,) with the focal loss of the probabilities `input` (N, C); a background sample costs 0."""
+    """Fill ``output`` (N,) with the focal loss of the probabilities ``input`` (N, C); a background sample costs 0."""
     num_classes = input.shape[1]
     p = _target_probability(widen(input), target)
     loss = -alpha * (1 - p) ** gamma * p.log() * _sample_weight(target, weight, num_classes)
@@ -70,9 +71,9 @@ def softmax_focal_loss_forward(
 def softmax_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, buff: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill `grad_input` (N, C) with the derivative by the logits behind the probabilities `input` (N, C).
+    """Fill ``grad_input`` (N, C) with the derivative by the logits behind the probabilities ``input`` (N, C).
 
-    `buff` (N,) gets the common factor p * dL/dp of each row.
+    ``buff`` (N,) gets the common factor p * dL/dp of each row.
     """
     softmax, num_classes = widen(input), input.shape[1]
     p = _target_probability(softmax, target)

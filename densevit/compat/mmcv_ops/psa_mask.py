@@ -1,4 +1,4 @@
-"""Point-wise spatial attention masks behind `mmcv.ops`: PSANet (ECCV 2018), section 3.2."""
+"""Point-wise spatial attention masks behind ``mmcv.ops``: PSANet (ECCV 2018), section 3.2."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def psamask_forward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Spread windows `input` (B, h_mask*w_mask, H, W) over the image: `output` (B, H*W, H, W), 0 outside a window.
+    """Spread windows ``input`` (B, h_mask*w_mask, H, W) over the image: ``output`` (B, H*W, H, W), 0 outside a window.
 
     Distribute puts the window of pixel i in channel i. Collect puts at pixel i, in channel j, what i takes from j.
     """
@@ -59,7 +59,7 @@ def psamask_backward(
     half_h_mask: int,
     half_w_mask: int,
 ) -> None:
-    """Add to `grad_input` (B, h_mask*w_mask, H, W) what `grad_output` (B, H*W, H, W) holds inside the windows."""
+    """Add to ``grad_input`` (B, h_mask*w_mask, H, W) what ``grad_output`` (B, H*W, H, W) holds inside the windows."""
     sizes = (h_feature, w_feature), (h_mask, w_mask), (half_h_mask, half_w_mask)
     index, inside = _window_index(*sizes, grad_output.device)
     spread = grad_output.flatten(2)

@@ -1,4 +1,4 @@
-"""RoIAlign behind `mmcv.ops`: Mask R-CNN (arXiv:1703.06870), section 3, plus mmcv's max variant."""
+"""RoIAlign behind ``mmcv.ops``: Mask R-CNN (arXiv:1703.06870), section 3, plus mmcv's max variant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 _MAX = 0  # the other pool_mode, 1, averages
 
@@ -24,11 +24,11 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Fill `output` (R, C, h, w) from `input` (B, C, H, W) and `rois` (R, 5) = (image index, x1, y1, x2, y2).
+    """Fill ``output`` (R, C, h, w) from ``input`` (B, C, H, W) and ``rois`` (R, 5) = (image index, x1, y1, x2, y2).
 
-    A bin is sampled on `sampling_ratio` x `sampling_ratio` points, or ceil(bin size) points a side if that is 0.
-    With `pool_mode` 0 the largest sample wins and its position, in input pixels, goes to `argmax_y` and `argmax_x`
-    of the shape of `output`; a bin without samples is 0 with position -1.
+    A bin is sampled on ``sampling_ratio`` x ``sampling_ratio`` points, or ceil(bin size) points a side if that is 0.
+    With ``pool_mode`` 0 the largest sample wins and its position, in input pixels, goes to ``argmax_y`` and
+    ``argmax_x`` of the shape of ``output``; a bin without samples is 0 with position -1.
     """
     size = (aligned_height, aligned_width)
     features = widen(input)
@@ -52,7 +52,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Add to `grad_input` (B, C, H, W) what `grad_output` (R, C, h, w) passes through the bins."""
+    """Add to ``grad_input`` (B, C, H, W) what ``grad_output`` (R, C, h, w) passes through the bins."""
     if pool_mode == _MAX:
         _max_backward(grad_output, rois, argmax_y, argmax_x, grad_input)
         return
@@ -102,7 +102,7 @@ def _max_forward(
 
 
 def _sample_positions(start: Tensor, bin_size: Tensor, bins: int, samples: int) -> Tensor:
-    """Centres of `samples` equal parts of each bin: (R, bins * samples), in input pixels."""
+    """Centres of ``samples`` equal parts of each bin: (R, bins * samples), in input pixels."""
     parts = (torch.arange(bins * samples, dtype=start.dtype, device=start.device) + 0.5) / samples
     return start[:, None] + bin_size[:, None] * parts
 
@@ -118,7 +118,7 @@ def _neighbours(position: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, 
 
 
 def _bilinear(features: Tensor, image: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    """Sample `features` (B, C, H, W) of `image` (R,) on the grids ys (R, Y) x xs (R, X): (R, C, Y, X)."""
+    """Sample ``features`` (B, C, H, W) of ``image`` (R,) on the grids ys (R, Y) x xs (R, X): (R, C, Y, X)."""
     y0, y1, wy0, wy1 = _neighbours(ys, features.shape[2])
     x0, x1, wx0, wx1 = _neighbours(xs, features.shape[3])
     channels_last = features.permute(0, 2, 3, 1)

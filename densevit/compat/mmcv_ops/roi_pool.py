@@ -1,4 +1,4 @@
-"""RoI max pooling behind `mmcv.ops`: Fast R-CNN (arXiv:1504.08083), section 2.1.
+"""RoI max pooling behind ``mmcv.ops``: Fast R-CNN (arXiv:1504.08083), section 2.1.
 
 mmcv differs from torchvision: it keeps the fractional corners of a RoI (torchvision rounds them) and rounds each bin
 outwards, so the torchvision operator cannot serve here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from densevit.compat.mmcv_ops.precision import widen
+from .precision import widen
 
 
 def _bin_edges(low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:
@@ -22,14 +22,14 @@ def _bin_edges(low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tenso
 
 
 def _masked_max(x: Tensor, first: Tensor, last: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-    """Maximum of `x` (..., L) over each range [first, last) of indices counted from `offset`: two (..., bins)."""
+    """Maximum of ``x`` (..., L) over each range [first, last) of indices counted from ``offset``: two (..., bins)."""
     position = torch.arange(x.shape[-1], device=x.device) + offset
     inside = (position >= first[:, None]) & (position < last[:, None])  # (bins, L)
     return x.unsqueeze(-2).masked_fill(~inside, float('-inf')).max(-1)
 
 
 def _pool_one(feature: Tensor, rows: tuple[Tensor, Tensor], cols: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Pool one RoI of `feature` (C, H, W) to (C, h, w), with the flat index y * W + x of each maximum.
+    """Pool one RoI of ``feature`` (C, H, W) to (C, h, w), with the flat index y * W + x of each maximum.
 
     The maximum over a rectangle is the maximum over its rows of the maxima over its columns.
     """
@@ -50,9 +50,9 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Fill `output` and the integer `argmax`, both (R, C, h, w), from `input` (B, C, H, W) and `rois` (R, 5).
+    """Fill ``output`` and the integer ``argmax``, both (R, C, h, w), from ``input`` (B, C, H, W) and ``rois`` (R, 5).
 
-    `rois` are (image index, x1, y1, x2, y2) with both corners inside. An empty bin gives 0 and index -1.
+    ``rois`` are (image index, x1, y1, x2, y2) with both corners inside. An empty bin gives 0 and index -1.
     """
     height, width = input.shape[2:]
     corners = widen(rois)[:, 1:]
@@ -78,7 +78,7 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Add each of `grad_output` (R, C, h, w) to `grad_input` (B, C, H, W) at its maximum."""
+    """Add each of ``grad_output`` (R, C, h, w) to ``grad_input`` (B, C, H, W) at its maximum."""
     channels, height, width = grad_input.shape[1:]
     plane = rois[:, 0].long()[:, None] * channels + torch.arange(channels, device=rois.device)  # (R, C)
     index = plane[:, :, None, None] * height * width + argmax.clamp(min=0)

@@ -22,8 +22,9 @@ class AlbumentationsTransform(BaseTransform):
     removed.
 
     Args:
-        transforms: Configs such as ``dict(type='Affine', rotate=(-10, 10), p=.5)``; types are albumentations' names.
-        seg_fill: Label given to pixels that a transform brings in from outside or covers.
+        transforms: Configs of transforms, such as ``dict(type='Affine', rotate=(-10, 10), p=.5)``; types are
+            albumentations' names.
+        seg_fill: The label given to pixels that a transform brings in from outside or covers.
 
     Raises:
         ValueError: albumentations has no such transform; or it moves boxes that have no masks.

@@ -50,9 +50,9 @@ class CocoJsonDataset(BaseDataset):
     A file without ``annotations``, such as COCO's ``image_info_test-dev2017.json``, is read with ``test_mode=True``.
 
     Args:
-        ann_file: The JSON file.
+        ann_file: The path of the JSON file.
         metainfo: ``dict(classes=(...))`` takes only these categories, in this order.
-        data_prefix: Folders; ``img`` is that of the images.
+        data_prefix: Folders by what they hold; ``img`` is that of the images.
         filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images from which nothing can be learned; they stay with
             ``test_mode=True``.
         kwargs: See :class:`mmengine.dataset.BaseDataset`.
@@ -86,7 +86,7 @@ class CocoJsonDataset(BaseDataset):
             filter_cfg=filter_cfg, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One entry for each image."""
+        """Read the file, and give one entry for each image."""
         self.remarks.clear()
         data = read_coco(self.ann_file, self.test_mode)
         self.annotated = 'annotations' in data
@@ -107,7 +107,7 @@ class CocoJsonDataset(BaseDataset):
         return entries
 
     def filter_data(self) -> list[dict[str, Any]]:
-        """Entries without those from which nothing can be learned, if ``filter_cfg`` asks for that."""
+        """Leave out the entries from which nothing can be learned, if ``filter_cfg`` asks for that."""
         if self.test_mode or not (self.filter_cfg or {}).get('filter_empty_gt'):
             return self.data_list
         kept = [entry for entry in self.data_list if self._teaches(entry)]
@@ -122,7 +122,7 @@ class CocoJsonDataset(BaseDataset):
         return kept
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels of an image's annotations, crowds included, for mmengine's ``ClassBalancedDataset``."""
+        """List the labels of the annotations of an image, crowds included, for mmengine's ``ClassBalancedDataset``."""
         return self._labels(self.get_data_info(idx))
 
     def label_of(self, annotation: Mapping[str, Any], where: str) -> int | None:
@@ -206,10 +206,10 @@ class CocoJsonDataset(BaseDataset):
 
 
 def read_coco(path: str, images_alone: bool) -> dict[str, list]:
-    """The lists of a file.
+    """Read the lists of a COCO file: ``images``, ``annotations``, ``categories``.
 
     Args:
-        path: Of the JSON file.
+        path: The path of the JSON file.
         images_alone: Whether it may be without annotations.
 
     Raises:
@@ -238,12 +238,12 @@ def _listed(names: Sequence[Any], limit: int = 8) -> str:
 
 
 def stuff_labels(metainfo: Mapping[str, Any]) -> list[int]:
-    """Labels of the classes that are not counted, from a dataset's ``metainfo``."""
+    """List the labels of the classes that are not counted, from the ``metainfo`` of a dataset."""
     return np.flatnonzero(~np.asarray(metainfo['isthing'], bool)).tolist()
 
 
 def first_repeated(values: Sequence[int]) -> Iterator[int]:
-    """Values that occurred before."""
+    """Give each value that occurred before."""
     seen: set[int] = set()
     for value in values:
         if value in seen:

@@ -25,7 +25,7 @@ def clean_mask(mask: Any, height: int, width: int) -> list[list[float]] | dict[s
     Args:
         mask: Polygons, ``[[x, y, x, y, ...], ...]`` in pixels, or an RLE, ``dict(size=[height, width], counts=...)``
             with a list or a compressed text.
-        height, width: Of the image.
+        height, width: The size of the image in pixels.
 
     Raises:
         MaskError: A polygon has an odd number of coordinates, or one that is not finite or lies far outside of the
@@ -89,7 +89,7 @@ def _clean_rle(mask: Mapping[str, Any], height: int, width: int) -> dict[str, An
 
 
 def decoded_counts(text: str) -> np.ndarray:
-    """Lengths of runs (n,) int64 of a compressed RLE.
+    """Decode the lengths of the runs (n,) int64 of a compressed RLE.
 
     A number is written in digits of five bits, the lowest first, a sixth says that another follows; from the fourth
     number on it is the difference from the last but one (``maskApi.c`` of the COCO API, ``rleFrString``).
@@ -114,13 +114,14 @@ def decoded_counts(text: str) -> np.ndarray:
 
 
 def compressed(mask: Any, image: Mapping[str, Any]) -> dict[str, Any]:
-    """Polygons or RLE as pycocotools' compressed RLE.
+    """Turn polygons or RLE into the compressed RLE of pycocotools.
 
     Args:
-        image: With ``height`` and ``width``.
+        mask: See :func:`clean_mask`.
+        image: An entry with the ``height`` and ``width`` of the image.
 
     Raises:
-        MaskError: See :func:`clean_mask`; also if nothing is left of the mask.
+        MaskError: The mask is not one of its image (:func:`clean_mask`), or nothing is left of it.
     """
     height, width = image['height'], image['width']
     mask = clean_mask(mask, height, width)

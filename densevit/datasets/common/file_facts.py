@@ -23,7 +23,7 @@ _VERSION = 1  # of the remembered form
 
 
 class Facts(NamedTuple):
-    """Of one file.
+    """What one file says.
 
     Attributes:
         width, height: In pixels, as stored.
@@ -109,7 +109,7 @@ class FactsMemory:
             self.known = {}
 
     def facts(self, path: str, kind: Kind) -> Facts:
-        """Of one file; see :func:`read_facts`."""
+        """What a file says, read or remembered; see :func:`read_facts`."""
         stat = os.stat(path)
         stamp, key = [stat.st_size, stat.st_mtime_ns], f'{kind}:{os.path.abspath(path)}'
         entry = self.known.get(key)

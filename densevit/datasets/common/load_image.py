@@ -1,4 +1,4 @@
-"""Images in a pipeline, as `predict` reads them."""
+"""Images in a pipeline, as ``predict`` reads them."""
 from __future__ import annotations
 
 import warnings
@@ -8,23 +8,22 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from densevit.errors import DoubtfulResultWarning
-from densevit.images import read_with_doubts, to_grey
-
+from ...errors import DoubtfulResultWarning
+from ...images import read_with_doubts, to_grey
 from ...registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Reads an image as `densevit.load(...).predict` does, in place of mmcv's ``LoadImageFromFile``.
+    """Reads an image as ``densevit.load(...).predict`` does, in place of mmcv's ``LoadImageFromFile``.
 
     OpenCV drops transparency and shows what nobody was meant to see, divides 16 bits by 256 whatever they hold, knows
-    no colour profile and reads half a file without a word; see `densevit.images.read_image` for what is done here. An
-    ordinary 8-bit picture has the same values in both. Of what is doubtful about images, the first is warned of.
+    no colour profile and reads half a file without a word; :func:`densevit.images.read_image` tells what is done here.
+    An ordinary 8-bit picture has the same values in both. Of what is doubtful about images, the first is warned of.
 
     Args:
         color_type: ``'color'``, (H, W, 3) in BGR order, or ``'grayscale'``, (H, W).
-        to_float32: Give float32 in place of uint8.
+        to_float32: Whether to give float32 in place of uint8.
 
     Required keys: ``img_path``, a local file. Added keys: ``img``, ``img_shape``, ``ori_shape``.
 
@@ -52,6 +51,6 @@ class LoadImage(BaseTransform):
 
 
 def to_openmmlab(image: np.ndarray, color_type: str = 'color', to_float32: bool = False) -> np.ndarray:
-    """(H, W, 3) uint8 RGB as OpenMMLab's transforms have it: BGR, or (H, W) if ``color_type`` says grayscale."""
+    """Turn (H, W, 3) uint8 RGB into BGR, or into (H, W) where ``color_type`` says grayscale, as OpenMMLab has them."""
     image = to_grey(image) if color_type.startswith('grayscale') else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return image.astype(np.float32) if to_float32 else image

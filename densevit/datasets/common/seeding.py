@@ -34,9 +34,9 @@ class PositionSampler(Sampler):
     The stream is the same for every number of processes; process r of n takes positions r, r + n, ... of it.
 
     Args:
-        dataset: Anything with a length.
-        shuffle: Shuffle each epoch anew.
-        seed: Agreed upon between processes when omitted.
+        dataset: The dataset, or anything with a length.
+        shuffle: Whether to shuffle each epoch anew.
+        seed: The seed of the stream; processes agree upon one when it is omitted.
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
@@ -49,7 +49,7 @@ class PositionSampler(Sampler):
         self.start = 0
 
     def skip(self, num_samples: int) -> None:
-        """Begin ``num_samples`` samples of this process later."""
+        """Begin the stream ``num_samples`` samples of this process later."""
         self.start = num_samples
 
     def __iter__(self) -> Iterator[SeededIndex]:

@@ -24,9 +24,9 @@ class Survey:
     """What a split of the data holds.
 
     Attributes:
-        images: Their number.
-        looked_at: Of how many the files were read.
-        unlabelled: Of those, how many have no annotation, or no pixel that belongs to a class.
+        images: The number of images.
+        looked_at: The number of those whose files were read.
+        unlabelled: The number of these without an annotation, or without a pixel that belongs to a class.
         classes: By label, in how many images it occurs.
         values: Raw values of label maps.
         remarks: What else is worth knowing, and how often it was met.

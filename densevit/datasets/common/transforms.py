@@ -47,8 +47,8 @@ class UntilSegments(Composite):
     Instances of which nothing is left are removed.
 
     Args:
-        transforms: Configs, such as of a flip, a resize and a crop.
-        tries: Draws before the dataset is asked for another image.
+        transforms: Configs of transforms, such as a flip, a resize and a crop.
+        tries: How often they are drawn before the dataset is asked for another image.
 
     Required keys: ``img``, and ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags`` and maybe ``gt_masks``, or
     ``gt_seg_map`` (255 is void), or both.
@@ -189,7 +189,7 @@ class PadInput(BaseTransform):
 
     Args:
         size: (height, width) to which smaller images are padded.
-        value: In [0, 255].
+        value: The value of the pads, in [0, 255].
     """
 
     def __init__(self, size: tuple[int, int], value: float = 0) -> None:

@@ -24,9 +24,10 @@ def convert_split(root: Path, split: str, progress: Callable[[int, int], None] |
     """Write ``ade20k_panoptic_<split>.json`` and a folder of PNG files of that name into the root.
 
     Args:
-        root: With ``images``, ``annotations`` and ``annotations_instance``, in each ``training`` and ``validation``.
+        root: The folder that holds ``images``, ``annotations`` and ``annotations_instance``, and in each of them
+            ``training`` and ``validation``.
         split: ``'train'`` or ``'val'``.
-        progress: Called with the number of images done and of all.
+        progress: What is called after each image with the number of images done and of all.
 
     Raises:
         MissingDataError: A folder or a file is missing.
@@ -61,8 +62,9 @@ def panoptic_segments(semantic: np.ndarray, instances: np.ndarray, where: str = 
 
     Args:
         semantic: Label map (H, W), 0 for none and 1 to 150.
-        instances: (H, W, 3), the class of the instance challenge, 1 to 100, and the instance's number, 0 for none.
-        where: For messages.
+        instances: Picture (H, W, 3) of the class in the instance challenge, 1 to 100, and the number of the instance,
+            0 for none.
+        where: The name of the instances in messages.
 
     Raises:
         AnnotationError: The sizes differ, or an instance has no class or two.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from densevit.errors import printable
-from densevit.visualization.boxes import draw_boxes
-from densevit.visualization.palette import Color
-
+from ...errors import printable
+from ...visualization.boxes import draw_boxes
+from ...visualization.palette import Color
 from ..files import Artifact
 from ..result import Result, Row, Table
 from ..task import (

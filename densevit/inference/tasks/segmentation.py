@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from densevit.errors import printable
-from densevit.visualization.legend import percent_text
-from densevit.visualization.overlay import draw_comparison, draw_overlay
-from densevit.visualization.palette import Color
-
+from ...errors import printable
+from ...visualization.legend import percent_text
+from ...visualization.overlay import draw_comparison, draw_overlay
+from ...visualization.palette import Color
 from ..files import Artifact
 from ..result import Result, Row, Table
 from ..task import (

@@ -22,7 +22,7 @@ class ViTPAroundWeights(ViTP):
             None where a checkpoint of the whole model follows.
         fill_proposer: False where a checkpoint follows that may hold the proposer as well, as
             :func:`densevit.models.pretraining.without_pretraining` sets it.
-        args, kwargs: Of :class:`densevit.networks.segmentation.ViTP`.
+        args, kwargs: Arguments of :class:`densevit.networks.segmentation.ViTP`.
     """
 
     def __init__(

@@ -38,17 +38,17 @@ class CellQueries(nn.Module):
         nn.init.zeros_(self.place.bias)
 
     def begin(self, tokens: Tokens, embeddings: Tensor) -> Tensor:
-        """(B, cells * n, D) from the patches and n embeddings (n, D) for each cell; cells are in row-major order."""
+        """Queries (B, cells * n, D) from the patches and n embeddings (n, D) for each cell, row by row."""
         cells = F.avg_pool2d(tokens.feature_map(), self.cell, ceil_mode=True, count_include_pad=False)
         content = self.content(self.norm(cells.flatten(2).transpose(1, 2)))
         return (content.unsqueeze(2) + embeddings).flatten(1, 2)
 
     def fade(self, queries: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """What is added to mask logits, as (B, Q, 1, w) and (B, Q, h, 1).
+        """The summands of the mask logits, as (B, Q, 1, w) and (B, Q, h, 1).
 
         Args:
             queries: (B, Q, D), as ``begin`` gave them and blocks changed them.
-            grid: Of the image in patches.
+            grid: (h, w) of the image in patches.
             size: (h, w) of the masks, which cover the patches.
         """
         place = self.place(queries).float()  # half precision would round coordinates to tenths of a cell

@@ -1,6 +1,7 @@
 """Weights of the classes in a cross-entropy, as a config gives them, and the mean that they make."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,10 +9,10 @@ from torch import Tensor
 
 
 def weights_of_classes(weights: Sequence[float], num_classes: int, option: str, no_object: bool) -> Tensor:
-    """(C,) or, with "no object" at the end, (C + 1,).
+    """Weights of classes as a tensor (C,) or, with "no object" at the end, (C + 1,).
 
     Args:
-        weights: Of the classes in their order.
+        weights: One number for each class, in their order.
         num_classes: C.
         option: The option that holds them.
         no_object: Whether there is a weight for "no object".
@@ -28,7 +29,8 @@ def weights_of_classes(weights: Sequence[float], num_classes: int, option: str, 
         given = f'{len(tensor)} of them' if tensor.ndim == 1 else repr(weights)
         raise ValueError(f'criterion.{option} holds {count} weights, one for each of the {num_classes} classes'
                          + (" and, as the last, that of 'no object'" if no_object else '') + f', not {given}')
-    if not (tensor.isfinite() & (tensor >= 0)).all() or not tensor.any():
+    values = [float(weight) for weight in weights]  # not of the tensor, which may be on the meta device
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
         raise ValueError(f'criterion.{option} holds weights of 0 or more, and not only of 0: {list(weights)}')
     return tensor
 

@@ -48,12 +48,12 @@ class EoMT(MaskNetwork):
         backbone: PlainViT,
         num_classes: int,
         num_queries: int = 100,
-        num_blocks: int = 4,
+        num_blocks: int = 4,  # for ViT-L; see above for others
         masked_attention: bool = True,
         deep_supervision: Literal['masked', 'always'] = 'masked',
         lateral: bool = False,
         query_cell: int = 0,
-        mask_stride: int = 4,
+        mask_stride: int = 4,  # the paper's
         mask_dim: int | None = None,
     ) -> None:
         super().__init__(backbone, num_classes)
@@ -177,7 +177,7 @@ def annealed_probs(
         num_blocks: Blocks that process queries.
         starts: Where each block's annealing begins, as shares of the training.
         length: Over which share of it a block is annealed; one number, or one for each block.
-        power: Of the polynomial by which a probability falls.
+        power: Exponent of the polynomial by which a probability falls.
 
     Raises:
         ValueError: There are more or fewer starts or lengths than blocks.

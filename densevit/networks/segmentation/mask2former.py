@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
-from ...layers import resize_bilinear, sine_positions
+from ...layers import resize_bilinear
 from ...layers.attention import CrossAttention, FeedForward, SelfAttention
-from ...layers.levels import flatten_levels
+from ...layers.levels import tokens_with_positions
 from ..pyramids import require_pyramid
 from .base import MaskNetwork
 from .mask_types import MaskPrediction
@@ -39,7 +39,7 @@ class MaskedDecoderLayer(nn.Module):
         memory_positions: Tensor,
         mask: Tensor,
     ) -> Tensor:
-        """(B, Q, D) queries that read (B, N, D) where the mask (B, 1, Q, N) is True."""
+        """Let queries (B, Q, D) read a memory (B, N, D) where the mask (B, 1, Q, N) is True."""
         queries = self.cross_attn(queries, positions, memory, memory_positions, mask)
         return self.ffn(self.self_attn(queries, positions))
 
@@ -57,7 +57,7 @@ class Mask2FormerNet(MaskNetwork):
         num_queries: Q; the paper uses 100, and 200 with its largest backbone for instances and panoptics.
         embed_dim: Width of the pixel decoder and the queries, a multiple of 32.
         num_heads: Heads of every attention.
-        encoder_layers, encoder_ffn_dim: Of the pixel decoder.
+        encoder_layers, encoder_ffn_dim: Layers of the pixel decoder, and the hidden width of their feed-forward part.
         decoder_layers, decoder_ffn_dim: Layers that the queries pass; the paper calls its nine "L = 3".
         mask_dim: Width of the mask features.
         num_points: Points that a head of the pixel decoder samples on each level.
@@ -96,7 +96,7 @@ class Mask2FormerNet(MaskNetwork):
         return self.decode(self.pixel_decoder(self.backbone(images)))
 
     def decode(self, features: PixelFeatures) -> list[MaskPrediction]:
-        """What the queries find in the features of the pixel decoder, before and after each decoder layer."""
+        """Predictions of the queries before and after each decoder layer, from a pixel decoder's features."""
         memories, positions = self._memories(features.levels)
         grids = [x.shape[-2:] for x in features.levels]
         queries = self.query.weight.expand(features.mask_features.shape[0], -1, -1)
@@ -110,10 +110,9 @@ class Mask2FormerNet(MaskNetwork):
 
     def _memories(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Each map and its positions as tokens, (B, N, D) and (1, N, D)."""
-        memories = [flatten_levels([x]) + embed for x, embed in zip(levels, self.level_embed.weight, strict=True)]
-        positions = [
-            flatten_levels([sine_positions(tuple(x.shape[-2:]), x.shape[1], x.device)]).to(x.dtype) for x in levels]
-        return memories, positions
+        memories, positions = zip(*map(tokens_with_positions, levels), strict=True)
+        embedded = [x + embed for x, embed in zip(memories, self.level_embed.weight, strict=True)]
+        return embedded, list(positions)
 
     def _predict(self, queries: Tensor, mask_features: Tensor) -> MaskPrediction:
         queries = self.norm(queries)
@@ -122,7 +121,7 @@ class Mask2FormerNet(MaskNetwork):
 
 
 def attention_mask(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, 1, Q, h * w), True where a query may attend: inside its mask, or everywhere if that is empty.
+    """A mask (B, 1, Q, h * w), True where a query may attend: inside its mask, or everywhere if that is empty.
 
     Args:
         masks: Mask logits (B, Q, H, W).

@@ -35,11 +35,11 @@ class MaskClassificationLoss(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        class_weight: float = 2.,
+        class_weight: float = 2.,  # the weights of the paper, section 4.1
         mask_weight: float = 5.,
         dice_weight: float = 5.,
         no_object_weight: float = .1,
-        num_points: int = 12544,
+        num_points: int = 12544,  # 112 x 112, the paper's K, section 3.3
         oversample_ratio: float = 3.,
         importance_sample_ratio: float = .75,
         class_weights: Sequence[float] | None = None,

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
-from ...layers import sine_positions
 from ...layers.attention import CrossAttention, FeedForward, SelfAttention
-from ...layers.levels import flatten_levels
+from ...layers.levels import tokens_with_positions
 from ..pyramids import require_pyramid
 from .base import MaskNetwork
 from .mask_types import MaskPrediction
@@ -28,7 +27,7 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Let tokens (B, N, D) attend to each other."""
         return self.ffn(self.self_attn(x, positions))
 
 
@@ -42,7 +41,7 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(dim, ffn_dim, dropout)
 
     def forward(self, queries: Tensor, positions: Tensor, memory: Tensor, memory_positions: Tensor) -> Tensor:
-        """(B, Q, D) queries that read (B, N, D)."""
+        """Let queries (B, Q, D) read a memory (B, N, D)."""
         queries = self.self_attn(queries, positions)
         return self.ffn(self.cross_attn(queries, positions, memory, memory_positions))
 
@@ -55,7 +54,7 @@ class FPNPixelDecoder(nn.Module):
         embed_dim: D, a multiple of 32 (GroupNorm).
         mask_dim: Width of the mask features.
         encoder_layers: Layers of the encoder; 0 for none, whereby the queries read the backbone's last map.
-        num_heads, ffn_dim, dropout: Of the encoder.
+        num_heads, ffn_dim, dropout: Heads, hidden width and dropout rate of the encoder's layers.
     """
 
     def __init__(
@@ -100,7 +99,7 @@ class FPNPixelDecoder(nn.Module):
         if self.input_proj is None:
             return x
         x = self.input_proj(x)
-        tokens, positions = place(x)
+        tokens, positions = tokens_with_positions(x)
         for layer in self.encoder:
             tokens = layer(tokens, positions)
         return tokens.transpose(1, 2).unflatten(2, x.shape[-2:])
@@ -163,7 +162,7 @@ class MaskFormerNet(MaskNetwork):
     def forward(self, images: Tensor) -> list[MaskPrediction]:
         """One prediction after each decoder layer."""
         memory, mask_features = self.pixel_decoder(self.backbone(images))
-        memory, positions = place(self.input_proj(memory))
+        memory, positions = tokens_with_positions(self.input_proj(memory))
         query_pos = self.query_pos.weight
         queries = torch.zeros_like(query_pos).expand(images.shape[0], -1, -1)
         predictions = []
@@ -173,12 +172,6 @@ class MaskFormerNet(MaskNetwork):
             masks = torch.einsum('bqd,bdhw->bqhw', self.mask_head(normed), mask_features)
             predictions.append(MaskPrediction(masks, self.class_head(normed)))
         return predictions
-
-
-def place(x: Tensor) -> tuple[Tensor, Tensor]:
-    """A map (B, D, h, w) as tokens (B, N, D), and their sine positions (1, N, D)."""
-    positions = sine_positions(tuple(x.shape[-2:]), x.shape[1], x.device).to(x.dtype)
-    return flatten_levels([x]), flatten_levels([positions])
 
 
 def _output(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -23,14 +23,14 @@ class MaskFormerLoss(MaskClassificationLoss):
         num_classes: C.
         class_weight, mask_weight, dice_weight: Weights of the three losses, and of the costs of a match.
         no_object_weight, class_weights: See :class:`MaskClassificationLoss`.
-        focal_alpha, focal_gamma: Of the focal loss (arXiv:1708.02002).
+        focal_alpha, focal_gamma: Weight of positive pixels and focusing exponent (arXiv:1708.02002, eq. 5).
     """
 
     def __init__(
         self,
         num_classes: int,
         class_weight: float = 1.,
-        mask_weight: float = 20.,
+        mask_weight: float = 20.,  # the paper's, section 4.1
         dice_weight: float = 1.,
         no_object_weight: float = .1,
         focal_alpha: float = .25,

@@ -16,7 +16,7 @@ _NUM_GROUPS = 32
 
 
 class PixelFeatures(NamedTuple):
-    """What a pixel decoder gives.
+    """The output of a pixel decoder.
 
     Attributes:
         levels: Maps (B, D, h, w) of strides 32, 16 and 8, in this order.
@@ -88,7 +88,7 @@ class DeformablePixelDecoder(nn.Module):
             return self.decode(self.encode(tokens, 0, len(self.layers)), maps[0])
 
     def prepare(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps of the precision and memory layout that the other steps need."""
+        """Bring maps to the precision and memory layout that the other steps need."""
         # GroupNorm on a CPU is a thousand times less exact where channels are the innermost dimension.
         return [x.to(self.level_embed.dtype).contiguous() for x in maps]
 

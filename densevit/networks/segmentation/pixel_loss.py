@@ -15,7 +15,7 @@ class PixelClassificationLoss(nn.Module):
 
     Args:
         num_classes: C.
-        aux_weight: Of each auxiliary prediction; the answer has weight 1.
+        aux_weight: Weight of each auxiliary prediction; the answer has weight 1.
         class_weight: Weights of the classes, normalised as PyTorch does.
         label_smoothing: Share of the target that is spread over all classes.
         ignore_index: Label of pixels that belong to no class.

@@ -59,8 +59,8 @@ class InstanceReader:
         score_threshold: Pairs of a lower score are left out, most of them before their masks are looked at.
 
     Attributes:
-        queries: Of each candidate, its mask, (k,), int64.
-        labels: Of each candidate, (k,), int64.
+        queries: The index of each candidate's mask, (k,), int64.
+        labels: The class of each candidate, (k,), int64.
     """
 
     def __init__(self, classes: Tensor, size: tuple[int, int], top_k: int = 100, score_threshold: float = 0.) -> None:

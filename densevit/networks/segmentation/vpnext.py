@@ -79,8 +79,8 @@ class VisualContextReplay(nn.Module):
     """Classifies intermediate features in the context of the last one.
 
     Args:
-        in_channels: Of the intermediate features.
-        dim: D, of the last one, and width of replay.
+        in_channels: Channels of each intermediate feature.
+        dim: D, the width of the last feature and of replay.
         num_classes: C.
     """
 
@@ -128,7 +128,7 @@ class ViTUp(nn.Module):
             for _ in range(num_levels))
 
     def forward(self, x: Tensor, guides: Sequence[Tensor]) -> Tensor:
-        """(B, D, h, w) and levels (B, G, h_i, w_i), coarsest first, to (B, D, h_n, w_n)."""
+        """Upsample (B, D, h, w) by levels (B, G, h_i, w_i), coarsest first, to (B, D, h_n, w_n)."""
         for step, guide in zip(self.steps, guides, strict=True):
             x = resize_bilinear(x, guide.shape[-2:])
             x = x + step(torch.cat((x, guide), 1))
@@ -136,7 +136,7 @@ class ViTUp(nn.Module):
 
 
 class PatchPyramid(nn.Module):
-    """What a plain ViT's patch kernel sees at finer strides than its patches': half and a quarter of 16.
+    """Maps of a plain ViT's patch kernel at finer strides than that of its patches: half and a quarter of 16.
 
     Each level has a projection to its width, by which the kernel is multiplied before it is applied: the wide features
     in between never exist.

@@ -30,21 +30,21 @@ def networks() -> dict[str, type[SegmentationNetwork]]:
             if isinstance(cls, type) and issubclass(cls, SegmentationNetwork)}
 
 
-@pytest.mark.parametrize('name', networks())
-def test_every_loss__takes_as_many_weights_as_it_classifies(name):
-    network = networks()[name]
-    option = 'class_weight' if issubclass(network, PixelNetwork) else 'class_weights'
-    number = CLASSES if issubclass(network, PixelNetwork | ViTP) else CLASSES + 1
-    network.loss_class(CLASSES, **{option: WEIGHTS[:number]})
-    for wrong in (WEIGHTS[:number - 1], [*WEIGHTS[:number], 1.], [1.] * (number - 1) + ['x'], 3.):
-        with pytest.raises(ValueError, match=rf'criterion\.{option} holds {number} weights, one for each of'):
-            network.loss_class(CLASSES, **{option: wrong})
-    for wrong in ([-1.] * number, [float('nan')] * number, [0.] * number):
-        with pytest.raises(ValueError, match='of 0 or more, and not only of 0'):
-            network.loss_class(CLASSES, **{option: wrong})
-    if number == CLASSES + 1:  # a loss with several parts, each with a weight
-        with pytest.raises(ValueError, match='give the weights of the classes as criterion.class_weights'):
-            network.loss_class(CLASSES, class_weight=WEIGHTS)  # mmdetection's name
+def test_every_loss__takes_as_many_weights_as_it_classifies():
+    for name in networks():
+        network = networks()[name]
+        option = 'class_weight' if issubclass(network, PixelNetwork) else 'class_weights'
+        number = CLASSES if issubclass(network, PixelNetwork | ViTP) else CLASSES + 1
+        network.loss_class(CLASSES, **{option: WEIGHTS[:number]})
+        for wrong in (WEIGHTS[:number - 1], [*WEIGHTS[:number], 1.], [1.] * (number - 1) + ['x'], 3.):
+            with pytest.raises(ValueError, match=rf'criterion\.{option} holds {number} weights, one for each of'):
+                network.loss_class(CLASSES, **{option: wrong})
+        for wrong in ([-1.] * number, [float('nan')] * number, [0.] * number):
+            with pytest.raises(ValueError, match='of 0 or more, and not only of 0'):
+                network.loss_class(CLASSES, **{option: wrong})
+        if number == CLASSES + 1:  # a loss with several parts, each with a weight
+            with pytest.raises(ValueError, match='give the weights of the classes as criterion.class_weights'):
+                network.loss_class(CLASSES, class_weight=WEIGHTS)  # mmdetection's name
 
 
 def masks_case(num_queries=6, size=(16, 24)):
@@ -95,20 +95,21 @@ def test_masks__nothing_that_has_a_weight_costs_nothing():
     assert loss([prediction], nothing)['loss_cls'] == 0
 
 
-@pytest.mark.parametrize('scale', [1., 1e-4])
-@pytest.mark.parametrize('smoothing', [0., .1])
-def test_pixels__equal_pytorchs_loss_at_any_scale(scale, smoothing):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, CLASSES, 8, 12, generator=generator)
-    labels = torch.randint(CLASSES, (2, 8, 12), generator=generator)
-    labels[:, :2] = 255
-    weights = [scale * weight for weight in WEIGHTS[:CLASSES]]
-    loss = PixelClassificationLoss(CLASSES, class_weight=weights, label_smoothing=smoothing)
-    expected = F.cross_entropy(logits, labels, torch.tensor(weights), ignore_index=255, label_smoothing=smoothing)
-    torch.testing.assert_close(loss([logits], labels)['loss_seg'], expected)
-    assert loss([logits], torch.full_like(labels, 255))['loss_seg'] == 0
-    if not smoothing:
-        assert loss([logits], torch.full_like(labels, 2))['loss_seg'] == 0  # whose weight is 0
+def test_pixels__equal_pytorchs_loss_at_any_scale():
+    for scale in [1., 1e-4]:
+        for smoothing in [0., .1]:
+            generator = torch.Generator().manual_seed(0)
+            logits = torch.randn(2, CLASSES, 8, 12, generator=generator)
+            labels = torch.randint(CLASSES, (2, 8, 12), generator=generator)
+            labels[:, :2] = 255
+            weights = [scale * weight for weight in WEIGHTS[:CLASSES]]
+            loss = PixelClassificationLoss(CLASSES, class_weight=weights, label_smoothing=smoothing)
+            expected = F.cross_entropy(
+                logits, labels, torch.tensor(weights), ignore_index=255, label_smoothing=smoothing)
+            torch.testing.assert_close(loss([logits], labels)['loss_seg'], expected)
+            assert loss([logits], torch.full_like(labels, 255))['loss_seg'] == 0
+            if not smoothing:
+                assert loss([logits], torch.full_like(labels, 2))['loss_seg'] == 0  # whose weight is 0
 
 
 def test_segvit_shrunk__its_patches_have_the_weights_too():

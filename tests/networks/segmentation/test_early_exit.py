@@ -16,14 +16,14 @@ def build(**options):
     return randomise(ECOMask2FormerNet(tiny_swin(), 4, **{**SIZES, **dict(encoder_layers=4), **options}))
 
 
-@pytest.mark.parametrize('stop', [2, 3, 4])
 @torch.no_grad()
-def test_an_exit_is_a_network_with_that_many_layers(stop):
-    model, images = build(exit=stop), torch.randn(2, 3, 64, 96)
-    shallow = Mask2FormerNet(tiny_swin(), 4, encoder_layers=stop, **SIZES).eval()
-    shallow.load_state_dict({name: x for name, x in model.state_dict().items() if name in shallow.state_dict()})
-    for mine, theirs in zip(model(images), shallow(images), strict=True):
-        assert torch.equal(mine.masks, theirs.masks) and torch.equal(mine.classes, theirs.classes)
+def test_an_exit_is_a_network_with_that_many_layers():
+    for stop in [2, 3, 4]:
+        model, images = build(exit=stop), torch.randn(2, 3, 64, 96)
+        shallow = Mask2FormerNet(tiny_swin(), 4, encoder_layers=stop, **SIZES).eval()
+        shallow.load_state_dict({name: x for name, x in model.state_dict().items() if name in shallow.state_dict()})
+        for mine, theirs in zip(model(images), shallow(images), strict=True):
+            assert torch.equal(mine.masks, theirs.masks) and torch.equal(mine.classes, theirs.classes)
 
 
 @torch.no_grad()
@@ -107,9 +107,9 @@ def test_the_gate_learns_the_best_exits():
     assert (chosen == targets).float().mean() > .95
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    (dict(first_exit=5), 'first_exit=5, but the encoder has 4 layers'), (dict(exit=1), 'exit=1: choose one of'),
-    (dict(exit_weights=(1., 2.)), 'exit_weights has 2 numbers'), (dict(exits_per_step=9), 'choose 1 to 3')])
-def test_wrong_options_are_explained(options, message):
-    with pytest.raises(ValueError, match=message):
-        build(**options)
+def test_wrong_options_are_explained():
+    for options, message in [
+        (dict(first_exit=5), 'first_exit=5, but the encoder has 4 layers'), (dict(exit=1), 'exit=1: choose one of'),
+        (dict(exit_weights=(1., 2.)), 'exit_weights has 2 numbers'), (dict(exits_per_step=9), 'choose 1 to 3')]:
+        with pytest.raises(ValueError, match=message):
+            build(**options)

@@ -19,19 +19,19 @@ def build(name='vit_small_patch16_dinov3', lateral=False, backbone=None, **kwarg
 HYBRID = {'stem': {'model_name': 'resnet10t', 'out_indices': (1, 2, 3)}}
 
 
-@pytest.mark.parametrize('masked', [True, False])
-@pytest.mark.parametrize('size', SIZES)
 @torch.no_grad()
-def test_any_size_and_the_batch_does_not_matter(size, masked):
-    model = build()
-    model.set_mask_probs([float(masked)] * 2)
-    images = torch.randn(3, 3, *size)
-    predictions = model(images)
-    assert len(predictions) == (3 if masked else 1)
-    assert predictions[-1].masks.shape == (3, 6, 4 * -(-size[0] // 16), 4 * -(-size[1] // 16))
-    alone = model(images[1:2])[-1]
-    for one, many in zip(alone, predictions[-1], strict=True):
-        torch.testing.assert_close(one[0], many[1], rtol=1e-5, atol=1e-5 * many.std().item())
+def test_any_size_and_the_batch_does_not_matter():
+    for masked in [True, False]:
+        for size in SIZES:
+            model = build()
+            model.set_mask_probs([float(masked)] * 2)
+            images = torch.randn(3, 3, *size)
+            predictions = model(images)
+            assert len(predictions) == (3 if masked else 1)
+            assert predictions[-1].masks.shape == (3, 6, 4 * -(-size[0] // 16), 4 * -(-size[1] // 16))
+            alone = model(images[1:2])[-1]
+            for one, many in zip(alone, predictions[-1], strict=True):
+                torch.testing.assert_close(one[0], many[1], rtol=1e-5, atol=1e-5 * many.std().item())
 
 
 @torch.no_grad()
@@ -65,14 +65,14 @@ def test_partly_annealed_blocks_mask_a_share_of_the_queries():
     assert mask[:, 0, :, :tokens.num_prefix].all() and mask[:, 0, 200:].all()
 
 
-@pytest.mark.parametrize('supervision, training, expected', [
-    ('masked', True, 2), ('always', True, 3), ('masked', False, 2), ('always', False, 2)])
-def test_intermediate_predictions(supervision, training, expected):
-    model = build(deep_supervision=supervision).train(training)
-    model.set_mask_probs([0., .5])
-    assert len(model(torch.randn(1, 3, 32, 48))) == expected
-    model.set_mask_probs([0., 0.])
-    assert len(model(torch.randn(1, 3, 32, 48))) == (3 if supervision == 'always' and training else 1)
+def test_intermediate_predictions():
+    for supervision, training, expected in [
+        ('masked', True, 2), ('always', True, 3), ('masked', False, 2), ('always', False, 2)]:
+        model = build(deep_supervision=supervision).train(training)
+        model.set_mask_probs([0., .5])
+        assert len(model(torch.randn(1, 3, 32, 48))) == expected
+        model.set_mask_probs([0., 0.])
+        assert len(model(torch.randn(1, 3, 32, 48))) == (3 if supervision == 'always' and training else 1)
 
 
 def test_mask_probabilities_travel_with_the_state_dict():
@@ -80,16 +80,6 @@ def test_mask_probabilities_travel_with_the_state_dict():
     model.set_mask_probs([0., .25])
     other.load_state_dict(model.state_dict())
     assert other._probs == [0., .25]
-
-
-@pytest.mark.parametrize('name', ['vit_small_patch16_224', 'vit_small_patch14_reg4_dinov2', 'vit_small_patch16_dinov3',
-                                  'eva02_tiny_patch14_224', 'vit_pe_spatial_tiny_patch16_512'])
-def test_every_parameter_learns(name):
-    model = build(name, backbone={'patch_size': 16, 'img_size': 64}).train()
-    masks, classes = zip(*model(torch.randn(2, 3, 64, 96)), strict=True)
-    sum(part.square().mean() for part in (*masks, *classes)).backward()
-    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert not still
 
 
 @torch.no_grad()

@@ -38,20 +38,20 @@ def step(model, size):
 
 
 @pytest.mark.parametrize('family', FAMILIES)
-@pytest.mark.parametrize('masked', [True, False])
-def test_trains_and_predicts(family, masked):
-    model = eomt(trunk(family), masked_attention=masked)
-    stride = model.backbone.stride
-    assert step(model, (3 * stride, 4 * stride)) == (3 if masked else 1, [])
-    model.eval()
-    images = torch.randn(3, 3, 2 * stride, 5 * stride)
-    with torch.no_grad():
-        masks, classes = model(images)[-1]
-        alone = model(images[1:2])[-1]
-    assert masks.shape[:2] == (3, NUM_QUERIES) and classes.shape == (3, NUM_QUERIES, NUM_CLASSES + 1)
-    assert 2 * masks.shape[-1] == 5 * masks.shape[-2]
-    torch.testing.assert_close(alone.masks[0], masks[1], rtol=1e-4, atol=1e-4 * masks.std().item())
-    torch.testing.assert_close(alone.classes[0], classes[1], rtol=1e-4, atol=1e-4 * classes.std().item())
+def test_trains_and_predicts(family):
+    for masked in [True, False]:
+        model = eomt(trunk(family), masked_attention=masked)
+        stride = model.backbone.stride
+        assert step(model, (3 * stride, 4 * stride)) == (3 if masked else 1, [])
+        model.eval()
+        images = torch.randn(3, 3, 2 * stride, 5 * stride)
+        with torch.no_grad():
+            masks, classes = model(images)[-1]
+            alone = model(images[1:2])[-1]
+        assert masks.shape[:2] == (3, NUM_QUERIES) and classes.shape == (3, NUM_QUERIES, NUM_CLASSES + 1)
+        assert 2 * masks.shape[-1] == 5 * masks.shape[-2]
+        torch.testing.assert_close(alone.masks[0], masks[1], rtol=1e-4, atol=1e-4 * masks.std().item())
+        torch.testing.assert_close(alone.classes[0], classes[1], rtol=1e-4, atol=1e-4 * classes.std().item())
 
 
 @pytest.mark.parametrize('family', FAMILIES)
@@ -122,20 +122,21 @@ STEMS = {
 
 
 @pytest.mark.parametrize('stem', STEMS)
-@pytest.mark.parametrize('lateral', [True, False])
-def test_a_hierarchical_network_is_the_stem(stem, lateral):
-    options = dict(STEMS[stem], out_indices=(0, 1, 2) if lateral else (2, ))
-    backbone = PlainViT(stem=options, **{**TINY, 'depth': 2}, img_size=(64, 96), class_token=False, no_embed_class=True)
-    assert backbone.stride == 16 and backbone.stem_strides[-1] == 16
-    model = eomt(backbone, num_blocks=1, lateral=lateral)
-    assert step(model, (64, 80)) == (2, [])
-    model.eval()
-    images = torch.randn(2, 3, 50, 100)
-    with torch.no_grad():
-        masks, _ = model(images)[-1]
-        alone, _ = model(images[1:])[-1]
-    assert masks.shape == (2, NUM_QUERIES, 16, 28)
-    torch.testing.assert_close(alone[0], masks[1], rtol=1e-4, atol=1e-4 * masks.std().item())
+def test_a_hierarchical_network_is_the_stem(stem):
+    for lateral in [True, False]:
+        options = dict(STEMS[stem], out_indices=(0, 1, 2) if lateral else (2, ))
+        backbone = PlainViT(stem=options, **{**TINY, 'depth': 2}, img_size=(64, 96), class_token=False,
+                            no_embed_class=True)
+        assert backbone.stride == 16 and backbone.stem_strides[-1] == 16
+        model = eomt(backbone, num_blocks=1, lateral=lateral)
+        assert step(model, (64, 80)) == (2, [])
+        model.eval()
+        images = torch.randn(2, 3, 50, 100)
+        with torch.no_grad():
+            masks, _ = model(images)[-1]
+            alone, _ = model(images[1:])[-1]
+        assert masks.shape == (2, NUM_QUERIES, 16, 28)
+        torch.testing.assert_close(alone[0], masks[1], rtol=1e-4, atol=1e-4 * masks.std().item())
 
 
 @torch.no_grad()

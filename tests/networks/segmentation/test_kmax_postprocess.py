@@ -8,15 +8,15 @@ from densevit.networks.segmentation.kmax.postprocess import KMaXPanopticReader, 
 SURE = 12.
 
 
-@pytest.mark.parametrize('scale', [1., 30., 1000.])
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-def test_log_odds__their_sigmoid_is_the_softmax(scale, dtype):
-    masks = (torch.randn(2, 9, 6, 5, generator=torch.Generator().manual_seed(0)) * scale).to(dtype)
-    odds = competing_log_odds(masks)
-    assert odds.dtype == dtype and odds.isfinite().all()
-    # Of the probability, and of a difference of two logits at a slope of 1/4.
-    tolerance = torch.finfo(dtype).eps * (16 + masks.abs().max().item() / 4)
-    torch.testing.assert_close(odds.double().sigmoid(), masks.double().softmax(1), rtol=0, atol=tolerance)
+def test_log_odds__their_sigmoid_is_the_softmax():
+    for scale in [1., 30., 1000.]:
+        for dtype in [torch.float32, torch.bfloat16, torch.float16]:
+            masks = (torch.randn(2, 9, 6, 5, generator=torch.Generator().manual_seed(0)) * scale).to(dtype)
+            odds = competing_log_odds(masks)
+            assert odds.dtype == dtype and odds.isfinite().all()
+            # Of the probability, and of a difference of two logits at a slope of 1/4.
+            tolerance = torch.finfo(dtype).eps * (16 + masks.abs().max().item() / 4)
+            torch.testing.assert_close(odds.double().sigmoid(), masks.double().softmax(1), rtol=0, atol=tolerance)
 
 
 def test_log_odds__keep_what_a_difference_of_probabilities_loses():
@@ -44,14 +44,14 @@ def random_case(seed, num_queries=12, num_classes=6, size=(20, 28)):
     return masks, classes
 
 
-@pytest.mark.parametrize('seed', range(20))
-def test_official__same_panoptic_maps(seed):
-    masks, classes = random_case(seed)
-    things = [0, 2, 5]
-    expected, labels = official_panoptic(masks, classes, things)
-    segments, found = read(masks, classes, stuff={1, 3, 4}, bands=3)
-    assert torch.equal(segments.long() + 1, expected.long())
-    assert found.tolist() == labels
+def test_official__same_panoptic_maps():
+    for seed in range(20):
+        masks, classes = random_case(seed)
+        things = [0, 2, 5]
+        expected, labels = official_panoptic(masks, classes, things)
+        segments, found = read(masks, classes, stuff={1, 3, 4}, bands=3)
+        assert torch.equal(segments.long() + 1, expected.long())
+        assert found.tolist() == labels
 
 
 def test_rows_may_come_in_any_bands():

@@ -83,18 +83,6 @@ def test_what_lies_outside_of_all_masks_cannot_reach_a_prediction():
     assert not torch.allclose(model.decode(features)[-1].classes, before.classes)
 
 
-@pytest.mark.parametrize('size', [(70, 100), (96, 33)])
-@torch.no_grad()
-def test_any_size_and_the_batch_does_not_matter(size):
-    model = randomise(build())
-    images = torch.randn(3, 3, *size)
-    predictions = model(images)
-    assert len(predictions) == 5
-    assert predictions[-1].masks.shape == (3, 5, -(-size[0] // 4), -(-size[1] // 4))
-    for one, many in zip(model(images[1:2])[-1], predictions[-1], strict=True):
-        torch.testing.assert_close(one[0], many[1], rtol=1e-3, atol=1e-3 * many.std().item())
-
-
 def test_half_precision_trains_and_keeps_the_pixel_decoder_single():
     model = build().train()
     with torch.autocast('cpu', dtype=torch.bfloat16):

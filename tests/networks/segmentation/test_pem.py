@@ -142,16 +142,6 @@ def test_prototypes__the_most_similar_token_of_the_mask():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('size', [(64, 96), (70, 90), (33, 65)])
-def test_predict__images_of_any_size(size):
-    predictions = build()(torch.randn(1, 3, *size))
-    assert len(predictions) == SIZES['decoder_layers'] + 1
-    for masks, classes in predictions:
-        assert masks.shape == (1, 7, -(-size[0] // 4), -(-size[1] // 4)) and classes.shape == (1, 7, NUM_CLASSES + 1)
-        assert masks.isfinite().all() and classes.isfinite().all()
-
-
-@torch.no_grad()
 def test_autocast__near_single_precision():
     network = PEM(TimmPyramid(**BACKBONE), NUM_CLASSES, embed_dim=32, ffn_dim=48, pixel_dim=16, mask_dim=24,
                   empty_masks='first', **dict(SIZES, decoder_layers=0)).eval()

@@ -118,15 +118,15 @@ def _assert_same(ours, theirs):
         assert what == wanted and score == pytest.approx(expected, abs=2e-5)
 
 
-@pytest.mark.parametrize('seed', CASES)
-def test_the_authors_code_reads_the_same(authors, seed):
-    masks, classes = case(seed)
-    their_classes, their_segments = their_panoptic_map(authors, masks, classes)
-    segments, labels = panoptic_map(masks, classes, STUFF)
-    assert torch.equal(segments, their_segments)
-    assert torch.equal(torch.cat((labels, labels.new_tensor([NUM_CLASSES])))[segments], their_classes)
-    theirs = their_instances(authors, masks, classes)
-    _assert_same(read(seed), _as_record(their_segments, labels.tolist(), theirs))
+def test_the_authors_code_reads_the_same(authors):
+    for seed in CASES:
+        masks, classes = case(seed)
+        their_classes, their_segments = their_panoptic_map(authors, masks, classes)
+        segments, labels = panoptic_map(masks, classes, STUFF)
+        assert torch.equal(segments, their_segments)
+        assert torch.equal(torch.cat((labels, labels.new_tensor([NUM_CLASSES])))[segments], their_classes)
+        theirs = their_instances(authors, masks, classes)
+        _assert_same(read(seed), _as_record(their_segments, labels.tolist(), theirs))
 
 
 def test_record_of_the_authors_code(request):
@@ -162,41 +162,41 @@ def test_the_cases_hold_what_can_go_wrong():
     assert fused >= 5 and dropped >= 5
 
 
-@pytest.mark.parametrize('seed', CASES[:8])
-def test_transformers_reads_the_same_panoptic_map(seed):
+def test_transformers_reads_the_same_panoptic_map():
     """Of EoMT; its Mask2Former binarises scores times probabilities, not the probabilities.
 
     Segments that keep exactly ``overlap_threshold`` stay here and with the authors (``<`` drops them); transformers
     drops them (``not >``), so that the threshold lies between two ratios here.
     """
-    processing = pytest.importorskip('transformers.models.eomt.image_processing_eomt', reason='needs transformers')
-    masks, classes = case(seed)
-    padded = torch.nn.functional.pad(masks, (0, 0, 0, SIZE[1] - SIZE[0]))
-    outputs = SimpleNamespace(masks_queries_logits=padded[None], class_queries_logits=classes[None])
-    side = dict(longest_edge=SIZE[1], shortest_edge=SIZE[1])
-    theirs, = processing.EomtImageProcessor().post_process_panoptic_segmentation(
-        outputs, [SIZE], threshold=.8, overlap_mask_area_threshold=.80001, stuff_classes=list(STUFF), size=side)
-    segments, labels = panoptic_map(masks, classes, STUFF, overlap_threshold=.80001)
-    assert torch.equal(segments, theirs['segmentation'].long())
-    assert labels.tolist() == [row['label_id'] for row in theirs['segments_info']]
+    for seed in CASES[:8]:
+        processing = pytest.importorskip('transformers.models.eomt.image_processing_eomt', reason='needs transformers')
+        masks, classes = case(seed)
+        padded = torch.nn.functional.pad(masks, (0, 0, 0, SIZE[1] - SIZE[0]))
+        outputs = SimpleNamespace(masks_queries_logits=padded[None], class_queries_logits=classes[None])
+        side = dict(longest_edge=SIZE[1], shortest_edge=SIZE[1])
+        theirs, = processing.EomtImageProcessor().post_process_panoptic_segmentation(
+            outputs, [SIZE], threshold=.8, overlap_mask_area_threshold=.80001, stuff_classes=list(STUFF), size=side)
+        segments, labels = panoptic_map(masks, classes, STUFF, overlap_threshold=.80001)
+        assert torch.equal(segments, theirs['segmentation'].long())
+        assert labels.tolist() == [row['label_id'] for row in theirs['segments_info']]
 
 
-@pytest.mark.parametrize('seed', range(1, 4))
-def test_transformers_reads_the_same_instances(seed):
+def test_transformers_reads_the_same_instances():
     """Of Mask2Former, the best pairs of query and class; its EoMT gives each query its best class alone."""
-    processing = pytest.importorskip('transformers.models.mask2former.image_processing_mask2former',
-                                     reason='needs transformers')
-    masks, classes = case(seed)
-    outputs = SimpleNamespace(masks_queries_logits=masks[None], class_queries_logits=classes[None])
-    theirs, = processing.Mask2FormerImageProcessor().post_process_instance_segmentation(
-        outputs, threshold=0., return_binary_maps=True)
-    masks = torch.nn.functional.interpolate(masks[None], (384, 384), mode='bilinear')[0]
-    ours = instance_masks(masks, classes, top_k=len(classes))
-    seen = ours.masks.flatten(1).any(1)  # it leaves out what has no pixel
-    rows = theirs['segments_info']
-    theirs = _as_record(torch.zeros(0, 0), [], dict(
-        scores=torch.tensor([row['score'] for row in rows]), labels=torch.tensor([row['label_id'] for row in rows]),
-        masks=theirs['segmentation'].bool()))
-    ours = _as_record(torch.zeros(0, 0), [], {name: part[seen] for name, part in ours._asdict().items()})
-    assert len(rows) > 3
-    _assert_same(ours, theirs)
+    for seed in range(1, 4):
+        processing = pytest.importorskip('transformers.models.mask2former.image_processing_mask2former',
+                                         reason='needs transformers')
+        masks, classes = case(seed)
+        outputs = SimpleNamespace(masks_queries_logits=masks[None], class_queries_logits=classes[None])
+        theirs, = processing.Mask2FormerImageProcessor().post_process_instance_segmentation(
+            outputs, threshold=0., return_binary_maps=True)
+        masks = torch.nn.functional.interpolate(masks[None], (384, 384), mode='bilinear')[0]
+        ours = instance_masks(masks, classes, top_k=len(classes))
+        seen = ours.masks.flatten(1).any(1)  # it leaves out what has no pixel
+        rows = theirs['segments_info']
+        theirs = _as_record(torch.zeros(0, 0), [], dict(
+            scores=torch.tensor([row['score'] for row in rows]), labels=torch.tensor([row['label_id'] for row in rows]),
+            masks=theirs['segmentation'].bool()))
+        ours = _as_record(torch.zeros(0, 0), [], {name: part[seen] for name, part in ours._asdict().items()})
+        assert len(rows) > 3
+        _assert_same(ours, theirs)

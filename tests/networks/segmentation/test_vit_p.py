@@ -134,22 +134,22 @@ def test_peaks__centre_of_the_largest_cell():
     torch.testing.assert_close(peak_points(masks), expected)
 
 
-@pytest.mark.parametrize('alpha', [0., .4, 1.])
 @torch.no_grad()
-def test_predict__masks_of_the_proposer_classes_of_both(alpha):
-    network = build(alpha=alpha).eval()
-    images = torch.randn(2, 3, 64, 96)
-    masks, classes = network(images)[-1]
-    proposed = network.proposer(images)[-1]
-    torch.testing.assert_close(masks, proposed.masks)
-    q = network.classify(images, peak_points(masks)).softmax(-1)
-    p = proposed.classes[..., :-1].softmax(-1)
-    nothing = proposed.classes.softmax(-1)[..., -1:]
-    mixed = p**(1 - alpha) * q**alpha
-    expected = torch.cat((mixed / mixed.sum(-1, keepdim=True) * (1 - nothing), nothing), -1)
-    torch.testing.assert_close(classes.softmax(-1), expected)
-    if alpha == 0:
-        torch.testing.assert_close(classes.softmax(-1), proposed.classes.softmax(-1))
+def test_predict__masks_of_the_proposer_classes_of_both():
+    for alpha in [0., .4, 1.]:
+        network = build(alpha=alpha).eval()
+        images = torch.randn(2, 3, 64, 96)
+        masks, classes = network(images)[-1]
+        proposed = network.proposer(images)[-1]
+        torch.testing.assert_close(masks, proposed.masks)
+        q = network.classify(images, peak_points(masks)).softmax(-1)
+        p = proposed.classes[..., :-1].softmax(-1)
+        nothing = proposed.classes.softmax(-1)[..., -1:]
+        mixed = p**(1 - alpha) * q**alpha
+        expected = torch.cat((mixed / mixed.sum(-1, keepdim=True) * (1 - nothing), nothing), -1)
+        torch.testing.assert_close(classes.softmax(-1), expected)
+        if alpha == 0:
+            torch.testing.assert_close(classes.softmax(-1), proposed.classes.softmax(-1))
 
 
 @torch.no_grad()
@@ -169,18 +169,19 @@ def test_predict__many_masks_in_several_passes():
     torch.testing.assert_close(classes[..., :-1].softmax(-1), torch.cat(parts, 1)[:, :NUM_MASKS].softmax(-1))
 
 
-@pytest.mark.parametrize('num_masks', [1, 7, 10, 13])
 @torch.no_grad()
-def test_predict__as_many_points_at_once_as_in_training(num_masks):
-    network = build(num_points=10, proposer=proposer(num_masks)).train()
-    seen = []
-    network.backbone.trunk.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
-    everywhere = MaskTarget(torch.tensor([2]), torch.ones(1, 64, 96, dtype=torch.bool))
-    images = torch.randn(1, 3, 64, 96)
-    PointClassificationLoss(NUM_CLASSES)(network(images), [everywhere])
-    assert network.eval()(images)[-1].classes.shape[1] == num_masks
-    assert set(seen) == {10 + 4 * 6} and len(seen) == 1 + -(-num_masks // 10)
-    assert network.fillers.abs().max() <= 1 and network.fillers.std(0).min() > .4
+def test_predict__as_many_points_at_once_as_in_training():
+    for num_masks in [1, 7, 10, 13]:
+        network = build(num_points=10, proposer=proposer(num_masks)).train()
+        seen = []
+        network.backbone.trunk.blocks[0].register_forward_pre_hook(
+            lambda _, args, seen=seen: seen.append(args[0].shape[1]))
+        everywhere = MaskTarget(torch.tensor([2]), torch.ones(1, 64, 96, dtype=torch.bool))
+        images = torch.randn(1, 3, 64, 96)
+        PointClassificationLoss(NUM_CLASSES)(network(images), [everywhere])
+        assert network.eval()(images)[-1].classes.shape[1] == num_masks
+        assert set(seen) == {10 + 4 * 6} and len(seen) == 1 + -(-num_masks // 10)
+        assert network.fillers.abs().max() <= 1 and network.fillers.std(0).min() > .4
 
 
 TRUNKS = {

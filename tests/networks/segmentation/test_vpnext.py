@@ -88,21 +88,21 @@ def test_replay__does_not_run_in_evaluation():
     assert len(without.train()(images())) == 1
 
 
-@pytest.mark.parametrize(('patch', 'strides'), [(16, (8, 4)), (8, (4, )), (14, (7, ))])
-def test_pyramid__is_the_patch_kernel_at_finer_strides(patch, strides):
-    network = build(vit(patch_size=patch))
-    batch = images(3 * patch, 4 * patch)
-    _, levels = network.pyramid(network.backbone, batch)
-    assert network.pyramid.strides == list(strides)
-    kernel, border = network.backbone.trunk.patch_embed.proj, patch
-    wide = F.pad(batch, (border, ) * 4)
-    for level, stride, projection in zip(levels, strides, network.pyramid.projections, strict=True):
-        assert level.shape == (2, 8, 3 * patch // stride, 4 * patch // stride)
-        for row, column in ((0, 0), (1, 3), (level.shape[2] - 1, level.shape[3] - 1)):
-            top, left = (index * stride - (patch - stride) // 2 + border for index in (row, column))
-            seen = wide[:, :, top:top + patch, left:left + patch]
-            torch.testing.assert_close(level[:, :, row, column], projection(kernel(seen)).flatten(1),
-                                       rtol=1e-4, atol=1e-4)
+def test_pyramid__is_the_patch_kernel_at_finer_strides():
+    for patch, strides in [(16, (8, 4)), (8, (4, )), (14, (7, ))]:
+        network = build(vit(patch_size=patch))
+        batch = images(3 * patch, 4 * patch)
+        _, levels = network.pyramid(network.backbone, batch)
+        assert network.pyramid.strides == list(strides)
+        kernel, border = network.backbone.trunk.patch_embed.proj, patch
+        wide = F.pad(batch, (border, ) * 4)
+        for level, stride, projection in zip(levels, strides, network.pyramid.projections, strict=True):
+            assert level.shape == (2, 8, 3 * patch // stride, 4 * patch // stride)
+            for row, column in ((0, 0), (1, 3), (level.shape[2] - 1, level.shape[3] - 1)):
+                top, left = (index * stride - (patch - stride) // 2 + border for index in (row, column))
+                seen = wide[:, :, top:top + patch, left:left + patch]
+                torch.testing.assert_close(level[:, :, row, column], projection(kernel(seen)).flatten(1),
+                                           rtol=1e-4, atol=1e-4)
 
 
 def test_pyramid__of_a_stem_and_of_maps():

@@ -25,7 +25,7 @@ class ExitPrediction(NamedTuple):
     """A prediction behind one exit.
 
     Attributes:
-        masks, classes: As of a :class:`MaskPrediction`.
+        masks, classes: See :class:`MaskPrediction`.
         weight: What its losses are multiplied by.
     """
     masks: Tensor
@@ -53,7 +53,7 @@ class ECOMask2FormerNet(Mask2FormerNet):
     the deeper it is. In evaluation a linear gate on the mean of the encoder's inputs of stride 32 chooses the exit.
 
     Args:
-        backbone, num_classes: Of :class:`Mask2FormerNet`, as are ``options``; the last exit is ``encoder_layers``.
+        backbone, num_classes, options: See :class:`Mask2FormerNet`; the last exit is ``encoder_layers``.
         first_exit: The fewest layers that are run; the authors exit behind 2 to 6.
         exit_weights: One for each exit, from the first; None for the number of layers, as in the authors' code.
         exits_per_step: How many exits a training step draws; all of them make it the weighted sum over exits.
@@ -147,7 +147,7 @@ class ECOMask2FormerNet(Mask2FormerNet):
 
 
 def gate_inputs(tokens: LevelTokens) -> Tensor:
-    """What the gate sees of images, (B, D): the mean over the coarsest level before the encoder."""
+    """The inputs of the gate, (B, D): the mean over the coarsest level before the encoder."""
     height, width = tokens.grids[0]
     return tokens.x[:, :height * width].mean(1)
 
@@ -177,7 +177,7 @@ def fit_gate(gate: nn.Linear, inputs: Tensor, targets: Tensor, decay: float = 1e
         inputs: What it sees, (N, D), see :func:`gate_inputs`.
         targets: From :func:`best_exits`, (N,).
         decay: Weight of the squared weights beside the loss.
-        max_steps: Of the optimiser.
+        max_steps: Steps of the optimiser, at most.
 
     Returns:
         The cross-entropy reached.

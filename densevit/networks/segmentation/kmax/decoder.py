@@ -37,7 +37,7 @@ class Predictor(nn.Module):
 
     Args:
         pixel_dim: Channels of the map.
-        dim: Of the queries; masks are products of vectors of half as many entries.
+        dim: Width of the queries; masks are products of vectors of half as many entries.
         num_classes: C.
     """
 
@@ -54,7 +54,7 @@ class Predictor(nn.Module):
         self.norm = batch_norm(1, 2, scale=_MASK_SCALE)
 
     def forward(self, pixels: Tensor, mask_queries: Tensor, class_queries: Tensor) -> KMaXPrediction:
-        """(B, pixel_dim, h, w) and twice (B, dim, Q)."""
+        """Predict from pixels (B, pixel_dim, h, w) and queries (B, dim, Q) of masks and of classes."""
         pixels = F.normalize(self.pixel_head(pixels).float(), dim=1)
         masks = torch.einsum('bdhw,bdq->bqhw', pixels, self.mask_head(mask_queries).to(pixels.dtype))
         masks = self.norm(masks.flatten(2).unsqueeze(1)).squeeze(1).unflatten(2, masks.shape[-2:])
@@ -111,7 +111,7 @@ class KMaXLayer(nn.Module):
         pixel_dim: Channels of the map.
         dim: D, of the queries.
         num_classes: C.
-        num_heads: Of self-attention.
+        num_heads: Heads of self-attention.
         drop_path: Share of dropped branches.
     """
 
@@ -127,7 +127,7 @@ class KMaXLayer(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, pixels: Tensor, queries: Tensor) -> tuple[Tensor, KMaXPrediction]:
-        """(B, pixel_dim, h, w) and (B, D, Q) to moved queries and the assignment they moved by."""
+        """Move queries (B, D, Q) by pixels (B, pixel_dim, h, w); also gives the assignment that they moved by."""
         pixels, inner = self.pixels(F.gelu(pixels)), self.queries(queries)
         prediction = self.predict(pixels, inner, inner)
         queries = queries + self.drop_path(self.kmeans(pixels, prediction.masks.detach()))

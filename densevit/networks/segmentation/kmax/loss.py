@@ -20,7 +20,7 @@ _EPS = 1e-5
 
 
 class Wanted(NamedTuple):
-    """What a batch should have been, in the order of the queries.
+    """The targets of a batch in the order of the queries.
 
     Attributes:
         masks: (B, Q, h, w), whose sum is 1 at labelled pixels and 0 at others.
@@ -55,7 +55,7 @@ class KMaXLoss(nn.Module):
         share_match: Teach all predictions with the match of the last.
         pixel_samples, pixel_temperature: Pixels for instance discrimination; those of small segments are drawn the more
             often the higher the temperature.
-        semantic_samples, semantic_temperature: The same for semantic segmentation.
+        semantic_samples, semantic_temperature: Pixels for the semantic cross-entropy, drawn in the same way.
         eta: ReMaX's ReClass (arXiv:2306.17319): how far class labels are relaxed; the paper uses 0.1.
         class_weights: C + 1 factors of the classes' and the semantic cross-entropy, of each class and, as the last, of
             "no object"; None for 1 each.
@@ -78,7 +78,7 @@ class KMaXLoss(nn.Module):
         pixel_temperature: float = 1.5,
         semantic_samples: int = 4096,
         semantic_temperature: float = 2.,
-        eta: float = 0.,
+        eta: float = 0.,  # ReClass is off
         class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class KMaXLoss(nn.Module):
         """Segments in the order of the queries that they are matched with.
 
         Args:
-            prediction: Of a batch.
+            prediction: A prediction for a batch of images.
             targets: Segments of each image, at the size of the masks.
         """
         logits = prediction.masks if prediction.relaxed is None else prediction.relaxed

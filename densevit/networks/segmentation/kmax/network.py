@@ -34,8 +34,9 @@ class KMaXDeepLab(MaskNetwork):
         num_queries: Q.
         hidden_dim: Width of the queries.
         num_layers: Decoder layers that read the map of stride 32, of 16 and of 8.
-        num_heads: Of all attention.
-        decoder_channels, decoder_depths, decoder_kinds: Of the pixel decoder's blocks, coarsest level first.
+        num_heads: Heads of every attention.
+        decoder_channels, decoder_depths, decoder_kinds: Width, number and kind of the pixel decoder's blocks on each
+            level, coarsest first.
         pixel_drop_path, drop_path: Share of dropped branches in the pixel decoder and in the decoder.
         semantic: Learn semantic segmentation from the backbone's maps beside the masks.
         relax: ReMaX's ReMask in the first so many decoder layers; the paper uses 4. ReClass is the loss's ``eta``.

@@ -21,7 +21,8 @@ class ConvNorm(nn.Sequential):
     lose an activation inside the norm.
 
     Args:
-        in_channels, out_channels, kernel_size, groups, dilation, bias: Of the convolution, which keeps the size.
+        in_channels, out_channels, kernel_size, groups, dilation, bias: Arguments of the convolution, which keeps the
+            size.
         dims: 1 or 2.
         act: Whether there is an activation.
         scale: What the norm's weights start at; 0 where a residual branch ends.

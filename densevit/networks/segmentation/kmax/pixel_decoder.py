@@ -88,7 +88,7 @@ class ResidualBlock(nn.Module):
         in_channels: C.
         channels: D.
         kind: What is in the middle.
-        num_heads: Of attention.
+        num_heads: Heads of the attention.
         drop_path: Share of dropped branches.
     """
 
@@ -118,7 +118,7 @@ class Fuse(nn.Module):
     """A coarse map, resized, is added to a finer one.
 
     Args:
-        coarse_channels, fine_channels: Of the two maps; a map that has not ``out_channels`` is brought to them.
+        coarse_channels, fine_channels: Channels of the two maps, each projected if it has not ``out_channels``.
     """
 
     def __init__(self, coarse_channels: int, fine_channels: int, out_channels: int, corner_aligned: bool) -> None:
@@ -137,11 +137,11 @@ class KMaXPixelDecoder(nn.Module):
     """Maps of a backbone, coarsest first, to as many of the same sizes.
 
     Args:
-        in_channels: Of the maps, coarsest first.
+        in_channels: Channels of the maps, coarsest first.
         channels: D of each level's blocks, which give 4 D.
         depths: Blocks of each level.
         kinds: What they are.
-        num_heads: Of axial attention.
+        num_heads: Heads of axial attention.
         drop_path: Share of dropped branches.
         corner_aligned: Whether corner pixels of the levels lie on each other.
     """
@@ -172,7 +172,7 @@ class KMaXPixelDecoder(nn.Module):
             for coarse, fine, width in zip(self.out_channels[:-1], in_channels[1:], channels[1:], strict=True))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """(B, C_i, h_i, w_i), coarsest first, to (B, 4 D_i, h_i, w_i)."""
+        """Refine maps (B, C_i, h_i, w_i), coarsest first, to (B, 4 D_i, h_i, w_i)."""
         x = self.stages[0](self.norms[0](maps[0]))
         outputs = [x]
         for fine, norm, stage, fuse in zip(maps[1:], self.norms[1:], self.stages[1:], self.fuses, strict=True):

@@ -33,7 +33,7 @@ class SemanticDecoder(nn.Module):
     """Panoptic-DeepLab's semantic decoder and head (arXiv:1911.10194, figure 2) on a backbone's maps.
 
     Args:
-        in_channels: Of the maps of strides 32, 8 and 4.
+        in_channels: Channels of the maps of strides 32, 8 and 4.
         num_classes: C; the head has C + 1 outputs, of which the last is never right.
         dim: Width.
         corner_aligned: Whether corner pixels of the maps lie on each other.

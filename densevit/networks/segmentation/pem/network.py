@@ -30,7 +30,7 @@ class LocalTokens(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, h * w, D)."""
+        """Turn a map (B, D, h, w) into tokens (B, h * w, D)."""
         return self.proj(flatten_levels([self.conv(self.norm(x))]))
 
 
@@ -55,7 +55,7 @@ class PrototypeAttention(nn.Module):
         self.scale = nn.Parameter(torch.ones(dim))
 
     def forward(self, queries: Tensor, positions: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """(B, Q, D) queries that read a map (B, D, h, w) where the mask (B, 1, Q, h * w) is True."""
+        """Let queries (B, Q, D) read a map (B, D, h, w) where the mask (B, 1, Q, h * w) is True."""
         tokens = F.normalize(self.tokens(memory), dim=-1)
         placed = F.normalize(self.query(queries + positions), dim=-1)
         prototypes = self._prototypes(tokens, placed, mask)
@@ -88,7 +88,7 @@ class PEMLayer(nn.Module):
         self.ffn = Mlp(dim, ffn_dim, act_layer=nn.ReLU)
 
     def forward(self, queries: Tensor, positions: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Arguments of :class:`PrototypeAttention`."""
+        """Let queries read a map; the arguments are those of :class:`PrototypeAttention`."""
         queries = self.cross_attn(queries, positions, memory, mask)
         normed = self.norm1(queries)
         queries = queries + self.self_attn(normed + positions, normed + positions, normed)
@@ -156,7 +156,7 @@ class PEM(MaskNetwork):
         return self.decode(self.pixel_decoder(self.backbone(images)))
 
     def decode(self, features: PixelFeatures) -> list[MaskPrediction]:
-        """What the queries find in the features of the pixel decoder, before and after each decoder layer."""
+        """Predictions of the queries before and after each decoder layer, from a pixel decoder's features."""
         memories = [self._memory(level, x) for level, x in enumerate(features.levels)]
         queries = self.query.weight.expand(features.mask_features.shape[0], -1, -1)
         predictions = [self._predict(queries, features.mask_features)]

@@ -33,7 +33,7 @@ class ContextModulation(nn.Module):
             nn.Conv2d(dim // 2, dim, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D, h, w) to the same."""
+        """Modulate (B, D, h, w)."""
         return x + x * self.weigh(x.mean((2, 3), keepdim=True)).sigmoid().sigmoid()
 
 
@@ -69,7 +69,7 @@ class DeformableUpscaling(nn.Module):
         self.up_norm = SyncBatchNorm(dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D, h, w) to the refined map of the same size and one of (2h, 2w)."""
+        """Refine (B, D, h, w): gives the refined map of the same size and one of (2h, 2w)."""
         x = self.norm(self.conv(x)).relu()
         return x, self.up_norm(self.up(x)).relu()
 
@@ -78,7 +78,7 @@ class PEMPixelDecoder(nn.Module):
     """Maps of strides 4, 8, 16 and 32, from coarse to fine: modulated by their context, refined and upscaled.
 
     Args:
-        in_channels: Of the maps of strides 4, 8, 16 and 32.
+        in_channels: Channels of the maps of strides 4, 8, 16 and 32.
         dim: D, width of the pyramid.
         mask_dim: D_m.
     """

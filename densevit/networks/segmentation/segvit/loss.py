@@ -21,7 +21,7 @@ class SegViTLoss(MaskFormerLoss):
     """
 
     def match(self, prediction: MaskPrediction, target: MaskTarget) -> Match:
-        """Class i is query i's.
+        """Match query i with class i, if that is in the image.
 
         Raises:
             ValueError: Two segments of the image have one class.
@@ -41,8 +41,8 @@ class SegViTShrunkLoss(SegViTLoss):
 
     Args:
         num_classes: C.
-        edge_weight: Of ``loss_edge``; not from a paper.
-        aux_weight: Of ``loss_aux``.
+        edge_weight: Weight of ``loss_edge``; not from a paper.
+        aux_weight: Weight of ``loss_aux``.
         kwargs: Arguments of :class:`SegViTLoss`.
     """
 

@@ -108,7 +108,7 @@ class AttentionToMask(nn.Module):
                 initialise_linear(module)
 
     def forward(self, queries: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, Q, D) queries and (B, N, D) places to (B, Q, D) queries and (B, Q, N) similarities."""
+        """Let queries (B, Q, D) read places (B, N, D); also gives their similarities (B, Q, N)."""
         queries = self.self_attention(queries, queries.new_zeros(()))  # without positions
         read, similarity = self.cross_attention(queries, memory)
         return self.feed_forward(self.norm(queries + self.dropout(read))), similarity
@@ -128,7 +128,7 @@ class SimilarityAttention(Attention):
 
 
 def initialise_linear(linear: nn.Linear) -> nn.Linear:
-    """As the authors' code: normal with a deviation of 0.02, no bias."""
+    """Initialise as the authors' code does: normal with a deviation of 0.02, no bias."""
     trunc_normal_(linear.weight, std=.02)
     nn.init.zeros_(linear.bias)
     return linear

@@ -19,7 +19,7 @@ from .points import PointClassificationLoss, peak_points
 
 
 class PointProposals(NamedTuple):
-    """What :class:`ViTP` gives in train mode: nothing but a means to classify points.
+    """The prediction of :class:`ViTP` in train mode: no masks, but a means to classify points.
 
     Attributes:
         masks: (B, 0, H, W).

@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from PIL import Image
 from torch import nn
 
-from densevit.engine import testing
+from densevit.engine import config_for_test
 from densevit.models import SemanticTTA
 
 
@@ -57,13 +57,13 @@ def test_tta_pipeline_varies_the_resize():
     pipeline = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(480, 360), keep_ratio=True),
                 dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
     cfg = Config(dict(model=dict(type='X'), test_dataloader=dict(dataset=dict(pipeline=pipeline))))
-    testing.augment_tests(cfg, (.5, 1.))
+    config_for_test.augment_tests(cfg, (.5, 1.))
     transforms = cfg.test_dataloader.dataset.pipeline[1].transforms
     assert [resize.scale for resize in transforms[0]] == [(240, 180), (480, 360)]
     assert [flip.prob for flip in transforms[1]] == [0., 1.]
     assert cfg.model.type == 'densevit.SemanticTTA' and cfg.model.module.type == 'X'
     with pytest.raises(ValueError, match='give the config a tta_pipeline'):
-        testing.augment_tests(Config(dict(model={}, test_dataloader=dict(dataset=dict(pipeline=pipeline[:1])))))
+        config_for_test.augment_tests(Config(dict(model={}, test_dataloader=dict(dataset=dict(pipeline=pipeline[:1])))))
 
 
 class Stub(nn.Module):

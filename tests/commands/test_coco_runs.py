@@ -80,23 +80,24 @@ def test_train_and_test(task, figures, data, config, tool, tmp_path):
     assert {name: tested[name] for name in figures} == {name: trained[name] for name in figures}
 
 
-@pytest.mark.parametrize('task, changes, words', [
-    ('panoptic', dict(classes=4, stuff=[0, 2]), 'the train data has 5 classes (wall, ...), but the model has '
-                                                'num_classes=4: set model.num_classes=5'),
-    ('panoptic', dict(stuff=[0, 1]), 'set model.stuff_classes=[0, 2, 4]'),
-    ('instance', dict(classes=80), 'the train data has 2 classes (cell, ...)'),
-    ('instance', dict(file='instance'), 'instance.json is missing, which train_dataloader.dataset names'),
-    ('panoptic', dict(file='instances'), 'densevit.CocoInstanceDataset'),
-])
-def test_what_does_not_fit__one_line_before_training(task, changes, words, data, config, tool, tmp_path, capsys):
-    assert tool('train', config(task, **changes), '--work-dir', tmp_path / 'run') == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith('error: ') and words in error
-    assert not list((tmp_path / 'run').glob('*.pth'))
+def refusal(tool, config, folder, capsys):
+    assert tool('train', config, '--work-dir', folder) == 2 and not list(folder.glob('*.pth'))
+    return capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize('missing', ['images/3.jpg', 'segments/3.png'])
-def test_a_missing_file(missing, data, config, tool, tmp_path, capsys):
-    (data / missing).unlink()
-    assert tool('train', config('panoptic'), '--work-dir', tmp_path / 'run') == 2
-    assert f'{missing} is missing' in capsys.readouterr().err.strip().splitlines()[-1]
+def test_what_does_not_fit__one_line_before_training(data, config, tool, tmp_path, capsys):
+    for task, changes, words in (
+            ('panoptic', dict(classes=4, stuff=[0, 2]), 'the train data has 5 classes (wall, ...), but the model has '
+                                                        'num_classes=4: set model.num_classes=5'),
+            ('panoptic', dict(stuff=[0, 1]), 'set model.stuff_classes=[0, 2, 4]'),
+            ('instance', dict(classes=80), 'the train data has 2 classes (cell, ...)'),
+            ('instance', dict(file='instance'), 'instance.json is missing, which train_dataloader.dataset names'),
+            ('panoptic', dict(file='instances'), 'densevit.CocoInstanceDataset')):
+        error = refusal(tool, config(task, **changes), tmp_path / 'run', capsys)
+        assert error.startswith('error: ') and words in error
+
+
+def test_missing_files(data, config, tool, tmp_path, capsys):
+    for missing in ('segments/3.png', 'images/3.jpg'):
+        (data / missing).unlink()
+        assert missing in (error := refusal(tool, config('panoptic'), tmp_path / 'run', capsys)) and 'missing' in error

@@ -47,10 +47,10 @@ def panoptic_counts(
     several.
 
     Args:
-        truth, predicted: Indices of segments (H, W), -1 for void.
+        truth, predicted: Maps (H, W) of the indices of segments, -1 for void.
         truth_labels, predicted_labels: The class of each segment.
-        crowds: For each true segment, whether it is a crowd.
-        num_classes: C.
+        crowds: Whether each true segment is a crowd.
+        num_classes: The number of classes, C.
 
     Raises:
         ValueError: The maps differ in size.
@@ -91,7 +91,11 @@ def _intersections(truth: np.ndarray, num_true: int, predicted: np.ndarray, num_
 
 
 def panoptic_quality(counts: PanopticCounts, isthing: Sequence[bool]) -> dict[str, Any]:
-    """PQ, SQ and RQ in [0, 1]: means over the classes that occur in the ground truth or the predictions.
+    """Compute PQ, SQ and RQ in [0, 1], means over the classes that occur in the ground truth or the predictions.
+
+    Args:
+        counts: The counts of all images.
+        isthing: Whether each class is one of things.
 
     Returns:
         ``PQ``, ``SQ``, ``RQ``; the same with ``_th`` and ``_st`` of things and stuff, where there are such classes;

@@ -70,23 +70,16 @@ def test_op__compares_two_functions_that_agree():
     assert 0 < attention.largest_difference(functions, case.inputs(torch.device('cpu'))) < 1e-5
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (('--levels', '0x4'), '--levels must have at least one pixel each'),
-    (('--heads', 0), '--heads must be at least 1, not 0'),
-    (('--repeats', 0), '--repeats must be at least 1, not 0'),
-    (('--threads', 0), '--threads must be at least 1, not 0'),
-])
-def test_op__says_which_number_is_wrong(tool, capsys, arguments, message):
-    assert tool('benchmark', 'op', *arguments) == 2
-    assert f'error: {message}' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (('op', '--levels', '64'), "'64' is not of the form HEIGHTxWIDTH, such as 64x64"),
-    (('op', '--device', 'abacus'), "'abacus' is not a device; take cpu or cuda"),
-    ((), 'the following arguments are required: WHAT'),
-])
-def test_op__says_which_argument_is_wrong(tool, capsys, arguments, message):
-    with pytest.raises(SystemExit, match='2'):
-        tool('benchmark', *arguments)
-    assert message in capsys.readouterr().err
+def test_op__says_what_is_wrong(tool, capsys):
+    for arguments, message in ((('--levels', '0x4'), '--levels must have at least one pixel each'),
+                               (('--heads', 0), '--heads must be at least 1, not 0'),
+                               (('--repeats', 0), '--repeats must be at least 1, not 0'),
+                               (('--threads', 0), '--threads must be at least 1, not 0')):
+        assert tool('benchmark', 'op', *arguments) == 2
+        assert f'error: {message}' in capsys.readouterr().err
+    for arguments, message in ((('op', '--levels', '64'), "'64' is not of the form HEIGHTxWIDTH, such as 64x64"),
+                               (('op', '--device', 'abacus'), "'abacus' is not a device; take cpu or cuda"),
+                               ((), 'the following arguments are required: WHAT')):
+        with pytest.raises(SystemExit, match='2'):
+            tool('benchmark', *arguments)
+        assert message in capsys.readouterr().err

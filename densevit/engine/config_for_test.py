@@ -1,4 +1,4 @@
-"""Configs for testing alone."""
+"""What a test changes in a config: nothing of training, label maps to write, images in several sizes."""
 from __future__ import annotations
 
 from collections.abc import Sequence

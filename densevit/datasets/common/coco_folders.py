@@ -1,0 +1,182 @@
+"""Folders with COCO's JSON: Roboflow's, COCO's own, or one file beside its images."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .coco_json import AnnotationError, read_coco
+from .folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested, split_of
+
+_OTHER_FILES = ('panoptic', 'captions', 'keypoints', 'stuff', 'image_info', 'classes', 'data_check')
+_LAYOUTS = ('train/_annotations.coco.json beside its images (Roboflow), annotations/instances_train.json and a folder '
+            'of images, or one JSON file beside its images')
+_DEEP = 3  # folders below the given one in which images may lie
+
+
+class CocoFolder(FolderReader):
+    """Annotations in COCO's form; a config's class, pipeline and filter stay.
+
+    Classes are the categories of the training file. A category that nothing is annotated with and that others name as
+    their supercategory, which Roboflow writes, is left out.
+    """
+
+    def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
+        paths = _annotation_files(folder)
+        contents = {split: read_coco(str(path), images_alone=split == 'test') for split, path in paths.items()}
+        notes = []
+        if 'annotations' not in contents.get('test', dict(annotations=())):
+            notes.append(f'{paths.pop("test")} has no annotations, and is left out')
+            del contents['test']
+        files = {}
+        classes, palette, left_out = _classes(contents)
+        if left_out:
+            notes.append(f'the category {", ".join(left_out)} of no annotation, which others name as their '
+                         'supercategory, is left out')
+        images = {split: _image_folder(folder, paths[split], content) for split, content in contents.items()}
+        if _learns_masks(dataset):
+            for split, content in contents.items():
+                _check_masks(content, paths[split])
+        division = f'the split of {", ".join(path.relative_to(folder).as_posix() for path in paths.values())}'
+        if 'val' not in contents:
+            whole, division = contents['train'], f'{HASHED} in {paths["train"].relative_to(folder)}'
+            for split, part in zip(('train', 'val'), _divided(whole, folder), strict=True):
+                contents[split], images[split] = part, images['train']
+                paths[split] = scratch.absolute() / f'{split}.json'
+                files[f'{split}.json'] = json.dumps(part).encode()
+        for split in ('val', 'test'):
+            _check_categories(contents.get(split), classes, paths.get(split), paths['train'])
+        datasets = {split: dict(
+            data_root=str(folder), ann_file=_below(paths[split], folder),
+            data_prefix=dict(img=_below(images[split], folder)),
+            metainfo=dict(classes=classes, **(dict(palette=palette) if palette else {}))) for split in contents}
+        counts = {split: len(content['images']) for split, content in contents.items()}
+        return FolderFacts("COCO's JSON", datasets, counts, division, classes, palette, notes, files)
+
+    def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in old.items() if key != 'indices'} | dict(new)
+
+    def evaluator(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        if 'ann_file' not in old:  # a metric that takes the annotations from the samples
+            return dict(old)
+        return dict(old, ann_file=os.path.join(new['data_root'], new['ann_file']))
+
+
+# mmdetection's panoptic dataset derives from its CocoDataset, and is of another form.
+READERS = {
+    'densevit.CocoInstanceDataset': CocoFolder(), 'mmdet.CocoDataset': CocoFolder(), 'mmdet.CocoPanopticDataset': None}
+
+
+def _annotation_files(folder: Path) -> dict[str, Path]:
+    """The file of each split; one that names no split is that of all images, ``'train'``."""
+    found = sorted({path for pattern in ('*.json', '*/*.json') for path in folder.glob(pattern)
+                    if not any(word in path.stem.lower() for word in _OTHER_FILES)})
+    for chosen in ([path for path in found if path.name == '_annotations.coco.json'],
+                   [path for path in found if path.stem.startswith('instances')], found):
+        if chosen:
+            break
+    named = [(split_of(path.relative_to(folder).as_posix()), path) for path in chosen]
+    by_split: dict[str, Path] = {}
+    for split, path in [pair for pair in named if pair[0]] or named:
+        other = by_split.setdefault(split or 'train', path)
+        if other is not path:
+            raise FolderError(f'{other} and {path} are both annotations for {split or "training"}: leave one of them '
+                              f'in {folder}, or name the data in a config of your own')
+    if 'train' not in by_split:
+        have = f'it has only {", ".join(map(str, by_split.values()))}' if by_split else 'it has no such JSON file'
+        raise FolderError(f'{folder} has no annotations to learn from in {_LAYOUTS}: {have}')
+    return {split: by_split[split] for split in SPLIT_NAMES if split in by_split}
+
+
+def _classes(contents: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], list[list[int]], list[str]]:
+    """Names and colours of the training file's categories, and the names that are left out."""
+    categories = contents['train']['categories']
+    used = {(split, annotation.get('category_id')) for split, content in contents.items()
+            for annotation in content['annotations'] if isinstance(annotation, dict)}
+    names_used = {category['name'] for split, content in contents.items() for category in content['categories']
+                  if isinstance(category, dict) and (split, category.get('id')) in used}
+    if any(not isinstance(category, dict) or not isinstance(category.get('name'), str) for category in categories):
+        raise AnnotationError('a category of the training file has no name: add it')
+    parents = {category.get('supercategory') for category in categories}
+    left_out = [category['name'] for category in categories
+                if category['name'] not in names_used and category['name'] in parents
+                and category.get('supercategory') in (None, '', 'none')]
+    kept = [category for category in categories if category['name'] not in left_out]
+    palette = [list(category['color']) for category in kept if 'color' in category]
+    return (tuple(category['name'] for category in kept), palette if len(palette) == len(kept) else [], left_out)
+
+
+def _check_categories(content: Mapping[str, Any] | None, classes: Sequence[str], path: Path | None, train: Path
+                      ) -> None:
+    if content is None:
+        return
+    names = [category.get('name') for category in content['categories']]
+    if absent := [name for name in classes if name not in names]:
+        raise FolderError(f"{path} has no category '{absent[0]}', which {train} has: add it to its categories; it may "
+                          'be without annotations there')
+
+
+def _image_folder(folder: Path, path: Path, content: Mapping[str, Any]) -> Path:
+    """The folder in which all images of a file are.
+
+    Raises:
+        FolderError: There is none; the message names the first image that is missing in the best one.
+    """
+    names = [image.get('file_name') for image in content['images'] if isinstance(image, dict)]
+    if not names or any(not isinstance(name, str) or not name for name in names):
+        raise FolderError(f'{path} has {"no image" if not names else "an image without a file_name"}: correct it')
+    best, missing = None, names
+    for candidate in _folders(folder, path):
+        here = [name for name in names if not (candidate / name).is_file()]
+        if best is None or len(here) < len(missing):
+            best, missing = candidate, here
+        if not missing:
+            return candidate
+    more = f' and {len(missing) - 1} more images' if len(missing) > 1 else ''
+    raise FolderError(f'{best / missing[0]}{more}, which {path} names, cannot be found below {folder}: add the files, '
+                      'or remove their entries')
+
+
+def _folders(folder: Path, path: Path) -> list[Path]:
+    """Where images may lie: beside the file, in folders of its split, anywhere below but in those of another split."""
+    split = split_of(path.relative_to(folder).as_posix())
+    deep = [Path(root) for root, _, _ in os.walk(folder) if len(Path(root).relative_to(folder).parts) <= _DEEP]
+    splits = {each: split_of(each.relative_to(folder).as_posix()) for each in sorted(deep)}
+    named = [each for each, other in splits.items() if other == split]
+    return [path.parent, *named, *(each for each, other in splits.items() if other is None)]
+
+
+def _learns_masks(dataset: Mapping[str, Any]) -> bool:
+    """Whether the config's dataset or its pipeline loads masks."""
+    if 'with_masks' in dataset:  # of densevit.CocoInstanceDataset
+        return dataset['with_masks']
+    found: list[Mapping[str, Any]] = []
+    nested(list(dataset.get('pipeline') or ()), lambda transform: found.append(transform) or transform)
+    return any(transform.get('with_mask') for transform in found)
+
+
+def _check_masks(content: Mapping[str, Any], path: Path) -> None:
+    without = [each for each in content['annotations'] if isinstance(each, dict) and not each.get('segmentation')]
+    if without:
+        raise FolderError(f'{path} has {len(without)} annotations without a segmentation (the first is of id '
+                          f'{without[0].get("id")}), and the config learns masks: draw them, remove these annotations, '
+                          'or take a config that detects boxes')
+
+
+def _divided(content: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """The content to learn from and to validate on."""
+    parts = []
+    for names in map(set, divide([image['file_name'] for image in content['images']], folder)):
+        images = [image for image in content['images'] if image['file_name'] in names]
+        ids = {image.get('id') for image in images}
+        parts.append(dict(content, images=images, annotations=[
+            each for each in content['annotations'] if each.get('image_id') in ids]))
+    return parts
+
+
+def _below(path: Path, folder: Path) -> str:
+    if path == folder:
+        return ''
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -1,6 +1,6 @@
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/bccd.py']
 num_classes = 3
-max_iters = 600  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 900  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (288, 384)
 # Boxes are predicted as shares of the image: crops are brought to the size at which images are tested.
 train_pipeline = [
@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type='mmdet.Resize', scale=size[::-1], keep_ratio=False),
     dict(type='densevit.PackWithTruth')
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 model = dict(
@@ -33,11 +33,11 @@ model = dict(
     backbone=dict(
         type='densevit.PlainViT',
         pretrained=True,
-        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(4, ), output_stride=16),
+        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(3, )),
         img_size=size,  # the grid of the learned positions; images are of any size
         embed_dim=192,
         depth=4,
-        num_heads=6,
+        num_heads=3,
         class_token=False,
         no_embed_class=True,
         out_indices=(1, 3),
@@ -46,32 +46,32 @@ model = dict(
     head=dict(
         type='densevit.LWDETR',
         embed_dim=128,
-        num_queries=100,
-        num_groups=10,
+        num_queries=60,
+        num_groups=8,
         num_layers=3,
         num_heads=8,
         num_cross_heads=8,
         num_points=4,
         ffn_dim=512,
-        scales=(2., ),
+        scales=(1., ),
         projector_blocks=2),
     test_cfg=dict(top_k=100))
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=.05, fused=True),
+    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=.05, fused=True),
     constructor='densevit.LayerDecayConstructor',
     paramwise_cfg=dict(stem_lr_mult=.25),
     clip_grad=dict(max_norm=1.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=30),
-    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=300, end=max_iters)
+    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=400, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=100)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=150)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='densevit.ChannelsLastHook'),
     dict(
-        type='mmengine.EMAHook', ema_type='mmengine.ExpMomentumEMA', momentum=.01, gamma=60, priority='NORMAL')
+        type='mmengine.EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=.008, gamma=100, priority='NORMAL')
 ]
 default_hooks = dict(checkpoint=dict(interval=25))

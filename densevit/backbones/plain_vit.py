@@ -49,6 +49,10 @@ class PlainViT(Backbone):
         window_size: Side in tokens of the windows within which blocks attend, padded at the right and bottom
             (ViTDet, arXiv:2203.16527, section 3); None for no windows (and the windows of its own for a SAM trunk),
             0 for none in a SAM trunk either. Class and register tokens are copied to each window and averaged after.
+        num_windows: In its place the number of windows along each axis, whatever the image: its height and width are
+            divided (LW-DETR, arXiv 2406.03459, section 3.3: 4 by 4).
+        prefix_per_window: Every window of ``num_windows`` has class and register tokens of its own from the beginning,
+            and global blocks attend to all of them (RF-DETR, arXiv 2511.09554), instead of copies that are averaged.
         global_blocks: Blocks that attend globally although there are windows; negative ones count from the end. With a
             SAM trunk by name, () keeps its own.
         window_shift: Shift the windows of every second windowed block by half a window (Swin, arXiv:2103.14030).
@@ -93,6 +97,8 @@ class PlainViT(Backbone):
         norm_out: bool = True,
         keep_prefix: bool = True,
         window_size: int | None = None,
+        num_windows: int | None = None,
+        prefix_per_window: bool = False,
         global_blocks: int | Sequence[int] = (),
         window_shift: bool = False,
         pad_mode: PadMode | None = None,
@@ -111,7 +117,8 @@ class PlainViT(Backbone):
         super().__init__()
         if sine_init and pretrained:
             raise ValueError('sine_init would replace the positions of the pretrained weights: leave one of them out')
-        request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode)
+        request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode,
+                                num_windows, prefix_per_window)
         positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
         stored_grid = as_grid(pos_embed_grid, 'pos_embed_grid')
         with near_options(PlainViT, *PLAIN_VITS):
@@ -131,6 +138,7 @@ class PlainViT(Backbone):
         if stored_grid is not None:
             store_positions(self.trunk, stored_grid, positions)
         windows = window_policy(self.trunk, request)
+        self.num_prefix_tokens = windows.num_own or self.num_prefix_tokens
         prepare_window_positions(self.trunk, positions, windows.size,
                                  as_grid(global_pos_grid, 'global_pos_grid'))
         self.driver = drive(self.trunk, windows, positions)

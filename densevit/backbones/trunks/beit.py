@@ -69,7 +69,7 @@ class BeitTrunk(SequenceTrunk):
         windows = self.windows.windows(index, tokens)
         if windows is not None and attn_mask is not None:
             raise ValueError(MASKED_WINDOWS)
-        bias = self._bias(index, tokens, tokens.grid if windows is None else (windows.size, windows.size))
+        bias = self._bias(index, tokens, tokens.grid if windows is None else windows.sides)
         return self.trunk.blocks[index](tokens.x, shared_rel_pos_bias=AttentionBias(bias, windows, attn_mask))
 
     def _bias(self, index: int, tokens: Tokens, grid: tuple[int, int]) -> Tensor | None:

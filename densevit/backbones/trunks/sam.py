@@ -41,7 +41,7 @@ class GridAttention(sam.Attention):
         if windows is None:
             return self._attend(x, layout.grid, layout.num_prefix, layout.mask)
         mask = windows.mask(x.shape[0], x.device)
-        x = self._attend(windows.partition(x), (windows.size, windows.size), layout.num_prefix, mask)
+        x = self._attend(windows.partition(x), windows.sides, layout.num_prefix, mask)
         return windows.merge(x)
 
     def _attend(self, x: Tensor, grid: tuple[int, int], num_prefix: int, mask: Tensor | None) -> Tensor:

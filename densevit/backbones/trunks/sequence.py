@@ -27,6 +27,9 @@ class SequenceTrunk:
         self._prepare_windows()
 
     def _prepare_windows(self) -> None:
+        if self.windows.num_own and (isinstance(self.trunk, Eva) or getattr(self.trunk, 'rope', None) is not None):
+            raise ValueError('prefix_per_window: attention with rotary positions counts the prefix tokens of the trunk '
+                             'alone; leave it out or choose another trunk')
         for index in self.windows.windowed:
             make_windowed(self.trunk.blocks[index], self.windows.pad_mode == 'official')
 
@@ -47,9 +50,13 @@ class SequenceTrunk:
         x = self.trunk.pos_drop(x)
         if hasattr(self.trunk, 'norm_pre'):
             x = self.trunk.norm_pre(x)
-        size = self.windows.size
-        window_rope = None if size is None else rotary_at(self.trunk, (size, size))
-        return Tokens(x, grid, self.trunk.num_prefix_tokens, rotary_at(self.trunk, grid), stem, window_rope)
+        if self.windows.num_own:  # each window begins with the same tokens
+            own = self.trunk.num_prefix_tokens
+            x = torch.cat((x[:, :own].repeat(1, self.windows.num_own // own, 1), x[:, own:]), dim=1)
+        sides = self.windows.sides(grid)
+        window_rope = None if sides is None else rotary_at(self.trunk, sides)
+        num_prefix = self.windows.num_own or self.trunk.num_prefix_tokens
+        return Tokens(x, grid, num_prefix, rotary_at(self.trunk, grid), stem, window_rope)
 
     def run_block(self, index: int, tokens: Tokens, attn_mask: Tensor | None) -> Tensor:
         block = self.trunk.blocks[index]

@@ -105,7 +105,8 @@ def task_batch(task: str, num_classes: int, stuff: set[int]) -> dict[str, list]:
         masks = np.zeros((2, *SIZE), np.uint8)
         masks[0, 4:30, 6:40] = masks[1, 28:60, 20:50] = 1
         sample.gt_instances = InstanceData(
-            masks=BitmapMasks(masks, *SIZE), labels=torch.tensor([things[0], things[-1]]), bboxes=torch.zeros(2, 4))
+            masks=BitmapMasks(masks, *SIZE), labels=torch.tensor([things[0], things[-1]]),
+            bboxes=torch.tensor([[6., 4., 40., 30.], [20., 28., 50., 60.]]))
         labels = sample.gt_sem_seg.data
         del sample.gt_sem_seg
         if task == 'panoptic':

@@ -49,7 +49,7 @@ def _read(name: str) -> Config:
 
 
 def steps(pipeline: Iterable) -> Iterator[ConfigDict]:
-    """The transforms of a pipeline, those within others in their place, and in that of a composite what it stands for."""
+    """The transforms of a pipeline, those within others in their place, and in a composite's what it stands for."""
     for step in pipeline:
         if not isinstance(step, dict):
             yield from steps(step)

@@ -1,6 +1,5 @@
 """Configs on mmseg's and mmdet's own models learn from two images and predict; sizes and rates as published."""
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ from coco_like import write_coco_like
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
-from shrink import ROOT, STOCK, batch, load, scope
+from shrink import ROOT, batch, load, scope
 from stock import build, detection_batch, shrink
 
 from densevit.engine.options import OptionError
@@ -74,7 +73,8 @@ def test_boxes_of_ones_own__trained_and_evaluated(tmp_path):
     loader = dict(num_workers=0, persistent_workers=False, dataset=data)
     cfg.merge_from_dict({f'{stage}_dataloader': dict(loader, batch_size=size)
                          for stage, size in dict(train=2, val=1, test=1).items()})
-    cfg.merge_from_dict({'model.roi_head.bbox_head.num_classes': 2, 'train_cfg.max_iters': 2, 'work_dir': str(tmp_path)})
+    cfg.merge_from_dict({'model.roi_head.bbox_head.num_classes': 2, 'train_cfg.max_iters': 2,
+                         'work_dir': str(tmp_path)})
     threads = torch.get_num_threads()
     runner = Runner.from_cfg(cfg)
     runner.train()

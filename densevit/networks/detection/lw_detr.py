@@ -93,7 +93,7 @@ class LWDETR(DetectionNetwork):
         memory, grids = flatten_levels(maps), [tuple(x.shape[-2:]) for x in maps]
         first = self.propose(memory, grids)
         references = refine_boxes(first.boxes.detach(), self._of_queries(self.query_delta, first))
-        x = self._of_queries(self.query_embed, first).expand(len(images), -1, -1, -1)
+        x = self._of_queries(self.query_embed, first).expand(images.shape[0], -1, -1, -1)
         positions = self.position_head(box_sines(references, self.embed_dim // 2))
         predictions = [first]
         for layer in self.layers:

@@ -6,9 +6,9 @@
 # command: tools/dist_train.sh configs/lwdetr/lwdetr_medium_coco.py 8 --amp
 # not trained here.
 #
-# The authors' checkpoints (huggingface.co/xbsu/LW-DETR, Apache-2.0) load as they are; of the 91 classes of those for COCO,
-# its 80 are taken. They begin with Objects365: --load-from LWDETR_medium_30e_objects365.pth --new-classes. Without it, the
-# ViT learns from random weights.
+# The authors' checkpoints (huggingface.co/xbsu/LW-DETR, Apache-2.0) load as they are; those for COCO have 91 classes,
+# of which its 80 are taken. The paper begins with Objects365: --load-from LWDETR_medium_30e_objects365.pth --new-classes.
+# Without it, the ViT learns from random weights.
 _base_ = '../_base_/recipes/lwdetr_coco.py'
 max_iters = 443580  # 60 epochs of 16 images
 model = dict(backbone=dict(embed_dim=384))

@@ -1,7 +1,7 @@
-# LW-DETR on COCO as its authors train it (arXiv:2406.03459, section 4.1, and their scripts): a CAE v2 ViT in 4x4 windows,
-# 13 groups of queries, squares of 448 to 896 pixels, or of a crop, 60 epochs at constant rates. Here a ViT of 10 layers of
-# width 192 with one level (P4), for a global batch of 32: a config changes the sizes. What differs: the authors' decoder
-# learns at 0.7 (or 0.5) of the rate of the projector and the heads, here at the same.
+# LW-DETR on COCO as its authors train it (arXiv:2406.03459, section 4.1, and their scripts): a CAE v2 ViT in 4x4
+# windows, 13 groups of queries, squares of 448 to 896 pixels, of an image or of a crop, 60 epochs at constant rates.
+# Here a ViT of 10 layers of width 192 with one level (P4), for a global batch of 32: a config changes the sizes. What
+# differs: the authors' decoder learns at 0.7 (or 0.5) of the rate of the projector and the heads, here at the same.
 _base_ = '../default_runtime.py'
 num_classes = 80
 data_root = 'data/coco'

@@ -7,6 +7,7 @@
 # not trained here.
 #
 # The authors' checkpoints (huggingface.co/xbsu/LW-DETR, Apache-2.0) load as they are; those for COCO have 91 classes,
-# of which its 80 are taken. The paper begins with Objects365: --load-from LWDETR_small_30e_objects365.pth --new-classes.
+# of which its 80 are taken. The paper begins with Objects365:
+# --load-from LWDETR_small_30e_objects365.pth --new-classes.
 # Without it, the ViT learns from random weights.
 _base_ = '../_base_/recipes/lwdetr_coco.py'

@@ -1,8 +1,8 @@
 # RF-DETR on COCO (arXiv:2511.09554, and rfdetr's own defaults): LW-DETR around a DINOv2-S in 2x2 windows, each with a
 # class token of its own, LayerNorm in the projector, 100 epochs at constant rates. Here the nano, squares of 384
 # pixels, for a global batch of 16; a config changes the resolution and the number of decoder layers. What differs:
-# rfdetr begins with weights trained on Objects365, here DINOv2's are brought to patches of 16; its decoder learns at 0.7
-# of the rate.
+# rfdetr begins with weights trained on Objects365, here DINOv2's are brought to patches of 16; its decoder learns at
+# 0.7 of the rate.
 _base_ = 'lwdetr_coco.py'
 train_pipeline = _base_.train_pipeline
 test_pipeline = _base_.test_pipeline

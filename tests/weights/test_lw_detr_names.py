@@ -12,8 +12,10 @@ from networks.detection.test_lw_detr import (  # noqa: E402
     assert_same_predictions,
     our_lw_detr,
     our_rf_detr,
+    our_rf_detr_seg,
     their_lw_detr,
     their_rf_detr,
+    their_rf_detr_seg,
 )
 
 from densevit import load_weights  # noqa: E402
@@ -64,9 +66,10 @@ def test_authors_lw_detr(scales, tmp_path):
     assert_same_predictions(ours, theirs, (128, 192))
 
 
-def test_roboflow_rf_detr(tmp_path):
+@pytest.mark.parametrize('theirs, ours', [(their_rf_detr, our_rf_detr), (their_rf_detr_seg, our_rf_detr_seg)])
+def test_roboflow_rf_detr(theirs, ours, tmp_path):
     """transformers writes the names that it has read."""
-    theirs, ours = their_rf_detr(), our_rf_detr()
+    theirs, ours = theirs(), ours()
     theirs.save_pretrained(tmp_path)
     report = load_weights(ours, tmp_path / 'model.safetensors')
     assert 'backbone.0.encoder' not in str(report) and not report.missing

@@ -43,6 +43,12 @@ def _heads(proposals: str) -> tuple[Rule, ...]:
     )
 
 
+def _masks(names: dict[str, str]) -> tuple[Rule, ...]:
+    """Names of RF-DETR-Seg's mask head to ours."""
+    return tuple((rf'{theirs}\.(weight|bias)', rf'mask_head.{ours}.\g<{_groups(theirs) + 1}>')
+                 for theirs, ours in names.items())
+
+
 _HF_LEVEL = r'model\.backbone\.projector\.scale_layers\.(\d+)\.'
 _RF_LEVEL = r'model\.backbone\.projector\.'
 _HF_LAYER = r'model\.decoder\.layers\.(\d+)\.'
@@ -66,6 +72,12 @@ _HF: tuple[Rule, ...] = (
     (_HF_LAYER + r'cross_attn_layer_norm\.(.+)', r'layers.\1.norm.\2'),
     (_HF_LAYER + r'mlp\.fc(\d\..+)', r'layers.\1.ffn.linear\2'),
     (_HF_LAYER + r'layer_norm\.(.+)', r'layers.\1.ffn.norm.\2'),
+    *_masks({
+        r'blocks\.(\d+)\.depthwise_conv': r'blocks.\1.conv', r'blocks\.(\d+)\.layernorm': r'blocks.\1.norm',
+        r'blocks\.(\d+)\.pointwise_conv': r'blocks.\1.linear', 'spatial_features_proj': 'features',
+        r'query_features_block\.norm': 'norm', r'query_features_block\.mlp\.fc1': 'mlp.0',
+        r'query_features_block\.mlp\.fc2': 'mlp.2', 'query_features_proj': 'queries'}),
+    ('segmentation_bias', 'mask_head.bias'),
 )
 _HF_BLOCK = r'encoder\.layer\.(\d+)\.'
 _HF_ENCODER: tuple[Rule, ...] = (
@@ -97,6 +109,15 @@ _AUTHORS: tuple[Rule, ...] = (
     (_AUTHORS_LAYER + r'norm2\.(.+)', r'layers.\1.norm.\2'),
     (_AUTHORS_LAYER + r'(linear\d\..+)', r'layers.\1.ffn.\2'),
     (_AUTHORS_LAYER + r'norm3\.(.+)', r'layers.\1.ffn.norm.\2'),
+    *_masks({
+        r'segmentation_head\.blocks\.(\d+)\.dwconv': r'blocks.\1.conv',
+        r'segmentation_head\.blocks\.(\d+)\.norm': r'blocks.\1.norm',
+        r'segmentation_head\.blocks\.(\d+)\.pwconv1': r'blocks.\1.linear',
+        r'segmentation_head\.spatial_features_proj': 'features',
+        r'segmentation_head\.query_features_block\.norm_in': 'norm',
+        r'segmentation_head\.query_features_block\.layers\.(\d)': r'mlp.\1',
+        r'segmentation_head\.query_features_proj': 'queries'}),
+    (r'segmentation_head\.bias', 'mask_head.bias'),
 )
 _AUTHORS_ENCODER: tuple[Rule, ...] = (
     (r'blocks\.(\d+)\.gamma_(\d)', r'blocks.\1.ls\2.gamma'),
@@ -128,6 +149,9 @@ def read_lw_detr(state: State, module: LWDETR) -> Translated | None:
         prefix = common_prefix(state, naming.anchors)
         if prefix is None:
             continue
+        if prefix == 'model.' and 'segmentation_bias' in state:  # the detector within transformers' RF-DETR-Seg
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            prefix = ''
         inside, outside = split_prefix(state, prefix)
         trunk, others = split_prefix(inside, naming.trunk)
         head, unneeded = rename({name: inside[name] for name in others}, naming.rules)

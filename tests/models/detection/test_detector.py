@@ -27,8 +27,8 @@ from models.base import (
 from torch.nn.parallel import DistributedDataParallel
 
 import densevit
-from densevit.models.detection.detector import best_boxes
-from densevit.networks.detection import BoxPrediction
+from densevit.models.detection.detector import best_objects
+from densevit.networks.detection import BoxPrediction, MaskFactors
 
 HEAD = dict(type='densevit.LWDETR', embed_dim=32, num_queries=8, num_groups=3, num_layers=2, num_heads=2,
             num_cross_heads=4, ffn_dim=32, projector_norm='layer', projector_blocks=1)
@@ -45,17 +45,44 @@ ROW = Row(
     lambda found: [found.pred_instances[name] for name in ('bboxes', 'labels', 'scores')], dict(top_k=3))
 
 
+def instances_with_masks(sample, size):
+    from mmdet.structures.mask import BitmapMasks  # after densevit, which gives mmcv its operators
+    instances(sample, size)
+    sample.gt_instances.masks = BitmapMasks(np.stack([np.arange(size[1]) < size[1] // 2] * 2)[:, None].repeat(
+        size[0], 1).astype(np.uint8), *size)
+
+
+MASKS = Row(
+    dict(type='densevit.Detector', head=dict(HEAD, type='densevit.RFDETRSeg'), num_classes=5), instances_with_masks,
+    lambda found: [found.pred_instances[name] for name in ('bboxes', 'labels', 'scores', 'masks')], dict(top_k=3))
+
+
+@pytest.mark.parametrize('row', [ROW, MASKS], ids=['boxes', 'masks'])
 @pytest.mark.parametrize('check', [check_learns, check_frozen, check_saved_and_copied, check_options])
-def test_every_model(check):
-    check(ROW)
+def test_every_model(check, row):
+    check(row)
 
 
 def test_in_a_batch_as_alone():
-    model, batch = ROW.build(), ROW.batch(ODD, (31, 90), (101, 45))
-    together = ROW.predict(model, batch)
+    model, batch = MASKS.build(), MASKS.batch(ODD, (31, 90), (101, 45))
+    together = MASKS.predict(model, batch, top_k=5)
     for index, found in enumerate(together):
         one = {key: values[index:index + 1] for key, values in batch.items()}
-        assert same(ROW.predict(model, one), [found], 1e-4)
+        assert same(MASKS.predict(model, one, top_k=5), [found], 1e-4)
+        assert found[3].shape == (5, *batch['data_samples'][index].ori_shape) and found[3].dtype == torch.bool
+
+
+def test_masks_lie_over_the_original_image():
+    """A mask of the left half of a padded image of 64x64, which shows 48x40 pixels, once 96x120."""
+    model = MASKS.build()
+    features = torch.full((1, 1, 16, 16), -1.)
+    features[..., :8] = 1.
+    model.network.forward = lambda images: [BoxPrediction(
+        torch.zeros(1, 1, 1, 5), torch.full((1, 1, 1, 4), .5), MaskFactors(torch.ones(1, 1, 1, 1), features))]
+    sample = BaseDataElement(metainfo=dict(img_shape=(48, 40), ori_shape=(96, 120)))
+    masks = model.predict(torch.zeros(1, 3, 64, 64), [sample], top_k=1)[0].pred_instances.masks
+    assert masks.shape == (1, 96, 120)
+    assert masks[..., :94].all() and not masks[..., 98:].any()
 
 
 def test_boxes_lie_over_the_original_image_and_within_it():
@@ -71,7 +98,7 @@ def test_boxes_lie_over_the_original_image_and_within_it():
     torch.testing.assert_close(found.scores, torch.tensor([2., 1., 0.]).sigmoid())
     torch.testing.assert_close(found.bboxes, torch.tensor(
         [[48., 16., 72., 24.], [156., 64., 180., 80.], [156., 64., 180., 80.]]))
-    assert len(best_boxes(logits[0, 0], boxes[0, 0], score_threshold=.6)) == 2
+    assert len(best_objects(logits[0, 0], score_threshold=.6).labels) == 2
 
 
 def test_targets_are_shares_of_the_padded_image():

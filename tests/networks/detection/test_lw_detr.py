@@ -6,7 +6,15 @@ from randomised import randomise
 from torch import nn
 
 from densevit import PlainViT, load_weights
-from densevit.networks.detection import LWDETR, BoxPrediction, BoxSetLoss, BoxTarget
+from densevit.networks.detection import (
+    LWDETR,
+    BoxPrediction,
+    BoxSetLoss,
+    BoxTarget,
+    InstanceSetLoss,
+    MaskFactors,
+    RFDETRSeg,
+)
 from densevit.networks.detection.set_loss import Pairs
 
 transformers = pytest.importorskip('transformers', reason='needs transformers')
@@ -98,6 +106,17 @@ def assert_same_losses(ours, theirs, layers=2):
                                        rtol=1e-4, atol=1e-5, check_dtype=False)
 
 
+def their_rf_detr_seg():
+    config = their_rf_detr().config
+    config.intermediate_size = 40
+    return tame(randomise(transformers.RfDetrForInstanceSegmentation(config)))
+
+
+def our_rf_detr_seg():
+    vit = our_rf_detr().backbone
+    return randomise(RFDETRSeg(vit, CLASSES, num_groups=3, projector_norm='layer', mask_hidden_dim=40, **SIZES), 1)
+
+
 @pytest.mark.parametrize('scales', [(1., ), (2., .5)])
 def test_lw_detr_equals_transformers(scales, tmp_path):
     theirs = their_lw_detr(scales, groups=13)
@@ -116,9 +135,59 @@ def test_rf_detr_equals_transformers(tmp_path):
     assert_same_losses(ours, theirs)
 
 
+def test_rf_detr_seg_equals_transformers(tmp_path):
+    """Predictions; and losses of the same points, which are drawn by turns in both."""
+    theirs = their_rf_detr_seg()
+    ours = with_weights_of(our_rf_detr_seg(), theirs, tmp_path)
+    assert_same_predictions(ours, theirs, (96, 96))
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = theirs(images).pred_masks, ours(images)[-1].masks
+    for image, logits in enumerate(expected):
+        assert_close(found.logits(image, found.queries[image, 0]), logits, 1e-4)
+
+
+def test_mask_loss_equals_transformers(monkeypatch):
+    """Of each prediction by itself, with the same points."""
+    from transformers.loss import loss_rf_detr as theirs
+    generator = torch.Generator().manual_seed(0)
+    targets = [BoxTarget(labels, boxes, torch.rand(len(labels), 64, 96, generator=generator) > .5)
+               for labels, boxes, _ in TARGETS]
+    factors = MaskFactors(torch.randn(2, 3, 9, 5, generator=generator),
+                          torch.randn(2, 5, 16, 24, generator=generator))
+    prediction = BoxPrediction(torch.randn(2, 3, 9, CLASSES, generator=generator),
+                               torch.rand(2, 3, 9, 4, generator=generator) * .5 + .1, factors)
+    masks = torch.stack([factors.logits(image, factors.queries[image].flatten(0, 1)) for image in range(2)])
+    loss = InstanceSetLoss(CLASSES)
+    pairs = loss.match(prediction, targets)
+    places = [(pairs.queries[0] == image) for image in range(2)]
+    starts = (0, len(targets[0].labels))
+    indices = [((9 * pairs.queries[1] + pairs.queries[2])[own], pairs.objects[own] - start)
+               for own, start in zip(places, starts, strict=True)]
+    criterion = theirs.RfDetrImageLoss(None, CLASSES, .25, [], 3, 16)
+    torch.manual_seed(1)
+    expected = criterion.loss_masks(
+        dict(pred_masks=masks), [dict(masks=target.masks) for target in targets], indices, 1.)
+    torch.manual_seed(1)
+    found = loss.sums(prediction, pairs, targets)
+    torch.testing.assert_close(found['loss_mask'], 5. * expected['loss_mask_ce'], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found['loss_dice'], 5. * expected['loss_mask_dice'], rtol=1e-4, atol=1e-4)
+    # The cost of masks, with the points of a draw, is that of whole masks where a point is compared for each pixel.
+    alone = InstanceSetLoss(CLASSES, class_cost=0., box_cost=0., giou_cost=0., point_share=1)
+    points = torch.rand(1, 16 * 24, 2, generator=generator)
+    monkeypatch.setattr(torch, 'rand', lambda *size, **options: points)
+    logits = theirs.sample_point(masks[0].unsqueeze(1), points.expand(27, -1, -1), align_corners=False).squeeze(1)
+    labels = theirs.sample_point(targets[0].masks.float().unsqueeze(1), points.expand(3, -1, -1), align_corners=False,
+                                 mode='nearest').squeeze(1)
+    cost = 5. * (theirs.pair_wise_sigmoid_cross_entropy_loss(logits, labels) +
+                 theirs.pair_wise_dice_loss(logits, labels))
+    torch.testing.assert_close(alone.costs(prediction, 0, targets[0]).flatten(0, 1), cost, rtol=1e-4, atol=1e-4)
+
+
 def test_class_loss__is_the_papers_and_stays_finite_where_its_logarithms_do_not():
     logits = torch.tensor([[[[2., -1.], [.5, 3.]]]], requires_grad=True)
-    pairs = Pairs((torch.tensor([0]), ) * 2 + (torch.tensor([1]), ), torch.tensor([0]), torch.zeros(1, 4))
+    zero = torch.tensor([0])
+    pairs = Pairs((zero, zero, torch.tensor([1])), zero, zero, torch.zeros(1, 4))
     loss = BoxSetLoss(2).class_loss(logits, pairs, torch.tensor([.6]))
     p = logits.detach().sigmoid()
     t = p[0, 0, 1, 0]**.25 * .6**.75
@@ -137,7 +206,7 @@ def test_loss__in_half_precision_is_that_of_its_values():
     half = BoxPrediction(logits.bfloat16(), boxes.bfloat16())
     with torch.autocast('cpu', torch.bfloat16):
         found = BoxSetLoss(CLASSES)([half], TARGETS)
-    expected = BoxSetLoss(CLASSES)([BoxPrediction(*(part.float() for part in half))], TARGETS)
+    expected = BoxSetLoss(CLASSES)([BoxPrediction(half.logits.float(), half.boxes.float())], TARGETS)
     assert all(found[name].dtype == torch.float32 and torch.equal(found[name], expected[name]) for name in expected)
 
 

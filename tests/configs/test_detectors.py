@@ -49,7 +49,7 @@ def test_detector__on_every_backbone(detector, tmp_path):
             groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
         decay = cfg.rates.layer_decay
         slowest = min(group['lr'] for group in groups) / cfg.optim_wrapper.optimizer.lr
-        assert slowest == pytest.approx(decay**(model.backbone.depth + (name != 'hieradet_s')))
+        assert slowest == pytest.approx(decay**(model.backbone.depth + 1))
 
 
 @pytest.mark.parametrize(('detector', 'backbone'), [

@@ -11,11 +11,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import yaml
@@ -140,14 +141,35 @@ def _read_data(path: Path) -> Config:
     return Config(content, filename=str(path))
 
 
-@contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Leave out what OpenMMLab's packages print of a part that is not public; what else is printed comes afterwards."""
-    printed = io.StringIO()
-    try:
-        with redirect_stdout(printed):
-            yield
-    finally:
-        for line in printed.getvalue().splitlines(keepends=True):
+class _Printed:
+    """What is printed while it is entered, shared by threads: the stream is put back when the last of them leaves."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._stream, self._kept = sys.stdout, io.StringIO()
+                sys.stdout = self._kept
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            stream, kept = self._stream, self._kept
+            sys.stdout = stream
+        for line in kept.getvalue().splitlines(keepends=True):
             if not line.startswith('Could not import OneDL'):
-                sys.stdout.write(line)
+                stream.write(line)
+
+
+_printed = _Printed()
+
+
+def quiet_imports() -> AbstractContextManager[None]:
+    """Leave out what OpenMMLab's packages print of a part that is not public; what else is printed comes afterwards."""
+    return _printed

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -77,6 +78,8 @@ VISUALIZERS = root.Registry('visualizer', parent=root.VISUALIZERS, scope='densev
 PARAM_SCHEDULERS = root.Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
 
+_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
+
 # albumentations, which mmseg, mmdet and our data sets import, asks PyPI for its newest version as it is imported.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
@@ -90,7 +93,8 @@ config_utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
 def config_file(name: str | os.PathLike) -> Path:
     """The file of a config that is named as in ``_base_``: ``'densevit::tiny/eomt_tiny_camvid.py'``, or by its path.
 
-    A path is given back as it is, whether or not there is a file.
+    A path is given back as it is, whether or not there is a file. One of our configs that lies in no folder is found
+    here, though not in a ``_base_``: mmengine asks for a folder.
 
     Raises:
         FileNotFoundError: the package has no such config or is not known or installed; the message names what is near.
@@ -99,14 +103,21 @@ def config_file(name: str | os.PathLike) -> Path:
     package, separator, path = text.partition('::')
     if not separator:
         return Path(text)
+    if package == 'densevit' and (_CONFIGS / path).is_file():
+        return _CONFIGS / path
     try:
         return Path(Config._get_cfg_path(text, '')[0])
     except (OSError, ImportError, ValueError, AssertionError) as error:
-        configs = Path(__file__).parent / '.mim' / 'configs'
-        known = configs.glob('**/*.py') if package == 'densevit' else ()
-        near = get_close_matches(path, [file.relative_to(configs).as_posix() for file in known], 1)
-        hint = f'did you mean densevit::{near[0]}?' if near else 'check the name'
+        near = _near_config(path) if package == 'densevit' else None
+        hint = f'did you mean {near}?' if near else 'check the name'
         raise FileNotFoundError(f'{text}: no such config ({" ".join(str(error).split())}); {hint}') from error
+
+
+def _near_config(path: str) -> str | None:
+    """A config of ours in a folder that has this name or one that is near, as ``_base_`` takes it."""
+    known = [file.relative_to(_CONFIGS).as_posix() for file in sorted(_CONFIGS.glob('*/*.py'))]
+    near = [name for name in known if name.endswith(f'/{path}')] or get_close_matches(path, known, 1)
+    return f'densevit::{near[0]}' if near else None
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -126,7 +137,11 @@ def read_config(path: str | os.PathLike) -> Config:
     try:
         return _read_data(path) if path.suffix in ('.yaml', '.yml', '.json') else Config.fromfile(path)
     except Exception as error:  # whatever the code of a config raises
-        raise ValueError(f'{path} is not a valid config: {one_line(error, limit=400)}') from error
+        reason = one_line(error, limit=400)
+        # mmengine does not say which name it is that has no folder.
+        if '_get_package_and_cfg_path' in reason and (bare := re.search(r'densevit::(\w+\.py)', path.read_text())):
+            reason = f'write _base_ with its folder in the place of {bare[0]}: {_near_config(bare[1])}'
+        raise ValueError(f'{path} is not a valid config: {reason}') from error
 
 
 def _read_data(path: Path) -> Config:

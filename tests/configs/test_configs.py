@@ -105,7 +105,7 @@ def _num_classes(model):
         return model.num_classes
     if hasattr(model, 'decode_head'):
         return model.decode_head.num_classes
-    heads = model.roi_head.bbox_head
+    heads = getattr(model, 'roi_head', model).bbox_head
     return (heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads).num_classes
 
 
@@ -172,7 +172,7 @@ def _problems_of_header(path):
         if not (ROOT / tool).is_file() or ROOT / config != path:
             yield f'{path.name}: {tool} {config}'
     if path in PUBLISHED:
-        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
+        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
         published = rf'^# published: (({number}), \S+|no published number)'
         for line in (published, r'^# hardware: ', r'^# not trained here\.'):
             if not re.search(line, header, re.MULTILINE):

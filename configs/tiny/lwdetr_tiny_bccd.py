@@ -1,6 +1,6 @@
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/bccd.py']
 num_classes = 3
-max_iters = 900  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 1700  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (288, 384)
 # Boxes are predicted as shares of the image: crops are brought to the size at which images are tested.
 train_pipeline = [
@@ -64,9 +64,9 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=30),
-    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=400, end=max_iters)
+    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=850, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=150)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=200)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [

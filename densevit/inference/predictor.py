@@ -86,11 +86,13 @@ class Predictor:
         Raises:
             ImageError: A picture cannot be read.
             PredictionError: The model gives nothing that can be shown, or memory does not suffice.
-            TypeError: There is no such option; the message names those that there are.
+            TypeError: There is no such option; the message names those that there are. Or the pictures are an iterator.
             ValueError: An option has a value that makes no sense.
         """
         if isinstance(images, (list, tuple)):
             return list(self.predict_iter(images, batch_size, **options))
+        if isinstance(images, Iterator):
+            raise TypeError('predict takes a list of pictures; give an iterator to predict_iter')
         return next(self.predict_iter([images], batch_size, **options))
 
     def predict_iter(
@@ -129,8 +131,9 @@ class Predictor:
         Raises:
             TypeError, ValueError: An option is wrong.
         """
-        if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size}: give a whole number above 0')
+        if isinstance(images, str):  # its characters are no pictures
+            raise TypeError(f'give a list of pictures, [{images!r}]')
+        _check_count('batch_size', batch_size)
         return self._outcomes(images, batch_size, *self._call(options))
 
     def _outcomes(
@@ -169,7 +172,11 @@ class Predictor:
     def _call(self, options: dict[str, Any]) -> tuple[Call, int | None]:
         """Options of a call with those of the predictor, sorted by who knows them; and ``max_pixels``."""
         options = {**self._options, **options}
-        max_pixels = options.pop('max_pixels', None) or self.max_pixels
+        max_pixels = options.pop('max_pixels', None)
+        if max_pixels is None:
+            max_pixels = self.max_pixels
+        else:
+            _check_count('max_pixels', max_pixels)
         in_force = self.model.prediction_options() if hasattr(self.model, 'prediction_options') else {}
         own = {name: value for task in self._tasks for name, value in task.options.items()}
         if unknown := [name for name in options if name not in own and name not in in_force]:
@@ -245,6 +252,11 @@ class _Prepared:
     def finish(self, outcome: Result | Exception) -> None:
         self.picture = self.inputs = self.sample = None
         self.outcome = outcome
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f'{name}={value!r}: give a whole number above 0')
 
 
 def _cast_images(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:

@@ -213,3 +213,50 @@ def test_a_windowed_block_refuses_a_mask_of_the_caller():
     assert model.run(tokens, 1, 2, attn_mask=mask).x.isfinite().all()
     with pytest.raises(ValueError, match='a windowed block takes no attn_mask'):
         model.run(tokens, attn_mask=mask)
+
+
+@pytest.mark.parametrize('family', [family for family in KINDS if family != 'SAM'])
+@torch.no_grad()
+def test_num_windows_divides_the_image(family):
+    """Each of 2x2 rectangles is to its block what an image of its size is; odd sizes are padded and masked."""
+    model = build(family, num_windows=2, global_blocks=(2, ))
+    whole = global_model(family, num_windows=2, global_blocks=(2, ))
+    tokens = model.embed(images_of(model, 4, 6))
+    out = model.run(tokens, 0, 1)
+    for rows, columns in ((slice(0, 2), slice(3, 6)), (slice(2, 4), slice(0, 3))):
+        patches = tokens.patches.unflatten(1, tokens.grid)[:, rows, columns].flatten(1, 2)
+        x = torch.cat((tokens.x[:, :tokens.num_prefix], patches), dim=1)
+        expected = whole.run(replace(tokens, x=x, grid=(2, 3), rope=tokens.window_rope), 0, 1)
+        torch.testing.assert_close(out.feature_map()[..., rows, columns], expected.feature_map(), rtol=1e-4, atol=1e-4)
+    images = images_of(model, 5, 3)
+    torch.testing.assert_close(model(images[:1])[-1], model(images)[-1][:1], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_prefix_per_window():
+    """A window's class token knows of its window alone until a global block, and of all patches behind it."""
+    model = build('DINOv2 with registers', num_windows=2, prefix_per_window=True, global_blocks=(2, ))
+    own = model.num_prefix_tokens // 4
+    assert own and model.num_prefix_tokens == 4 * own
+    images = images_of(model, 4, 6)
+    changed = images.clone()
+    changed[..., :2 * model.stride, :3 * model.stride] += 1.
+    before, after = (model.run(model.embed(x), 0, 2) for x in (images, changed))
+    moved = (before.x - after.x)[:, :4 * own].abs().amax(-1).unflatten(1, (4, own)) > 1e-6
+    assert moved[:, 0].all() and not moved[:, 1:].any()
+    before, after = (model.run(tokens, 2, 3) for tokens in (before, after))
+    assert ((before.x - after.x).abs().amax(-1) > 1e-7).all()
+    assert model(images_of(model, 5, 3))[-1].shape[-2:] == (5, 3)
+
+
+def test_num_windows__options_that_do_not_go_together():
+    for options, message in ((dict(num_windows=2, window_size=3), 'leave one of them out'),
+                             (dict(prefix_per_window=True), 'set num_windows'),
+                             (dict(num_windows=0), 'number of windows')):
+        with pytest.raises(ValueError, match=message):
+            PlainViT(**TINY, **options)
+    with pytest.raises(ValueError, match='num_windows: a SAM trunk'):
+        build('SAM', num_windows=2)
+    for family in ('DINOv3', 'BEiT', 'mixed rotary'):
+        with pytest.raises(ValueError, match='prefix_per_window: positions'):
+            build(family, num_windows=2, prefix_per_window=True)

@@ -72,3 +72,29 @@ def test_no_mask_where_everybody_sees_everybody():
     assert AttentionWindows((3, 3), 3, shifted=True).mask(2, torch.device('cpu')) is None
     assert AttentionWindows((7, 9), 3, mask_pads=False).mask(2, torch.device('cpu')) is None
     assert AttentionWindows((7, 9), 3).mask(2, torch.device('cpu')).shape == (18, 1, 9, 9)
+
+
+@pytest.mark.parametrize('grid', [(8, 12), (7, 10), (2, 5)])
+def test_a_number_of_windows_divides_any_grid(grid):
+    """Rectangles; the last ones are pads where the grid has fewer rows than windows."""
+    windows = AttentionWindows(grid, None, num_prefix=1, num_windows=4)
+    height, width = (-(-side // 4) for side in grid)
+    x = torch.randn(2, 1 + grid[0] * grid[1], 3)
+    parts = windows.partition(x)
+    assert parts.shape == (2 * 16, 1 + height * width, 3)
+    patches = x[:, 1:].unflatten(1, grid)
+    torch.testing.assert_close(parts[5, 1:].unflatten(0, (height, width))[:1, :1], patches[
+        0, height:height + 1, width:width + 1] if height < grid[0] else torch.zeros(1, 1, 3))
+    torch.testing.assert_close(windows.merge(parts), x)
+    mask = windows.mask(2, x.device)
+    assert mask is None if grid == (8, 12) else mask.shape == (32, 1, 1 + height * width, 1 + height * width)
+
+
+def test_tokens_of_single_windows_go_there_and_come_back():
+    """A shared token before eight of four windows, two each."""
+    windows = AttentionWindows((4, 6), None, num_prefix=9, num_windows=2, num_own=8)
+    x = torch.arange(9. + 24).view(1, -1, 1)
+    parts = windows.partition(x)
+    assert parts.shape == (4, 1 + 2 + 6, 1)
+    assert parts[2, :3, 0].tolist() == [0., 5., 6.]
+    torch.testing.assert_close(windows.merge(parts), x)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
 
@@ -116,7 +117,12 @@ def window_policy(trunk: nn.Module, request: WindowRequest) -> WindowPolicy:
         ValueError: It has no such blocks, or options ask for windows that there are not.
     """
     global_blocks = _global_blocks(request.global_blocks, len(trunk.blocks))
-    num_own = request.num_windows**2 * trunk.num_prefix_tokens if request.prefix_per_window else 0
+    num_own = 0
+    if request.prefix_per_window:
+        if not isinstance(trunk, VisionTransformer) or getattr(trunk, 'rope', None) is not None:
+            raise ValueError('prefix_per_window: positions inside of attention, rotary or relative, count the prefix '
+                             'tokens of the trunk alone; leave it out or choose a VisionTransformer, such as DINOv2')
+        num_own = request.num_windows**2 * trunk.num_prefix_tokens
     if isinstance(trunk, VisionTransformerSAM):
         if request.num_windows is not None:
             raise ValueError('num_windows: a SAM trunk has windows of one size; set window_size')

@@ -27,9 +27,6 @@ class SequenceTrunk:
         self._prepare_windows()
 
     def _prepare_windows(self) -> None:
-        if self.windows.num_own and (isinstance(self.trunk, Eva) or getattr(self.trunk, 'rope', None) is not None):
-            raise ValueError('prefix_per_window: attention with rotary positions counts the prefix tokens of the trunk '
-                             'alone; leave it out or choose another trunk')
         for index in self.windows.windowed:
             make_windowed(self.trunk.blocks[index], self.windows.pad_mode == 'official')
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
@@ -13,43 +14,51 @@ from ...layers.boxes import to_centres, to_corners
 from ...networks.detection import BoxPrediction, BoxTarget, DetectionNetwork
 from ...registry import MODELS
 from ..base import DenseModel
-from ..options import PredictionOptions
-from ..row_maps import shown_size
+from ..options import MapOptions, PredictionOptions
+from ..row_maps import RowMaps, StoredMaps, shown_size, to_original_size
 
 
-def best_boxes(logits: Tensor, boxes: Tensor, score_threshold: float = 0., top_k: int = 300) -> InstanceData:
-    """The best pairs of a query and a class, the best first; a query may be several objects of different classes.
+class Found(NamedTuple):
+    """The n objects of an image, the best first.
+
+    Attributes:
+        queries: Which query found each, (n,).
+        labels: Class ids, (n,).
+        scores: (n,), in [0, 1].
+    """
+    queries: Tensor
+    labels: Tensor
+    scores: Tensor
+
+
+def best_objects(logits: Tensor, score_threshold: float = 0., top_k: int = 300) -> Found:
+    """The best pairs of a query and a class; a query may be several objects of different classes.
 
     Args:
         logits: (Q, C).
-        boxes: (Q, 4), in any form.
         score_threshold: The least score, in [0, 1].
         top_k: The most objects of an image. COCO's AP counts the best 100.
-
-    Returns:
-        ``bboxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,) in [0, 1].
     """
     scores = logits.float().sigmoid().flatten()
     scores, index = scores.topk(min(top_k, len(scores)))
     index = index[:int((scores >= score_threshold).sum())]
-    queries, labels = index // logits.shape[1], index % logits.shape[1]
-    return InstanceData(bboxes=boxes[queries], labels=labels, scores=scores[:len(index)])
+    return Found(index // logits.shape[1], index % logits.shape[1], scores[:len(index)])
 
 
 @MODELS.register_module()
 class Detector(DenseModel):
-    """Finds objects of classes as boxes.
+    """Finds objects of classes as boxes, with masks if the network has them.
 
-    It learns from ``gt_instances`` with ``bboxes`` (corners in pixels of the image as it enters the network) and
-    ``labels``, and gives ``pred_instances`` with ``bboxes`` (corners in pixels of the original image), ``labels`` and
-    ``scores``, as mmdetection's models do. Images without objects are taken.
+    It learns from ``gt_instances`` with ``bboxes`` (corners in pixels of the image as it enters the network), ``labels``
+    and ``masks``, and gives ``pred_instances`` with ``bboxes`` (corners in pixels of the original image), ``labels``,
+    ``scores`` and ``masks``, as mmdetection's models do. Images without objects are taken.
 
     Args:
         backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``).
         head: Config of a network built around the backbone (``dict(type='densevit.LWDETR', ...)``).
         num_classes: The number of classes C.
         criterion: Options of the network's loss.
-        test_cfg: Options of prediction: ``score_threshold`` and ``top_k``, see :func:`best_boxes`.
+        test_cfg: Options of prediction: ``score_threshold`` and ``top_k``, see :func:`best_objects`.
         data_preprocessor: Config of what makes (B, 3, H, W) normalised images of a batch.
         init_cfg: Config of mmengine's initialisation.
     """
@@ -71,7 +80,7 @@ class Detector(DenseModel):
 
     @property
     def postprocessor(self) -> Callable:
-        return best_boxes
+        return best_objects
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""
@@ -97,7 +106,17 @@ class Detector(DenseModel):
             wrong = labels[(labels < 0) | (labels >= self.num_classes)]
             raise ValueError(f'{sample.get("img_path", "a sample")} holds label {int(wrong[0])}, but the model has '
                              f'classes 0 to {self.num_classes - 1}: correct the labels, or set model.num_classes')
-        return BoxTarget(labels, to_centres(boxes.float()) / _widths_and_heights(size, boxes.device))
+        shares = to_centres(boxes.float()) / _widths_and_heights(size, boxes.device)
+        return BoxTarget(labels, shares, self._masks(instances, size) if self.network.has_masks else None)
+
+    @staticmethod
+    def _masks(instances: InstanceData, size: Sequence[int]) -> Tensor:
+        """(n, H, W), padded as the image is."""
+        masks = instances.masks
+        if not isinstance(masks, Tensor):  # mmdetection's BitmapMasks or PolygonMasks
+            masks = masks.to_tensor(torch.bool, instances.labels.device)
+        height, width = masks.shape[-2:]
+        return F.pad(masks, (0, size[1] - width, 0, size[0] - height))
 
     def predict_each(
         self,
@@ -108,14 +127,30 @@ class Detector(DenseModel):
         """``pred_instances`` of each image."""
         padded = self.pad(images)
         answer: BoxPrediction = self.network(padded)[-1]
-        for sample, logits, boxes in zip(samples, answer.logits[:, 0], answer.boxes[:, 0], strict=True):
+        for image, (sample, logits, boxes) in enumerate(zip(samples, answer.logits[:, 0], answer.boxes[:, 0],
+                                                            strict=True)):
             shown = shown_size(sample, images.shape[-2:])
             original = sample.get('ori_shape', shown)[:2]
             corners = to_corners(boxes.float()) * _widths_and_heights(padded.shape[-2:], boxes.device)
             limits = _widths_and_heights(shown, boxes.device)
             corners = torch.minimum(corners.clamp(min=0.), limits) * (
                 _widths_and_heights(original, boxes.device) / limits)
-            yield dict(pred_instances=best_boxes(logits, corners, **options.postprocess))
+            found = best_objects(logits, **options.postprocess)
+            instances = InstanceData(bboxes=corners[found.queries], labels=found.labels, scores=found.scores)
+            if answer.masks is not None:
+                queries = answer.masks.queries[image, 0, found.queries].float()
+                maps = StoredMaps(answer.masks._replace(features=answer.masks.features.float()).logits(image, queries),
+                                  padded.shape[-2:], images.shape[-2:])
+                instances.masks = _inside(to_original_size(maps, sample), boxes.device)
+            yield dict(pred_instances=instances)
+
+
+def _inside(logits: RowMaps, device: torch.device) -> Tensor:
+    """Where mask logits (n, H, W) are above 0, made of some rows at a time."""
+    masks = torch.empty(logits.channels, *logits.size, dtype=torch.bool, device=device)
+    for rows, band in logits.bands(MapOptions().band_bytes(device)):
+        masks[:, rows] = band > 0
+    return masks
 
 
 def _widths_and_heights(size: Sequence[int], device: torch.device) -> Tensor:

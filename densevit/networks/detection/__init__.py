@@ -1,6 +1,10 @@
 """Detection networks and their losses."""
-from .base import BoxPrediction, DetectionNetwork
+from .base import BoxPrediction, DetectionNetwork, MaskFactors
 from .lw_detr import LWDETR
+from .rf_detr_seg import InstanceSetLoss, RFDETRSeg
 from .set_loss import BoxSetLoss, BoxTarget
 
-__all__ = ['LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DetectionNetwork']
+__all__ = [
+    'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DetectionNetwork', 'InstanceSetLoss', 'MaskFactors',
+    'RFDETRSeg'
+]

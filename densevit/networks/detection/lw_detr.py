@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,23 @@ from .projector import LevelProjector, Norm
 _FIRST_SCORE = .01  # of every class before training, as in RetinaNet: most queries see nothing
 _PROPOSAL_SIZE = .05  # of the finest level, in sides of the image; each coarser one doubles it
 _BORDER = .01  # cells whose centre is nearer to the border propose nothing
+
+
+class Decoded(NamedTuple):
+    """What the decoder of :class:`LWDETR` makes of images.
+
+    Attributes:
+        maps: Levels of the projector, (B, D, h_l, w_l).
+        proposals: What the chosen cells predict.
+        chosen: Their features, (B, G, Q, D).
+        references: The boxes that the queries refine, (B, G, Q, 4).
+        layers: The queries behind each layer and the norm, (B, G, Q, D).
+    """
+    maps: list[Tensor]
+    proposals: BoxPrediction
+    chosen: Tensor
+    references: Tensor
+    layers: list[Tensor]
 
 
 class LWDETR(DetectionNetwork):
@@ -88,26 +106,35 @@ class LWDETR(DetectionNetwork):
 
     def forward(self, images: Tensor) -> list[BoxPrediction]:
         """(B, 3, H, W) images to predictions: in train mode the proposals', then those of all layers."""
+        found = self.decode(images)
+        if not self.training:
+            return [self.read(found.layers[-1], found.references)]
+        return [found.proposals, *(self.read(x, found.references) for x in found.layers)]
+
+    def decode(self, images: Tensor) -> Decoded:
+        """(B, 3, H, W) images to queries behind each layer of the decoder."""
         maps = self.backbone(images)
         maps = [project(maps) for project in self.projector]
         memory, grids = flatten_levels(maps), [tuple(x.shape[-2:]) for x in maps]
-        first = self.propose(memory, grids)
-        references = refine_boxes(first.boxes.detach(), self._of_queries(self.query_delta, first))
-        x = self._of_queries(self.query_embed, first).expand(len(images), -1, -1, -1)
+        proposals, chosen = self.propose(memory, grids)
+        references = refine_boxes(proposals.boxes.detach(), self._of_queries(self.query_delta, proposals))
+        x = self._of_queries(self.query_embed, proposals).expand(images.shape[0], -1, -1, -1)
         positions = self.position_head(box_sines(references, self.embed_dim // 2))
-        predictions = [first]
+        layers = []
         for layer in self.layers:
             x = layer(x, positions, references, memory, grids)
-            if self.training or layer is self.layers[-1]:
-                predictions.append(self.read(self.norm(x), references))
-        return predictions if self.training else predictions[-1:]
+            layers.append(self.norm(x))
+        return Decoded(maps, proposals, chosen, references, layers)
 
-    def propose(self, memory: Tensor, grids: Sequence[Grid]) -> BoxPrediction:
+    def propose(self, memory: Tensor, grids: Sequence[Grid]) -> tuple[BoxPrediction, Tensor]:
         """The best cells of all levels as boxes: those of each group, chosen and predicted by a head of its own.
 
         Args:
             memory: (B, N, D), all levels.
             grids: (h, w) of each level.
+
+        Returns:
+            What they predict, and the features of the chosen cells, (B, G, Q, D).
         """
         cells = proposal_boxes(grids, memory.device).to(memory.dtype)
         is_inside = ((cells > _BORDER) & (cells < 1. - _BORDER)).all(-1, keepdim=True)
@@ -115,7 +142,8 @@ class LWDETR(DetectionNetwork):
         count = min(self.num_queries, memory.shape[1])  # of an image smaller than the queries
         heads = self.proposals if self.training else self.proposals[:1]
         found = [head(memory, cells, is_inside, count) for head in heads]
-        return BoxPrediction(*(torch.stack(part, dim=1) for part in zip(*found, strict=True)))
+        logits, boxes, chosen = (torch.stack(part, dim=1) for part in zip(*found, strict=True))
+        return BoxPrediction(logits, boxes), chosen
 
     def read(self, x: Tensor, references: Tensor) -> BoxPrediction:
         """Queries (B, G, Q, D) behind the norm to what they predict."""
@@ -141,7 +169,7 @@ class ProposalHead(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.class_head, self.box_head = class_head(dim, num_classes), box_head(dim)
 
-    def forward(self, memory: Tensor, cells: Tensor, is_inside: Tensor, count: int) -> BoxPrediction:
+    def forward(self, memory: Tensor, cells: Tensor, is_inside: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The best cells, the best first.
 
         Args:
@@ -151,7 +179,7 @@ class ProposalHead(nn.Module):
             count: Q, how many are chosen.
 
         Returns:
-            Logits (B, Q, C) and boxes (B, Q, 4).
+            Logits (B, Q, C), boxes (B, Q, 4) and features (B, Q, D).
         """
         x = self.norm(self.linear(memory))
         logits = self.class_head(x)
@@ -159,7 +187,7 @@ class ProposalHead(nn.Module):
         best = scores.topk(count, dim=1).indices.unsqueeze(-1)
         x, logits = (y.gather(1, best.expand(-1, -1, y.shape[-1])) for y in (x, logits))
         # Boxes of the chosen cells alone: a third of what the heads of 13 groups cost.
-        return BoxPrediction(logits, refine_boxes(cells[best.squeeze(-1)], self.box_head(x)))
+        return logits, refine_boxes(cells[best.squeeze(-1)], self.box_head(x)), x
 
 
 class DecoderLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""LW-DETR's projector (arXiv:2406.03459, section 3.1): several maps of a plain ViT become one to three levels."""
+"""LW-DETR's projector (arXiv:2406.03459, section 3.1): several maps of a plain ViT become one or more levels."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class LevelProjector(nn.Module):
 
     Args:
         in_channels: Width of each map.
-        scale: The resolution of the level over that of the maps: 2, 1, 0.5 or 0.25.
+        scale: The resolution of the level over that of the maps: 2, 1 or 0.5.
         dim: Width D of the level.
         num_blocks: Blocks of the C2f.
         norm: See :class:`ConvNormAct`.
@@ -103,9 +103,7 @@ def _resample(width: int, scale: float, norm: Norm) -> nn.Sequential:
         return nn.Sequential(nn.ConvTranspose2d(width, width // 2, 2, stride=2))
     if scale == .5:
         return nn.Sequential(ConvNormAct(width, width, 3, stride=2, norm=norm, activation=nn.ReLU))
-    if scale == .25:
-        return nn.Sequential(nn.MaxPool2d(1, stride=4))
     if scale == 1.:
         return nn.Sequential()
-    raise ValueError(f'head.scales has {scale}: the levels of the projector are 2, 1, 0.5 or 0.25 times as fine as the '
-                     "backbone's maps")
+    raise ValueError(f'head.scales has {scale}: the levels of the projector are 2, 1 or 0.5 times as fine as the maps '
+                     'of the backbone')

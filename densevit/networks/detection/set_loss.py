@@ -22,20 +22,24 @@ class BoxTarget(NamedTuple):
     Attributes:
         labels: Class ids, (n,), int64.
         boxes: (n, 4): centre, width and height in [0, 1] over the padded image.
+        masks: (n, H, W) over the padded image, bool; None where boxes alone are learned.
     """
     labels: Tensor
     boxes: Tensor
+    masks: Tensor | None = None
 
 
 class Pairs(NamedTuple):
     """The M matched pairs of a batch, as indices.
 
     Attributes:
-        queries: Image, group and query of each pair, (M,) each: they index a prediction.
+        queries: Image, group and query of each pair, (M,) each: they index a prediction. Images ascend.
+        objects: The object of each pair, counted over the batch, (M,).
         labels: The class of its object, (M,).
         boxes: The box of its object, (M, 4).
     """
     queries: tuple[Tensor, Tensor, Tensor]
+    objects: Tensor
     labels: Tensor
     boxes: Tensor
 
@@ -93,14 +97,18 @@ class BoxSetLoss(nn.Module):
         return losses
 
     def _one(self, prediction: BoxPrediction, targets: Sequence[BoxTarget], num_boxes: Tensor) -> dict[str, Tensor]:
-        logits, boxes = prediction.logits.float(), prediction.boxes.float()
-        pairs = self.match(logits, boxes, targets)
-        matched = boxes[pairs.queries]
+        prediction = prediction._replace(logits=prediction.logits.float(), boxes=prediction.boxes.float())
+        pairs = self.match(prediction, targets)
+        return {name: loss / num_boxes for name, loss in self.sums(prediction, pairs, targets).items()}
+
+    def sums(self, prediction: BoxPrediction, pairs: Pairs, targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
+        """The weighted losses of one prediction, summed over its matched pairs."""
+        matched = prediction.boxes[pairs.queries]
         iou, giou = box_overlap(to_corners(matched), to_corners(pairs.boxes))
         return dict(
-            loss_cls=self.class_weight * self.class_loss(logits, pairs, iou.detach()) / num_boxes,
-            loss_bbox=self.box_weight * (matched - pairs.boxes).abs().sum() / num_boxes,
-            loss_iou=self.giou_weight * (1. - giou).sum() / num_boxes)
+            loss_cls=self.class_weight * self.class_loss(prediction.logits, pairs, iou.detach()),
+            loss_bbox=self.box_weight * (matched - pairs.boxes).abs().sum(),
+            loss_iou=self.giou_weight * (1. - giou).sum())
 
     def class_loss(self, logits: Tensor, pairs: Pairs, iou: Tensor) -> Tensor:
         """The IoU-aware loss, eq. 5, summed; with softplus in the place of logarithms of probabilities, which end at 0.
@@ -108,7 +116,7 @@ class BoxSetLoss(nn.Module):
         Args:
             logits: (B, G, Q, C).
             pairs: The matched ones.
-            iou: Of each pair, (M,).
+            iou: The overlap of the two boxes of each pair, (M,).
         """
         probabilities = logits.sigmoid()
         place = (*pairs.queries, pairs.labels)
@@ -118,43 +126,28 @@ class BoxSetLoss(nn.Module):
         return (positive * F.softplus(-logits) + negative * F.softplus(logits)).sum()
 
     @torch.no_grad()
-    def match(self, logits: Tensor, boxes: Tensor, targets: Sequence[BoxTarget]) -> Pairs:
-        """The cheapest pairs of queries and objects, for each image and group by itself.
-
-        Args:
-            logits: (B, G, Q, C).
-            boxes: (B, G, Q, 4).
-            targets: The objects of each image.
-        """
-        device, found = logits.device, []
+    def match(self, prediction: BoxPrediction, targets: Sequence[BoxTarget]) -> Pairs:
+        """The cheapest pairs of queries and objects, for each image and group by itself."""
+        device, found = prediction.logits.device, []
         for image, target in enumerate(targets):
             if not len(target.labels):
                 continue
-            for group, costs in enumerate(self.costs(logits[image], boxes[image], target).cpu()):
+            for group, costs in enumerate(self.costs(prediction, image, target).cpu()):
                 queries, objects = hungarian_match(costs)
                 place = torch.empty_like(queries)
                 found.append((place.new_full(place.shape, image), place.new_full(place.shape, group), queries, objects))
         if not found:
             nothing = torch.zeros(0, dtype=torch.long, device=device)
-            return Pairs((nothing, nothing, nothing), nothing, boxes.new_zeros(0, 4))
+            return Pairs((nothing, nothing, nothing), nothing, nothing, prediction.boxes.new_zeros(0, 4))
         images, groups, queries, objects = (torch.cat(part).to(device) for part in zip(*found, strict=True))
         starts = torch.tensor([0, *(len(target.labels) for target in targets)], device=device).cumsum(0)
         objects = starts[images] + objects
-        labels, true_boxes = (torch.cat(part) for part in zip(*targets, strict=True))
-        return Pairs((images, groups, queries), labels[objects], true_boxes.float()[objects])
+        labels, boxes = torch.cat([each.labels for each in targets]), torch.cat([each.boxes for each in targets])
+        return Pairs((images, groups, queries), objects, labels[objects], boxes.float()[objects])
 
-    def costs(self, logits: Tensor, boxes: Tensor, target: BoxTarget) -> Tensor:
-        """What it costs to match each query of an image with each object.
-
-        Args:
-            logits: (G, Q, C).
-            boxes: (G, Q, 4).
-            target: The n objects of the image.
-
-        Returns:
-            (G, Q, n).
-        """
-        logits = logits[..., target.labels]
+    def costs(self, prediction: BoxPrediction, image: int, target: BoxTarget) -> Tensor:
+        """What it costs to match each query of an image with each of its n objects, (G, Q, n)."""
+        logits, boxes = prediction.logits[image][..., target.labels], prediction.boxes[image]
         probabilities = logits.sigmoid()
         focal = (self.focal_alpha * (1. - probabilities)**2 * F.softplus(-logits) -
                  (1. - self.focal_alpha) * probabilities**2 * F.softplus(logits))

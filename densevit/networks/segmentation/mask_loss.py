@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers import sample_points, uncertain_points
+from ...layers.mask_losses import dice_loss, pairwise_bce, pairwise_dice
 from ...layers.matching import Match, hungarian_match
 from .class_weights import check_loss_weight, per_weight, weights_of_classes
 from .mask_types import MaskPrediction, MaskTarget
@@ -138,20 +139,3 @@ class MaskClassificationLoss(nn.Module):
             dist.all_reduce(count)
             count /= dist.get_world_size()
         return count.clamp(min=1.)
-
-
-def dice_loss(logits: Tensor, inside: Tensor) -> Tensor:
-    """Dice loss of each mask with its own segment: (n, P) and (n, P) to (n,)."""
-    probs = logits.sigmoid()
-    return 1. - (2. * (probs * inside).sum(1) + 1.) / (probs.sum(1) + inside.sum(1) + 1.)
-
-
-def pairwise_bce(logits: Tensor, inside: Tensor) -> Tensor:
-    """Mean binary cross-entropy, softplus(x) - x t, of every mask with every segment: (Q, P), (n, P) to (Q, n)."""
-    return (F.softplus(logits).sum(1, keepdim=True) - logits @ inside.T) / logits.shape[1]
-
-
-def pairwise_dice(logits: Tensor, inside: Tensor) -> Tensor:
-    """Dice loss of every mask with every segment: (Q, P) and (n, P) to (Q, n)."""
-    probs = logits.sigmoid()
-    return 1. - (2. * probs @ inside.T + 1.) / (probs.sum(1)[:, None] + inside.sum(1)[None] + 1.)

@@ -1,23 +1,23 @@
-"""Names of LW-DETR's checkpoints, mapped to those of :class:`densevit.networks.detection.LWDETR`.
+"""Names of LW-DETR's and RF-DETR's checkpoints, mapped to those of :class:`densevit.networks.detection.LWDETR`.
 
-Known are the authors' (github.com/Atten4Vis/LW-DETR) and transformers'.
+Known are the authors' (github.com/Atten4Vis/LW-DETR, github.com/roboflow/rf-detr) and transformers'.
 """
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from ...networks.detection import LWDETR
-from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
-from ..translate import HeadAndBackbone, reads_head
+from ..translate import HeadAndBackbone, Translated, read_around, reads
 from .queries import split_attention
 
-_AUTHORS_ANCHORS = ('backbone.0.encoder.patch_embed.proj.weight', 'transformer.enc_output.0.weight')
-_HF_ANCHORS = ('model.backbone.backbone.embeddings.projection.weight', 'model.enc_output.0.weight')
-_AUTHORS_TRUNK, _HF_TRUNK = 'backbone.0.encoder.', 'model.backbone.backbone.'
+# What the 80 classes of COCO's files are called there, in their order.
+_COCO_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 
 
 def _mlp(theirs: str, ours: str, layers: int) -> tuple[Rule, ...]:
@@ -43,18 +43,28 @@ def _heads(proposals: str) -> tuple[Rule, ...]:
     )
 
 
+def _masks(names: dict[str, str]) -> tuple[Rule, ...]:
+    """Names of RF-DETR-Seg's mask head to ours."""
+    return tuple((rf'{theirs}\.(weight|bias)', rf'mask_head.{ours}.\g<{_groups(theirs) + 1}>')
+                 for theirs, ours in names.items())
+
+
 _HF_LEVEL = r'model\.backbone\.projector\.scale_layers\.(\d+)\.'
+_RF_LEVEL = r'model\.backbone\.projector\.'
 _HF_LAYER = r'model\.decoder\.layers\.(\d+)\.'
 _HF: tuple[Rule, ...] = (
     *_heads(r'model\.'),
     (r'model\.reference_point_embed\.weight', 'query_delta.weight'),
     (r'model\.decoder\.layernorm\.(.+)', r'norm.\1'),
     (_HF_LEVEL + r'sampling_layers\.(\d+)\.layers\.(.+)', r'projector.\1.resample.\2.\3'),
-    (_HF_LEVEL + r'projector_layer\.conv1\.(.+)', r'projector.\1.fuse.split.\2'),
-    (_HF_LEVEL + r'projector_layer\.conv2\.(.+)', r'projector.\1.fuse.join.\2'),
-    (_HF_LEVEL + r'projector_layer\.bottlenecks\.(\d+)\.conv1\.(.+)', r'projector.\1.fuse.blocks.\2.0.\3'),
-    (_HF_LEVEL + r'projector_layer\.bottlenecks\.(\d+)\.conv2\.(.+)', r'projector.\1.fuse.blocks.\2.1.\3'),
-    (_HF_LEVEL + r'layer_norm\.(.+)', r'projector.\1.norm.\2'),
+    *((level + theirs, rf'projector.{number}.{ours}.{rest}')
+      for level, number, rest in ((_HF_LEVEL, r'\1', r'\2'), (_RF_LEVEL, '0', r'\1'))
+      for theirs, ours in ((r'projector_layer\.conv1\.(.+)', 'fuse.split'),
+                           (r'projector_layer\.conv2\.(.+)', 'fuse.join'), (r'layer_norm\.(.+)', 'norm'))),
+    *((level + rf'projector_layer\.bottlenecks\.(\d+)\.conv{index + 1}\.(.+)',
+       rf'projector.{number}.fuse.blocks.{block}.{index}.{rest}')
+      for level, number, block, rest in ((_HF_LEVEL, r'\1', r'\2', r'\3'), (_RF_LEVEL, '0', r'\1', r'\2'))
+      for index in range(2)),
     (_HF_LAYER + r'self_attn\.o_proj\.(.+)', r'layers.\1.self_attn.attn.out_proj.\2'),
     (_HF_LAYER + r'self_attn\.([qkv]_proj\..+)', r'layers.\1.self_attn.attn.\2'),
     (_HF_LAYER + r'self_attn_layer_norm\.(.+)', r'layers.\1.self_attn.norm.\2'),
@@ -62,6 +72,12 @@ _HF: tuple[Rule, ...] = (
     (_HF_LAYER + r'cross_attn_layer_norm\.(.+)', r'layers.\1.norm.\2'),
     (_HF_LAYER + r'mlp\.fc(\d\..+)', r'layers.\1.ffn.linear\2'),
     (_HF_LAYER + r'layer_norm\.(.+)', r'layers.\1.ffn.norm.\2'),
+    *_masks({
+        r'blocks\.(\d+)\.depthwise_conv': r'blocks.\1.conv', r'blocks\.(\d+)\.layernorm': r'blocks.\1.norm',
+        r'blocks\.(\d+)\.pointwise_conv': r'blocks.\1.linear', 'spatial_features_proj': 'features',
+        r'query_features_block\.norm': 'norm', r'query_features_block\.mlp\.fc1': 'mlp.0',
+        r'query_features_block\.mlp\.fc2': 'mlp.2', 'query_features_proj': 'queries'}),
+    ('segmentation_bias', 'mask_head.bias'),
 )
 _HF_BLOCK = r'encoder\.layer\.(\d+)\.'
 _HF_ENCODER: tuple[Rule, ...] = (
@@ -93,6 +109,15 @@ _AUTHORS: tuple[Rule, ...] = (
     (_AUTHORS_LAYER + r'norm2\.(.+)', r'layers.\1.norm.\2'),
     (_AUTHORS_LAYER + r'(linear\d\..+)', r'layers.\1.ffn.\2'),
     (_AUTHORS_LAYER + r'norm3\.(.+)', r'layers.\1.ffn.norm.\2'),
+    *_masks({
+        r'segmentation_head\.blocks\.(\d+)\.dwconv': r'blocks.\1.conv',
+        r'segmentation_head\.blocks\.(\d+)\.norm': r'blocks.\1.norm',
+        r'segmentation_head\.blocks\.(\d+)\.pwconv1': r'blocks.\1.linear',
+        r'segmentation_head\.spatial_features_proj': 'features',
+        r'segmentation_head\.query_features_block\.norm_in': 'norm',
+        r'segmentation_head\.query_features_block\.layers\.(\d)': r'mlp.\1',
+        r'segmentation_head\.query_features_proj': 'queries'}),
+    (r'segmentation_head\.bias', 'mask_head.bias'),
 )
 _AUTHORS_ENCODER: tuple[Rule, ...] = (
     (r'blocks\.(\d+)\.gamma_(\d)', r'blocks.\1.ls\2.gamma'),
@@ -100,49 +125,83 @@ _AUTHORS_ENCODER: tuple[Rule, ...] = (
 )
 
 
-@reads_head(LWDETR)
-def read_lw_detr(state: State) -> HeadAndBackbone | None:
-    """Recognise transformers' LW-DETR."""
-    prefix = common_prefix(state, _HF_ANCHORS)
-    if prefix is None:
-        return None
-    head, trunk, left = _apart(split_prefix(state, prefix), _HF_TRUNK, _HF)
+class Naming(NamedTuple):
+    """A code base's names.
+
+    Attributes:
+        label: What reports call it.
+        anchors: Names that only this naming has together; a common prefix may stand before them.
+        trunk: What stands before the names of the ViT.
+        rules: Names of everything else to ours.
+        convert: The ViT's tensors to names that its own reader knows.
+    """
+    label: str
+    anchors: tuple[str, ...]
+    trunk: str
+    rules: tuple[Rule, ...]
+    convert: Callable[[State], State]
+
+
+@reads(LWDETR)
+def read_lw_detr(state: State, module: LWDETR) -> Translated | None:
+    """Recognise a checkpoint of LW-DETR or RF-DETR by its authors or by transformers."""
+    for naming in _NAMINGS:
+        prefix = common_prefix(state, naming.anchors)
+        if prefix is None:
+            continue
+        if prefix == 'model.' and 'segmentation_bias' in state:  # the detector within transformers' RF-DETR-Seg
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            prefix = ''
+        inside, outside = split_prefix(state, prefix)
+        trunk, others = split_prefix(inside, naming.trunk)
+        head, unneeded = rename({name: inside[name] for name in others}, naming.rules)
+        head = _own_classes(split_attention(head), module.num_classes)
+        return read_around(
+            HeadAndBackbone(naming.label, head, naming.convert(trunk), [*outside, *unneeded]), module)
+    return None
+
+
+def _own_classes(head: State, num_classes: int) -> State:
+    """COCO's 80 classes of the 91 ids of its files, which the authors' heads have as they are."""
+    if num_classes != len(_COCO_IDS) or len(head['class_head.weight']) != _COCO_IDS[-1] + 1:
+        return head
+    ids = torch.tensor(_COCO_IDS)
+    return {name: tensor[ids] if 'class_head.' in name else tensor for name, tensor in head.items()}
+
+
+def _cae_of_transformers(trunk: State) -> State:
     trunk, _ = rename(trunk, _HF_ENCODER)
-    trunk = {**trunk, **{name: torch.zeros_like(trunk[name.replace('.k.', '.q.')]) for name in _key_biases(trunk)}}
-    return HeadAndBackbone("transformers' LW-DETR", head, _as_timm(fuse(trunk, ('q', 'k', 'v'), 'qkv')), left)
+    return _without_class_token(fuse(_with_key_biases(trunk), ('q', 'k', 'v'), 'qkv'))
 
 
-@reads_head(LWDETR)
-def read_authors_lw_detr(state: State) -> HeadAndBackbone | None:
-    """Recognise the authors' LW-DETR."""
-    prefix = common_prefix(state, _AUTHORS_ANCHORS)
-    if prefix is None:
-        return None
-    head, trunk, left = _apart(split_prefix(state, prefix), _AUTHORS_TRUNK, _AUTHORS)
+def _cae_of_authors(trunk: State) -> State:
     trunk, _ = rename(trunk, _AUTHORS_ENCODER)
-    trunk = {**trunk, **{name: torch.zeros_like(trunk[name.replace('.k.', '.q.')]) for name in _key_biases(trunk)}}
+    trunk = _with_key_biases(trunk)
     biases = {name: tensor for name, tensor in trunk.items() if re.fullmatch(r'blocks\.\d+\.attn\.[qkv]\.bias', name)}
     weights = {name: tensor for name, tensor in trunk.items() if name not in biases}
-    trunk = {**weights, **fuse(biases, ('q', 'k', 'v'), 'qkv')}
-    return HeadAndBackbone("the authors' LW-DETR", split_attention(head), _as_timm(trunk), left)
+    return _without_class_token({**weights, **fuse(biases, ('q', 'k', 'v'), 'qkv')})
 
 
-def _apart(found: tuple[State, list[str]], trunk: str, rules: tuple[Rule, ...]) -> tuple[State, State, list[str]]:
-    """Tensors of the head under our names, those of the trunk without their prefix, and names that are not needed."""
-    inside, outside = found
-    encoder, others = split_prefix(inside, trunk)
-    head, unneeded = rename({name: inside[name] for name in others}, rules)
-    return head, encoder, [*outside, *unneeded]
-
-
-def _key_biases(trunk: State) -> list[str]:
+def _with_key_biases(trunk: State) -> State:
     """CAE v2's keys have no bias, which softmax would not see."""
-    return [name.replace('.q.', '.k.') for name in trunk if name.endswith('.attn.q.bias')]
+    zeros = {name.replace('.q.', '.k.'): torch.zeros_like(tensor) for name, tensor in trunk.items()
+             if name.endswith('.attn.q.bias')}
+    return {**trunk, **zeros}
 
 
-def _as_timm(trunk: State) -> State:
+def _without_class_token(trunk: State) -> State:
     """Positions of the patches alone: the class token was left behind in pre-training."""
-    positions = trunk['pos_embed']
-    if positions.dim() != 3:
-        raise WeightsError(f'pos_embed has {positions.dim()} dimensions and not 3; get the checkpoint again')
-    return {**trunk, 'pos_embed': positions[:, 1:]}
+    return {**trunk, 'pos_embed': trunk['pos_embed'][:, 1:]}
+
+
+_NAMINGS = (
+    Naming("transformers' LW-DETR", ('model.backbone.backbone.embeddings.projection.weight',
+                                     'model.enc_output.0.weight'), 'model.backbone.backbone.', _HF,
+           _cae_of_transformers),
+    Naming("transformers' RF-DETR", ('model.backbone.backbone.embeddings.cls_token', 'model.enc_output.0.weight'),
+           'model.backbone.backbone.', _HF, dict),
+    Naming("the authors' LW-DETR", ('backbone.0.encoder.patch_embed.proj.weight', 'transformer.enc_output.0.weight'),
+           'backbone.0.encoder.', _AUTHORS, _cae_of_authors),
+    Naming("Roboflow's RF-DETR", ('backbone.0.encoder.encoder.embeddings.cls_token',
+                                  'transformer.enc_output.0.weight'), 'backbone.0.encoder.encoder.', _AUTHORS, dict),
+)

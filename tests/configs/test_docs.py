@@ -1,4 +1,4 @@
-"""The examples of docs/configs.md: another crop, a detector on a backbone, and one's own data, trained and evaluated."""
+"""The examples of docs/configs.md: another crop, a detector on a backbone, and own data, trained and evaluated."""
 import re
 
 import numpy as np
@@ -16,7 +16,8 @@ from densevit.models.pretraining import without_pretraining
 KEPT = ('model.backbone.img_size', 'model.data_preprocessor.size', 'model.test_cfg.crop_size')
 
 
-CROP, DETECTOR, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', (ROOT / 'docs/configs.md').read_text(), re.DOTALL)
+PAGE = (ROOT / 'docs/configs.md').read_text()
+CROP, DETECTOR, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', PAGE, re.DOTALL)
 
 
 def test_another_crop__in_every_pipeline(tmp_path):

@@ -171,8 +171,8 @@ def _refuse_closed_weights(trunk: State, others: list[str]) -> None:
     """RF-DETR XL and 2XL are known by patches of 20 pixels, and those with masks by six layers of the decoder."""
     patches = trunk.get('embeddings.patch_embeddings.projection.weight')  # of DINOv2, not of LW-DETR's ViT
     if patches is not None and (patches.shape[-1] == 20 or any('decoder.layers.5.' in name for name in others)):
-        raise WeightsError('it is RF-DETR XL or 2XL, whose weights are under PML-1.0, which is no open licence: take N, S, '
-                           'M or L, which are under Apache-2.0')
+        raise WeightsError('it is RF-DETR XL or 2XL, whose weights are under PML-1.0, which is no open licence: take '
+                           'N, S, M or L, which are under Apache-2.0')
 
 
 def _own_classes(head: State, num_classes: int) -> State:

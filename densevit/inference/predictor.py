@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from os import PathLike
 from typing import Any, overload
+from weakref import WeakSet
 
 import torch
 from mmengine.config import Config
@@ -26,6 +27,8 @@ from .tasks import read_by, tasks_of
 # Pictures that wait for others of their size, in batches. More would fill memory, fewer leave batches that are not
 # full where portraits and landscapes alternate.
 _BATCHES_READ_AHEAD = 4
+
+_casting: WeakSet[nn.Module] = WeakSet()
 
 
 class Predictor:
@@ -57,7 +60,9 @@ class Predictor:
         **options: Any,
     ) -> None:
         self.model = model.to(device).eval()
-        self.model.register_forward_pre_hook(_cast_images, with_kwargs=True)
+        if model not in _casting:  # another predictor of it may have been made
+            _casting.add(model)
+            model.register_forward_pre_hook(_cast_images, with_kwargs=True)
         self.cfg = cfg
         self.classes = None if classes is None else tuple(classes)
         self.palette = palette
@@ -181,7 +186,7 @@ class Predictor:
         own = {name: value for task in self._tasks for name, value in task.options.items()}
         if unknown := [name for name in options if name not in own and name not in in_force]:
             raise TypeError(f'there is no option {unknown[0]!r}: choose of '
-                            f'{", ".join(dict.fromkeys(("batch_size", "max_pixels", *own, *in_force)))}')
+                            f'{", ".join(dict.fromkeys(("max_pixels", *own, *in_force)))}')
         call = Call(
             getattr(self.model, 'task', None), self.classes, self.palette,
             {name: options.get(name, default) for name, default in own.items()},

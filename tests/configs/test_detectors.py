@@ -34,7 +34,7 @@ def test_every_detector_is_shipped_with_a_backbone():
 
 @pytest.mark.parametrize('detector', SHIPPED)
 def test_detector__on_every_backbone(detector, tmp_path):
-    """At full size, without memory: the neck fits, all of the backbone has its rates and nothing of a ResNet is left."""
+    """At full size, without memory: the neck fits, all of the backbone has rates, and nothing of a ResNet is left."""
     for name in BACKBONES:
         cfg = with_backbone(detector, name, tmp_path)
         assert 'style' not in cfg.model.backbone and 'custom_keys' not in cfg.optim_wrapper.paramwise_cfg

@@ -1,10 +1,11 @@
 """Detection networks and their losses."""
 from .base import BoxPrediction, DetectionNetwork, MaskFactors
 from .lw_detr import LWDETR
+from .plain_detr import HybridSetLoss, PlainDETR
 from .rf_detr_seg import InstanceSetLoss, RFDETRSeg
 from .set_loss import BoxSetLoss, BoxTarget
 
 __all__ = [
-    'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DetectionNetwork', 'InstanceSetLoss', 'MaskFactors',
-    'RFDETRSeg'
+    'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DetectionNetwork', 'HybridSetLoss', 'InstanceSetLoss',
+    'MaskFactors', 'PlainDETR', 'RFDETRSeg'
 ]

@@ -1,10 +1,11 @@
 """Detection networks and their losses."""
 from .base import BoxPrediction, DetectionNetwork, MaskFactors
+from .deim import DEIM, DEIMLoss
 from .lw_detr import LWDETR
 from .rf_detr_seg import InstanceSetLoss, RFDETRSeg
 from .set_loss import BoxSetLoss, BoxTarget
 
 __all__ = [
-    'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DetectionNetwork', 'InstanceSetLoss', 'MaskFactors',
+    'DEIM', 'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DEIMLoss', 'DetectionNetwork', 'InstanceSetLoss', 'MaskFactors',
     'RFDETRSeg'
 ]

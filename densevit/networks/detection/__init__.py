@@ -6,6 +6,6 @@ from .rf_detr_seg import InstanceSetLoss, RFDETRSeg
 from .set_loss import BoxSetLoss, BoxTarget
 
 __all__ = [
-    'DEIM', 'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DEIMLoss', 'DetectionNetwork', 'InstanceSetLoss', 'MaskFactors',
-    'RFDETRSeg'
+    'DEIM', 'LWDETR', 'BoxPrediction', 'BoxSetLoss', 'BoxTarget', 'DEIMLoss', 'DetectionNetwork', 'InstanceSetLoss',
+    'MaskFactors', 'RFDETRSeg'
 ]

@@ -29,9 +29,9 @@ _ACTIVATIONS = dict(relu=nn.ReLU, silu=nn.SiLU)
 class DEIM(DetectionNetwork):
     """Boxes whose edges are distributions that every decoder layer refines.
 
-    A plain ViT gets a convolutional pyramid beside it (spatial tuning adapter); the levels of a hierarchical backbone are
-    used as they are. A hybrid encoder fuses the levels, whose best cells are where the queries begin. The first layer
-    of the decoder predicts a box as DETR does; from there each layer corrects the distributions of its four edges.
+    A plain ViT gets a convolutional pyramid beside it (spatial tuning adapter); the levels of a hierarchical backbone
+    are used as they are. A hybrid encoder fuses the levels, whose best cells are where the queries begin. The first
+    layer of the decoder predicts a box as DETR does; from there each layer corrects distributions of its four edges.
 
     The defaults are DEIMv2's. D-FINE has ``fusion='cat'``, ``branch_convs=True``, ``style='d-fine'``,
     ``activation='relu'``, ``project_proposals=True`` and ``update_positions=True``.
@@ -155,7 +155,7 @@ class DEIM(DetectionNetwork):
             references = torch.cat((noise.boxes.flatten(1, 2).to(references.dtype), references), dim=1)
         predictions = self.decode(x, references, memory, grids, mask)
         if not self.training:
-            return [_split(predictions[-1], 0, x.shape[1])]
+            return [_split(predictions[-1], 0, x.shape[1])._replace(edges=None)]
         return [proposals, *(_split(each, groups, proposals.logits.shape[2]) for each in predictions)]
 
     def propose(self, memory: Tensor, grids: Sequence[Grid]) -> tuple[EdgePrediction, Tensor]:

@@ -48,7 +48,7 @@ class DEIMLoss(BoxSetLoss):
         if class_loss not in ('mal', 'vfl'):
             raise ValueError(f"criterion.class_loss is 'mal' or 'vfl', not {class_loss!r}")
         self.kind = class_loss
-        self.negative_weight = negative_weight or (.75 if class_loss == 'vfl' else 1.)
+        self.negative_weight = dict(mal=1., vfl=.75)[class_loss] if negative_weight is None else negative_weight
         self.edge_weight, self.distill_weight = edge_weight, distill_weight
 
     def forward(self, predictions: Sequence[EdgePrediction], targets: Sequence[BoxTarget]) -> dict[str, Tensor]:

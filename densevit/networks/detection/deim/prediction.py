@@ -29,8 +29,8 @@ class EdgePrediction(NamedTuple):
         boxes: (B, G, Q, 4): centre, width and height in [0, 1] over the padded images.
         masks: None.
         edges: The distributions of the boxes; None where boxes were predicted as such.
-        noised: The same prediction of the denoising queries, whose G groups hold 2 * M queries: the object i of an image
-            with a little noise is query i, with more noise query M + i. None where there are none.
+        noised: The same prediction of the denoising queries, whose G groups hold 2 * M queries: the object i of an
+            image with a little noise is query i, with more noise query M + i. None where there are none.
     """
     logits: Tensor
     boxes: Tensor

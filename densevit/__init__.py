@@ -12,14 +12,15 @@ from .version import __version__
 if TYPE_CHECKING:
     from .adapters import SimpleFeaturePyramid, ViTAdapter, ViTCoMer
     from .backbones import Hiera, HieraDet, PlainViT, TimmPyramid
-    from .inference import Predictor, SegmentationResult, load
+    from .inference import DetectionResult, Predictor, Result, SegmentationResult, load
     from .models import check_model
     from .networks.segmentation import EoMT
     from .weights import load_weights, model_card
 
 __all__ = [
-    'EoMT', 'Hiera', 'HieraDet', 'PlainViT', 'Predictor', 'SegmentationResult', 'SimpleFeaturePyramid', 'TimmPyramid',
-    'ViTAdapter', 'ViTCoMer', '__version__', 'check_model', 'load', 'load_weights', 'model_card'
+    'DetectionResult', 'EoMT', 'Hiera', 'HieraDet', 'PlainViT', 'Predictor', 'Result', 'SegmentationResult',
+    'SimpleFeaturePyramid', 'TimmPyramid', 'ViTAdapter', 'ViTCoMer', '__version__', 'check_model', 'load',
+    'load_weights', 'model_card'
 ]
 
 install_mmcv_ops()  # before anything imports mmcv.ops
@@ -28,11 +29,13 @@ if _HAS_OPENMMLAB:
     import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
 
 _HOMES = dict(
+    DetectionResult='inference',
     EoMT='networks.segmentation',
     Hiera='backbones',
     HieraDet='backbones',
     PlainViT='backbones',
     Predictor='inference',
+    Result='inference',
     SegmentationResult='inference',
     SimpleFeaturePyramid='adapters',
     TimmPyramid='backbones',

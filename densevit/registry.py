@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import yaml
@@ -76,6 +78,8 @@ VISUALIZERS = root.Registry('visualizer', parent=root.VISUALIZERS, scope='densev
 PARAM_SCHEDULERS = root.Registry(
     'parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='densevit', locations=['densevit.engine'])
 
+_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
+
 # albumentations, which mmseg, mmdet and our data sets import, asks PyPI for its newest version as it is imported.
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
@@ -89,7 +93,8 @@ config_utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
 def config_file(name: str | os.PathLike) -> Path:
     """The file of a config that is named as in ``_base_``: ``'densevit::tiny/eomt_tiny_camvid.py'``, or by its path.
 
-    A path is given back as it is, whether or not there is a file.
+    A path is given back as it is, whether or not there is a file. One of our configs that lies in no folder is found
+    here, though not in a ``_base_``: mmengine asks for a folder.
 
     Raises:
         FileNotFoundError: the package has no such config or is not known or installed; the message names what is near.
@@ -98,14 +103,21 @@ def config_file(name: str | os.PathLike) -> Path:
     package, separator, path = text.partition('::')
     if not separator:
         return Path(text)
+    if package == 'densevit' and (_CONFIGS / path).is_file():
+        return _CONFIGS / path
     try:
         return Path(Config._get_cfg_path(text, '')[0])
     except (OSError, ImportError, ValueError, AssertionError) as error:
-        configs = Path(__file__).parent / '.mim' / 'configs'
-        known = configs.glob('**/*.py') if package == 'densevit' else ()
-        near = get_close_matches(path, [file.relative_to(configs).as_posix() for file in known], 1)
-        hint = f'did you mean densevit::{near[0]}?' if near else 'check the name'
+        near = _near_config(path) if package == 'densevit' else None
+        hint = f'did you mean {near}?' if near else 'check the name'
         raise FileNotFoundError(f'{text}: no such config ({" ".join(str(error).split())}); {hint}') from error
+
+
+def _near_config(path: str) -> str | None:
+    """A config of ours in a folder that has this name or one that is near, as ``_base_`` takes it."""
+    known = [file.relative_to(_CONFIGS).as_posix() for file in sorted(_CONFIGS.glob('*/*.py'))]
+    near = [name for name in known if name.endswith(f'/{path}')] or get_close_matches(path, known, 1)
+    return f'densevit::{near[0]}' if near else None
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -125,7 +137,11 @@ def read_config(path: str | os.PathLike) -> Config:
     try:
         return _read_data(path) if path.suffix in ('.yaml', '.yml', '.json') else Config.fromfile(path)
     except Exception as error:  # whatever the code of a config raises
-        raise ValueError(f'{path} is not a valid config: {one_line(error, limit=400)}') from error
+        reason = one_line(error, limit=400)
+        # mmengine does not say which name it is that has no folder.
+        if '_get_package_and_cfg_path' in reason and (bare := re.search(r'densevit::(\w+\.py)', path.read_text())):
+            reason = f'write _base_ with its folder in the place of {bare[0]}: {_near_config(bare[1])}'
+        raise ValueError(f'{path} is not a valid config: {reason}') from error
 
 
 def _read_data(path: Path) -> Config:
@@ -140,14 +156,35 @@ def _read_data(path: Path) -> Config:
     return Config(content, filename=str(path))
 
 
-@contextmanager
-def quiet_imports() -> Iterator[None]:
-    """Leave out what OpenMMLab's packages print of a part that is not public; what else is printed comes afterwards."""
-    printed = io.StringIO()
-    try:
-        with redirect_stdout(printed):
-            yield
-    finally:
-        for line in printed.getvalue().splitlines(keepends=True):
+class _Printed:
+    """What is printed while it is entered, shared by threads: the stream is put back when the last of them leaves."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._stream, self._kept = sys.stdout, io.StringIO()
+                sys.stdout = self._kept
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            stream, kept = self._stream, self._kept
+            sys.stdout = stream
+        for line in kept.getvalue().splitlines(keepends=True):
             if not line.startswith('Could not import OneDL'):
-                sys.stdout.write(line)
+                stream.write(line)
+
+
+_printed = _Printed()
+
+
+def quiet_imports() -> AbstractContextManager[None]:
+    """Leave out what OpenMMLab's packages print of a part that is not public; what else is printed comes afterwards."""
+    return _printed

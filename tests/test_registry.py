@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 import densevit.registry
-from densevit.registry import config_file
+from densevit.registry import config_file, read_config
 
 ROOT = Path(__file__).parents[1]
 REGISTRIES = {name: value for name, value in vars(densevit.registry).items() if isinstance(value, Registry)}
@@ -100,6 +100,16 @@ def test_base_of_an_installed_package__is_read(base, kind, tmp_path):
     assert Config.fromfile(tmp_path / 'config.py').model.type == kind
 
 
+@pytest.mark.parametrize('name', ['eomt_vitl_ade20k.py', 'eomt_vitb_ade20k.py'])
+def test_base_without_its_folder__is_told_the_folder(name, tmp_path):
+    file = tmp_path / 'config.py'
+    file.write_text(f"_base_ = 'densevit::{name}'\n")
+    with pytest.raises(ValueError, match=f': densevit::eomt/{name}$') as caught:
+        read_config(file)
+    file.write_text(f"_base_ = '{str(caught.value).rpartition(' ')[2]}'\n")
+    assert read_config(file).model.type == 'densevit.MaskSegmentor'
+
+
 def test_base_that_is_not_there__is_said_by_its_path(tmp_path):
     (tmp_path / 'config.py').write_text("_base_ = 'mmseg::upernet/no_such_config.py'\n")
     with pytest.raises(FileNotFoundError, match='no_such_config'):
@@ -110,6 +120,7 @@ def test_config_file__as_in_base_or_a_path():
     assert config_file('densevit::tiny/eomt_tiny_camvid.py').samefile(ROOT / 'configs' / 'tiny' / 'eomt_tiny_camvid.py')
     assert config_file('densevit::eomt/eomt_vits_ade20k.py').samefile(ROOT / 'configs' / 'eomt' / 'eomt_vits_ade20k.py')
     assert Config.fromfile(config_file('mmseg::_base_/models/upernet_r50.py')).model.type == 'EncoderDecoder'
+    assert config_file('densevit::eomt_vitl_ade20k.py').samefile(ROOT / 'configs' / 'eomt_vitl_ade20k.py')
     for path in ('some/where.py', Path('where.py')):
         assert config_file(path) == Path(path)
 
@@ -117,6 +128,7 @@ def test_config_file__as_in_base_or_a_path():
 @pytest.mark.parametrize(('name', 'message'), [
     ('densevit::tiny/eomt_tiny_camvit.py', 'did you mean densevit::tiny/eomt_tiny_camvid.py?'),
     ('densevit::tiny/eomt_tiny_camvid', 'did you mean densevit::tiny/eomt_tiny_camvid.py?'),
+    ('densevit::eomt_vitb_ade20k.py', 'did you mean densevit::eomt/eomt_vitb_ade20k.py?'),
     ('mmseg::no/such.py', 'no such config'), ('unheard_of::tiny/a.py', 'check the name'), ('::a.py', 'check the name'),
 ])
 def test_config_file__refused_in_a_line(name, message):

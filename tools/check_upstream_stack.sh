@@ -49,4 +49,4 @@ for package in (mmengine, mmcv, mmseg, mmdet):
         sys.exit(f'{package.__name__} comes from {package.__file__}, not from {sys.argv[1]}')
     print(package.__name__, package.__version__)
 PYTHON
-"$python" -m pytest -q tests/test_compat.py tests/test_stock_models.py tests/test_backbone_matrix.py tests/models/test_wiring.py
+"$python" -m pytest -q tests/compat/test_compat.py tests/test_stock_models.py tests/test_backbone_matrix.py tests/models/test_check.py

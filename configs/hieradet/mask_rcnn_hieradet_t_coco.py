@@ -10,9 +10,8 @@
 # differs from SAM 2's, which is what runs here: it repeats a small map of positions over the image and has relative
 # positions in its global blocks. With fewer GPUs keep the global batch of 64: train_dataloader.batch_size=8 on 8 of
 # them.
-_base_ = '../_base_/recipes/mask_rcnn_vitdet_coco.py'
+_base_ = '../_base_/detectors/mask_rcnn.py'
 model = dict(
-    backbone=dict(
-        _delete_=True, type='densevit.HieraDet', name='sam2_hiera_tiny', pretrained=True, drop_path_rate=.1),
-    neck=dict(_delete_=True, type='mmdet.FPN', in_channels=[96, 192, 384, 768], out_channels=256, num_outs=5))
+    backbone=dict(type='densevit.HieraDet', name='sam2_hiera_tiny', pretrained=True, drop_path_rate=.1),
+    neck=dict(in_channels=[96, 192, 384, 768]))
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay=.8))

@@ -8,4 +8,6 @@
 #
 # Weights of MAE are read from the file that init_cfg names. With fewer GPUs keep the global batch of 64:
 # train_dataloader.batch_size=8 on 8 of them.
-_base_ = '../_base_/recipes/cascade_mask_rcnn_vitdet_coco.py'
+_base_ = ['../_base_/detectors/cascade_mask_rcnn.py', '../_base_/backbones/vitdet_b.py']
+model = _base_.pyramid
+optim_wrapper = dict(paramwise_cfg=_base_.rates)

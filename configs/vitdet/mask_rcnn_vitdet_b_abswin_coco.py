@@ -8,7 +8,7 @@
 #
 # No block has relative positions: the paper keeps them in the global ones. With fewer GPUs keep the global batch of
 # 64: train_dataloader.batch_size=8 on 8 of them.
-_base_ = '../_base_/recipes/mask_rcnn_vitdet_coco.py'
+_base_ = 'mask_rcnn_vitdet_b_coco.py'
 model = dict(
     backbone=dict(
         vit=dict(

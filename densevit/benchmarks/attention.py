@@ -22,11 +22,11 @@ class AttentionCase:
     """An encoder layer: each pixel of each level is a query that looks around itself on all levels.
 
     Args:
-        levels: (height, width) of each.
-        heads: Of attention.
-        channels: A head.
-        points: A head and level.
-        batch: Images.
+        levels: Height and width of the map of each level.
+        heads: The number of attention heads.
+        channels: The number of channels of a head.
+        points: How many points a query reads, for each head and level.
+        batch: The number of images.
 
     Raises:
         ValueError: If one of the numbers is below 1.
@@ -82,12 +82,12 @@ def measure(
     """Time and memory of implementations, forward and with the backward pass.
 
     Args:
-        functions: By name.
-        inputs: Of each.
+        functions: The implementations by name.
+        inputs: What each of them is called with.
         repeats, advance: See :func:`densevit.benchmarks.timing.measure_by_turns`.
 
     Returns:
-        By direction and implementation.
+        The timings by direction and implementation.
     """
     runs = {(direction, name): _run(direction, function, inputs)
             for direction in (FORWARD, BOTH) for name, function in functions.items()}
@@ -100,7 +100,7 @@ def num_runs(functions: dict[str, Attention], repeats: int) -> int:
 
 
 def largest_difference(functions: dict[str, Attention], inputs: tuple[Tensor, Tensor, Tensor]) -> float:
-    """Between the outputs of the two implementations."""
+    """The largest absolute difference between the outputs of the two implementations."""
     with torch.no_grad():
         first, second = (function(*inputs) for function in functions.values())
     return (first - second).abs().max().item()

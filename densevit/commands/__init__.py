@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     Returns:
         The exit code: 0, 2 after an error, and 128 + n after signal n.
     """
-    name, *arguments = sys.argv[1:] if argv is None else argv or ['']
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ['']
     commands = COMMANDS | RARE_COMMANDS
     if name in ('', '-h', '--help'):
         print(_help())

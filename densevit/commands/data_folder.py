@@ -10,6 +10,7 @@ from mmengine.config import Config
 from ..datasets.common.folders import use_folder
 from ..errors import printable, shorten
 from ..inference.metadata import dataset_meta
+from ..registry import quiet_imports
 from ..weights.reading import read_weights
 
 
@@ -32,7 +33,8 @@ def use_data(cfg: Config, folder: str, work_dir: Path, checkpoint: str | None = 
     Raises:
         ValueError: The checkpoint was trained on other classes. What ``use_folder`` raises is one, too.
     """
-    facts = use_folder(cfg, folder, work_dir / 'data')
+    with quiet_imports():  # of the packages whose data set the folder takes the place of
+        facts = use_folder(cfg, folder, work_dir / 'data')
     known = dataset_meta(read_weights(checkpoint).meta).classes if checkpoint else None
     if known is not None and facts.classes and list(known) != list(facts.classes):
         raise ValueError(f'{checkpoint} was trained on the classes {shorten(known)}, and {folder} has '

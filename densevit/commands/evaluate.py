@@ -10,10 +10,10 @@ from mmengine.model import is_model_wrapper
 from ..engine import cli, config_for_test, run_config, work_dir
 from ..engine.distributed import prepare_launcher
 from ..registry import quiet_imports
-from ..weights import load_weights, safe_reading, zoo
+from ..weights import load_weights, safe_reading
 from . import example
 from .data_folder import add_data_argument, use_data
-from .known_names import CHECKOUT, find_checkpoint, find_config
+from .known_names import CHECKOUT, find_checkpoint, find_config, known_model
 
 
 def build_parser(prog: str) -> cli.OneLineParser:
@@ -35,9 +35,10 @@ def evaluate(args: argparse.Namespace) -> None:
     path = find_config(args.config)
     with quiet_imports():  # of the packages whose types the config names
         cfg = run_config.load_config(path, args.cfg_options, CHECKOUT)
-    if args.checkpoint is None and args.config not in zoo.names():
-        raise ValueError(f'{args.config} is the name of no known model: give a checkpoint behind the config')
-    checkpoint, base = find_checkpoint(args.checkpoint or args.config, args.base)
+    name = known_model(path)
+    if args.checkpoint is None and name is None:
+        raise ValueError(f'{args.config} is the config of no known model: give a checkpoint behind it')
+    checkpoint, base = find_checkpoint(args.checkpoint or name, args.base)
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f'the checkpoint {checkpoint} does not exist')
     if args.data:

@@ -40,6 +40,15 @@ def find_config(name: str) -> str:
                      'densevit::NAME as in _base_, or a name that densevit models lists)')
 
 
+def known_model(config: str) -> str | None:
+    """The model of the zoo whose config a path or ``densevit::...`` is; None for others."""
+    path = config_file(config)
+    for name in zoo.names():
+        if path.stem == name and path.is_file() and config_file(f'densevit::{zoo.entry(name).config}').samefile(path):
+            return name
+    return None
+
+
 def find_checkpoint(name: str | None, base: str | None = None) -> tuple[str | None, str | None]:
     """A checkpoint and the weights that it is a difference to; a name of the zoo stands for both.
 

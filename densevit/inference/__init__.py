@@ -10,11 +10,13 @@ from .result import Result
 if TYPE_CHECKING:
     from .loading import load
     from .predictor import Predictor
+    from .tasks.detection import DetectionResult
     from .tasks.segmentation import SegmentationResult
 
-__all__ = ['ImageError', 'Predictor', 'Result', 'SegmentationResult', 'load', 'read_image']
+__all__ = ['DetectionResult', 'ImageError', 'Predictor', 'Result', 'SegmentationResult', 'load', 'read_image']
 
-_HOMES = dict(Predictor='predictor', SegmentationResult='tasks.segmentation', load='loading')
+_HOMES = dict(
+    DetectionResult='tasks.detection', Predictor='predictor', SegmentationResult='tasks.segmentation', load='loading')
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ class _PrintableParser(argparse.ArgumentParser):
     """A name that a shell's pattern gave may look like an option, and is then in the message."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
+        self.exit(2, f'error: {printable(message)} (see {self.prog} --help)\n')
 
 
 class Failure(NamedTuple):

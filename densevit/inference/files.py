@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,28 +77,37 @@ def save_artifacts(
 
     Raises:
         OutputError: A file exists and is not ours, is the source, or cannot be written.
+        Exception: What making a file raises, such as a ValueError for an opacity above 1.
     """
     picture = output_file(path, source)
     targets = {picture.parent / (picture.name + artifact.name): artifact for artifact in artifacts}
     for target in targets:
         refuse_foreign_file(target, source, overwrite)
-    try:
+    with _as_output_errors(picture):
         for folder in dict.fromkeys(target.parent for target in targets):
             folder.mkdir(parents=True, exist_ok=True)
             if folder != picture.parent:  # an earlier run may have found other things
                 for stale in set(folder.iterdir()) - targets.keys():
                     if is_own_file(stale):
                         stale.unlink()
-        for target, artifact in targets.items():
-            write_atomic(_encoded(artifact.make(), target), target)
-    except OutputError:
-        raise
+    for target, artifact in targets.items():
+        content = artifact.make()  # whose errors are not the disk's
+        with _as_output_errors(picture):
+            write_atomic(_encoded(content, target), target)
+        del content  # while the next one is made
+    return list(targets)
+
+
+@contextmanager
+def _as_output_errors(picture: Path) -> Iterator[None]:
+    """Say of what the disk or an encoder refuses what to do about it."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # ValueError: Pillow, for more pixels in a row than the format has
         output_error = OutputError(f'{printable(picture)}: cannot be written ({one_line(error)}); choose another '
                                    'folder or format')
         output_error.is_disk_full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
         raise output_error from error
-    return list(targets)
 
 
 def output_file(path: str | os.PathLike, source: Path | None) -> Path:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def class_thresholds(
     """
     by_class = threshold if isinstance(threshold, Mapping) else {None: threshold}
     for value in by_class.values():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
             raise ValueError(f'{name}={value!r}: give a number from 0 to 1, or such numbers by class: '
                              f'{name}={{{(classes or ("name",))[0]!r}: 0.5}}')
     if by_class is not threshold:

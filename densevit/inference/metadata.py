@@ -27,14 +27,14 @@ class DatasetMeta(NamedTuple):
 
 
 def dataset_meta(meta: Mapping[str, Any]) -> DatasetMeta:
-    """From a checkpoint's ``meta``: ``dataset_meta`` as mmengine's runner writes it, or ``CLASSES`` and ``PALETTE``."""
+    """What a checkpoint's ``meta`` says: mmengine's ``dataset_meta``, or ``CLASSES`` and ``PALETTE``."""
     found = meta.get('dataset_meta', meta)
     found = {str(key).lower(): value for key, value in found.items()} if isinstance(found, Mapping) else {}
     return _checked(found)
 
 
 def config_meta(cfg: Config) -> DatasetMeta:
-    """From the test dataset of a config: its ``metainfo``, else what its class declares; else generic names."""
+    """What a config's test dataset says: its ``metainfo``, else what its class declares; else generic names."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset:
         dataset = dataset['dataset']

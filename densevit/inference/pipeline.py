@@ -40,6 +40,13 @@ class InferencePipeline:
         # Some transforms keep what they find out about an image, as mmseg's ResizeShortestEdge its scale.
         self._lock = Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the lock, of which each copy and each process has its own."""
+        return {name: value for name, value in vars(self).items() if name != '_lock'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
+
     def load(
         self,
         source: ImageSource,

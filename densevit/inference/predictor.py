@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from os import PathLike
 from typing import Any, overload
+from weakref import WeakSet
 
 import torch
 from mmengine.config import Config
@@ -26,6 +27,8 @@ from .tasks import read_by, tasks_of
 # Pictures that wait for others of their size, in batches. More would fill memory, fewer leave batches that are not
 # full where portraits and landscapes alternate.
 _BATCHES_READ_AHEAD = 4
+
+_casting: WeakSet[nn.Module] = WeakSet()
 
 
 class Predictor:
@@ -57,7 +60,9 @@ class Predictor:
         **options: Any,
     ) -> None:
         self.model = model.to(device).eval()
-        self.model.register_forward_pre_hook(_cast_images, with_kwargs=True)
+        if model not in _casting:  # another predictor of it may have been made
+            _casting.add(model)
+            model.register_forward_pre_hook(_cast_images, with_kwargs=True)
         self.cfg = cfg
         self.classes = None if classes is None else tuple(classes)
         self.palette = palette
@@ -86,11 +91,13 @@ class Predictor:
         Raises:
             ImageError: A picture cannot be read.
             PredictionError: The model gives nothing that can be shown, or memory does not suffice.
-            TypeError: There is no such option; the message names those that there are.
+            TypeError: There is no such option; the message names those that there are. Or the pictures are an iterator.
             ValueError: An option has a value that makes no sense.
         """
         if isinstance(images, (list, tuple)):
             return list(self.predict_iter(images, batch_size, **options))
+        if isinstance(images, Iterator):
+            raise TypeError('predict takes a list of pictures; give an iterator to predict_iter')
         return next(self.predict_iter([images], batch_size, **options))
 
     def predict_iter(
@@ -129,8 +136,9 @@ class Predictor:
         Raises:
             TypeError, ValueError: An option is wrong.
         """
-        if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size}: give a whole number above 0')
+        if isinstance(images, str):  # its characters are no pictures
+            raise TypeError(f'give a list of pictures, [{images!r}]')
+        _check_count('batch_size', batch_size)
         return self._outcomes(images, batch_size, *self._call(options))
 
     def _outcomes(
@@ -169,12 +177,16 @@ class Predictor:
     def _call(self, options: dict[str, Any]) -> tuple[Call, int | None]:
         """Options of a call with those of the predictor, sorted by who knows them; and ``max_pixels``."""
         options = {**self._options, **options}
-        max_pixels = options.pop('max_pixels', None) or self.max_pixels
+        max_pixels = options.pop('max_pixels', None)
+        if max_pixels is None:
+            max_pixels = self.max_pixels
+        else:
+            _check_count('max_pixels', max_pixels)
         in_force = self.model.prediction_options() if hasattr(self.model, 'prediction_options') else {}
         own = {name: value for task in self._tasks for name, value in task.options.items()}
         if unknown := [name for name in options if name not in own and name not in in_force]:
             raise TypeError(f'there is no option {unknown[0]!r}: choose of '
-                            f'{", ".join(dict.fromkeys(("batch_size", "max_pixels", *own, *in_force)))}')
+                            f'{", ".join(dict.fromkeys(("max_pixels", *own, *in_force)))}')
         call = Call(
             getattr(self.model, 'task', None), self.classes, self.palette,
             {name: options.get(name, default) for name, default in own.items()},
@@ -245,6 +257,11 @@ class _Prepared:
     def finish(self, outcome: Result | Exception) -> None:
         self.picture = self.inputs = self.sample = None
         self.outcome = outcome
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f'{name}={value!r}: give a whole number above 0')
 
 
 def _cast_images(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, dict]:

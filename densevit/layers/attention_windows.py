@@ -30,7 +30,7 @@ class AttentionWindows:
             do not see each other (Swin, arXiv 2103.14030, section 3.2). An axis of one window is not moved.
         mask_pads: Whether nobody attends to pads.
         num_windows: Along each axis, whatever the grid (LW-DETR, arXiv 2406.03459); None for windows of ``size``.
-        num_own: Of the prefix tokens, the last ones belong to single windows, as many to each.
+        num_own: How many of the prefix tokens, the last ones, belong to single windows, as many to each.
     """
     grid: tuple[int, int]
     size: int | None

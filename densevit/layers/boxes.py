@@ -46,9 +46,12 @@ def refine_boxes(boxes: Tensor, deltas: Tensor) -> Tensor:
     Args:
         boxes: Centre, width and height, (..., 4).
         deltas: The shift of the centre in widths and heights, and the logarithms of the factors of width and height.
+
+    Returns:
+        (..., 4), in single precision at least: half a number's digits would move a box by pixels.
     """
-    centres, sizes = boxes.split(2, dim=-1)
-    shift, scale = deltas.split(2, dim=-1)
+    dtype = torch.promote_types(boxes.dtype, torch.float32)
+    (centres, sizes), (shift, scale) = boxes.to(dtype).split(2, dim=-1), deltas.to(dtype).split(2, dim=-1)
     return torch.cat((centres + shift * sizes, sizes * scale.exp()), dim=-1)
 
 

@@ -9,6 +9,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -52,9 +53,9 @@ class PredictionOptions:
         for name, value in others.items():
             if name not in known:
                 raise ValueError(f'{name} is no option here: choose of {", ".join((*self.names(), *known))}')
-            if name.endswith('threshold') and not (isinstance(value, int | float) and 0 <= value <= 1):
+            if name.endswith('threshold') and not (isinstance(value, Real) and 0 <= value <= 1):
                 raise ValueError(f'{name}={value!r}: give a number from 0 to 1')
-            if name == 'top_k' and not (isinstance(value, int) and value > 0):
+            if name == 'top_k' and not _is_count(value):
                 raise ValueError(f'{name}={value!r}: give a whole number above 0')
         return replace(self, **own, postprocess={**self.postprocess, **others})
 
@@ -100,7 +101,7 @@ class MapOptions(PredictionOptions):
                              'would be in no window: choose a shorter one')
         for name in ('window_batch', 'max_score_bytes'):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value > 0):
+            if value is not None and not _is_count(value):
                 raise ValueError(f'{name}={value!r}: give a whole number above 0, or leave it out')
 
     def windows(self, images: int) -> WindowLayout | None:
@@ -120,10 +121,14 @@ def default_options(postprocessor: Callable | None) -> dict[str, Any]:
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def _pair(name: str, value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+    if len(pair) != 2 or not all(map(_is_count, pair)):
         raise ValueError(f'{name}={value!r}: give (height, width), whole numbers above 0')
     return pair

@@ -14,7 +14,7 @@ from checkout import ROOT
 
 from densevit import commands
 from densevit.commands import COMMANDS, RARE_COMMANDS, list_models
-from densevit.commands.known_names import find_checkpoint, find_config
+from densevit.commands.known_names import find_checkpoint, find_config, known_model
 from densevit.registry import config_file
 from densevit.weights import zoo
 
@@ -29,11 +29,12 @@ def python(*arguments: object, **options) -> subprocess.CompletedProcess:
                           **options)
 
 
-def test_help_lists_every_command_with_an_example(capsys):
+def test_help_lists_every_command_with_an_example(capsys, monkeypatch):
     assert commands.main(['--help']) == 0
     text = capsys.readouterr().out
     assert all(f'densevit {name} {command.example}' in text for name, command in ALL.items())
-    assert commands.main([]) == 2
+    monkeypatch.setattr(sys, 'argv', ['densevit'])
+    assert commands.main() == commands.main([]) == 2
 
 
 def test_examples_are_understood(capsys):
@@ -73,7 +74,7 @@ def test_wrong_names_are_answered_in_one_line(capsys):
             (['trian'], 'did you mean densevit train?'), (['\x1b[2J'], 'there are train, test'),
             (['train', 'eomt_tiny_camvit'], 'did you mean eomt_tiny_camvid?'),
             (['train', 'eomt_tiny_camvid', '--load-from', 'eomt_tiny_animal'], "did you mean 'eomt_tiny_animals'?"),
-            (['test', 'densevit::tiny/eomt_tiny_camvid.py'], 'give a checkpoint behind the config')):
+            (['test', 'densevit::pem/pem_r50_ade20k.py'], 'give a checkpoint behind it')):
         assert commands.main(arguments) == 2
         error = capsys.readouterr().err
         assert error.startswith('error: ') and error.count('\n') == 1 and said in error and '\x1b' not in error
@@ -83,6 +84,8 @@ def test_names_stand_for_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     camvid = ROOT / 'configs' / 'tiny' / 'eomt_tiny_camvid.py'
     assert Path(find_config('eomt_tiny_camvid')).samefile(camvid)
+    assert known_model(camvid) == known_model('densevit::tiny/eomt_tiny_camvid.py') == 'eomt_tiny_camvid'
+    assert known_model('densevit::pem/pem_r50_ade20k.py') is None
     assert Path(find_config('configs/tiny/eomt_tiny_camvid.py')).samefile(camvid)
     assert Path(find_config('eomt_tiny_camvid_fsdp')).name == 'eomt_tiny_camvid_fsdp.py'  # not in the zoo
     assert find_config('densevit::tiny/eomt_tiny_camvid.py') == 'densevit::tiny/eomt_tiny_camvid.py'

@@ -69,6 +69,8 @@ def _thin_backbone(backbone: ConfigDict) -> None:
             backbone.frozen_stages = DEPTH + 1
         if levels := backbone.get('out_indices', ()):
             backbone.out_indices = tuple(DEPTH - len(levels) + index for index in range(len(levels)))
+        if backbone.get('num_windows'):
+            backbone.global_blocks = (2, 5)
         if backbone.get('window_size'):
             tiled = backbone.get('pos_embed', 'interpolate') != 'interpolate'  # positions of a window of SIZE
             backbone.update(window_size=SIZE[0] // 16 if tiled else 3, global_blocks=(2, 5))

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if '_base_' not in path.parts)
 NAMES = [str(path.relative_to(ROOT)) for path in CONFIGS]
 # Those that put a backbone of ours under mmseg's and mmdet's models, and those of our own models.
-STOCK = [name for name in NAMES if Path(name).parts[1] in ('hieradet', 'vit_adapter', 'vit_comer', 'vitdet')
-         or name == 'configs/tiny/faster_rcnn_tiny_bccd.py']
+_STOCK_FOLDERS = ('detection', 'hieradet', 'vit_adapter', 'vit_comer', 'vitdet')
+STOCK = [name for name in NAMES
+         if Path(name).parts[1] in _STOCK_FOLDERS or name == 'configs/tiny/faster_rcnn_tiny_bccd.py']
 OWN = [name for name in NAMES if name not in STOCK]
 SIZE = (64, 64)
 # What a user would give to --cfg-options of an EoMT.

@@ -19,6 +19,9 @@ _SMALL: dict[str, Any] = dict(
                    'fc_out_channels', 'feedforward_channels'), WIDTH),
     num_heads=4, num_layers=1, num_queries=8, num_points=64, num_feats=WIDTH // 2, num_groups=8,
     nms_pre=32, max_per_img=16, num=16, score_thr=0.)
+# Widths of DETRs are written in mmdetection's code too, and a decoder's first layer lacks parts of the others.
+_SMALL_DETR = dict(num_layers=2, num_queries=8)
+_TINY_SWIN = dict(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
 _TINY_VIT = dict(embed_dim=WIDTH, depth=4, num_heads=2)
 _TINY_HIERA = dict(embed_dim=8, stages=(1, 1, 2, 1), num_heads=1, global_att_blocks=(3, ))
 
@@ -27,7 +30,8 @@ def shrink(cfg: Config) -> Config:
     """The same config with thin layers, few queries and boxes, and images of 64x64; its structure stays."""
     model = without_pretraining(cfg.model)
     backbone, channels = model.pop('backbone'), model.get('neck') and model.neck.in_channels
-    _thin(model)
+    is_detr = {'encoder', 'decoder'} <= model.keys()
+    _thin(model, _SMALL_DETR if is_detr else _SMALL)
     if 'vit' in backbone:
         backbone.vit.update(_TINY_VIT)
         if 'img_size' in backbone.vit:
@@ -38,13 +42,16 @@ def shrink(cfg: Config) -> Config:
             backbone.vit.window_size = 3
         if 'out_channels' in backbone or backbone.type == 'densevit.SimpleFeaturePyramid':
             backbone.out_channels = WIDTH
+        if is_detr:
+            model.neck.in_channels = [WIDTH] * len(channels)
+    elif 'swin' in backbone.get('name', ''):
+        backbone.update(_TINY_SWIN)
+        model.neck.in_channels = [16 * 2**stage for stage in backbone.get('out_indices', range(4))]
     elif backbone.type == 'densevit.TimmPyramid':  # as small as it is
         model.neck.in_channels = channels
     else:
         backbone.update(_TINY_HIERA)
         model.neck.in_channels = [8 * 2**stage for stage in backbone.get('out_indices', range(4))]
-    if model.type == 'DINO':
-        model.bbox_head.embed_dims = WIDTH  # its default is that of the full model
     if 'size' in model.data_preprocessor:
         model.data_preprocessor.size = SIZE
     if 'crop_size' in model.test_cfg:
@@ -55,14 +62,14 @@ def shrink(cfg: Config) -> Config:
     return cfg
 
 
-def _thin(node: Any) -> None:
+def _thin(node: Any, small: dict[str, Any]) -> None:
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
-        _thin(child)
+        _thin(child, small)
     if isinstance(node, dict):
         for key, value in node.items():
-            if key in _SMALL and isinstance(value, int | float):
-                node[key] = _SMALL[key]
-            elif key == 'in_channels':
+            if key in small and isinstance(value, int | float):
+                node[key] = small[key]
+            elif key == 'in_channels' and key in small:
                 node[key] = [WIDTH] * len(value)
 
 

@@ -36,7 +36,8 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'segvit/segvit_vitb_ade20k', 'overfit/segvit_camvid8', 'segvit/segvit_shrunk_vitl_ade20k', 'pem/pem_r50_cityscapes',
     'vit_p/vit_p_vitb_eomt_vitl_ade20k', 'dpt/dpt_vitb_ade20k', 'dpt/dpt_swin_b_ade20k',
     'segformer/segformer_mitb0_ade20k', 'segformer/segformer_swin_t_ade20k', 'linear/linear_dinov2_vits_ade20k',
-    'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd')]
+    'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd',
+    'rfdetr/rfdetr_seg_small_coco')]
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -104,7 +105,7 @@ def _num_classes(model):
         return model.num_classes
     if hasattr(model, 'decode_head'):
         return model.decode_head.num_classes
-    heads = model.roi_head.bbox_head
+    heads = getattr(model, 'roi_head', model).bbox_head
     return (heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads).num_classes
 
 
@@ -171,7 +172,7 @@ def _problems_of_header(path):
         if not (ROOT / tool).is_file() or ROOT / config != path:
             yield f'{path.name}: {tool} {config}'
     if path in PUBLISHED:
-        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
+        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
         published = rf'^# published: (({number}), \S+|no published number)'
         for line in (published, r'^# hardware: ', r'^# not trained here\.'):
             if not re.search(line, header, re.MULTILINE):

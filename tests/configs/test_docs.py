@@ -1,19 +1,23 @@
-"""The examples of docs/configs.md: another crop, and one's own data under a config of ours, trained and evaluated."""
+"""The examples of docs/configs.md: another crop, a detector on a backbone, and own data, trained and evaluated."""
 import re
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from PIL import Image
-from shrink import OPTIONS, ROOT
+from shrink import OPTIONS, ROOT, scope
 
 import densevit.registry  # noqa: F401
+from densevit.models.check import check_model
+from densevit.models.pretraining import without_pretraining
 
 KEPT = ('model.backbone.img_size', 'model.data_preprocessor.size', 'model.test_cfg.crop_size')
 
 
-CROP, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', (ROOT / 'docs/configs.md').read_text(), re.DOTALL)
+PAGE = (ROOT / 'docs/configs.md').read_text()
+CROP, DETECTOR, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', PAGE, re.DOTALL)
 
 
 def test_another_crop__in_every_pipeline(tmp_path):
@@ -24,6 +28,15 @@ def test_another_crop__in_every_pipeline(tmp_path):
         own, base = (each[f'{stage}_dataloader'].dataset.pipeline for each in (cfg, shared))
         assert [step.type for step in own] == [step.type for step in base] and own[place].size == (512, 768)
     assert cfg.model.backbone.img_size == (512, 768)
+
+
+def test_detector_and_backbone__are_named_from_anywhere(tmp_path):
+    (tmp_path / 'detector.py').write_text(DETECTOR)
+    cfg = Config.fromfile(tmp_path / 'detector.py')
+    with scope(cfg), torch.device('meta'):
+        model = MODELS.build(without_pretraining(cfg.model))
+    check_model(model)
+    assert model.bbox_head.num_classes == 3 and model.bbox_head.cls_branches[0].out_features == 3
 
 
 def test_own_data__trains_and_evaluates(tmp_path, monkeypatch):

@@ -22,7 +22,9 @@ SEGMENTORS = [
 DETECTORS = [
     'vit_comer/mask_rcnn_vitcomer_b_1x_coco', 'vitdet/mask_rcnn_vitdet_b_coco',
     'vitdet/cascade_mask_rcnn_vitdet_l_coco', 'vitdet/mask_rcnn_vitdet_b_abswin_coco',
-    'hieradet/mask_rcnn_hieradet_t_coco', 'tiny/faster_rcnn_tiny_bccd'
+    'hieradet/mask_rcnn_hieradet_t_coco', 'tiny/faster_rcnn_tiny_bccd', 'detection/dino_vitdet_b_coco',
+    'detection/deformable_detr_vitadapter_s_coco', 'detection/ddq_detr_vitcomer_s_coco',
+    'detection/conditional_detr_hieradet_s_coco', 'detection/dab_detr_swin_t_coco'
 ]
 
 

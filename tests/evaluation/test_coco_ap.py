@@ -1,5 +1,6 @@
 """AP of masks and boxes: perfect on the truth, pycocotools' own numbers on damaged copies of it."""
 import json
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -13,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from densevit.datasets import CocoInstanceDataset
 from densevit.datasets.common.coco_masks import compressed
-from densevit.evaluation import InstanceMetric
+from densevit.evaluation import InstanceMetric, coco_comparison
 
 NAMES = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l', 'AR_1', 'AR_10', 'AR', 'AR_s', 'AR_m', 'AR_l')
 
@@ -94,47 +95,72 @@ def test_the_truth_is_perfect(data, as_rle, request):
     assert all(values[name] == pytest.approx(100.) for name in values if 'AR_1' not in name), values
 
 
-@pytest.mark.parametrize('kind', ['segm', 'bbox'])
-@pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
-def test_damaged_copies__pycocotools_own_numbers(data, kind, request):
-    dataset = request.getfixturevalue(data)
-    generator, found = np.random.default_rng(3), []
-
-    def predict(info):
-        labels, scores, masks = damaged(info, dataset, generator)
-        scores = torch.tensor(scores).tolist()  # as single precision has them
-        for label, score, mask, box in zip(labels, scores, masks, boxes_of(masks).tolist(), strict=True):
-            shape = (dict(bbox=[*box[:2], box[2] - box[0], box[3] - box[1]]) if kind == 'bbox' else
-                     dict(segmentation=rle_tools.encode(np.asfortranarray(mask.numpy(), np.uint8))))
-            found.append(dict(shape, image_id=info['img_id'], score=score,
-                              category_id=dataset.metainfo['category_ids'][label]))
-        return labels, scores, masks
-
-    values = metric_of(dataset, predict, metric=kind).evaluate(len(dataset))
+def own_numbers(dataset, found, kind, max_detections=100):
+    """pycocotools' of the annotation file itself; its summary has no AP for other than 100 detections."""
     with redirect_stdout(StringIO()):
         truth = COCO(dataset.ann_file)
         for annotation in truth.dataset['annotations']:
             annotation['id'] += 1  # a match with annotation 0 is none to pycocotools
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(found), kind)
+        evaluation.params.maxDets = [1, 10, max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    expected = {name: 100 * value for name, value in zip(NAMES, evaluation.stats, strict=True) if value >= 0}
-    assert values == pytest.approx(expected, abs=1e-6)
+    figures = dict(zip(NAMES, evaluation.stats, strict=True))
+    if max_detections != 100:
+        precision = evaluation.eval['precision'][:, :, :, 0, 2]
+        figures['AP'] = precision[precision > -1].mean()
+    return {name: 100 * value for name, value in figures.items() if value >= 0}
+
+
+def in_coco_form(dataset, kind, info, labels, scores, masks):
+    scores = torch.tensor(scores).tolist()  # as single precision has them
+    for label, score, mask, box in zip(labels, scores, masks, boxes_of(masks).tolist(), strict=True):
+        shape = (dict(bbox=[*box[:2], box[2] - box[0], box[3] - box[1]]) if kind == 'bbox' else
+                 dict(segmentation=rle_tools.encode(np.asfortranarray(mask.numpy(), np.uint8))))
+        yield dict(shape, image_id=info['img_id'], score=score, category_id=dataset.metainfo['category_ids'][label])
+
+
+@pytest.mark.parametrize('backend', ['pycocotools', 'hotcoco'])
+@pytest.mark.parametrize('kind', ['segm', 'bbox'])
+@pytest.mark.parametrize('data', ['synthetic', 'coco_tiny'])
+def test_damaged_copies__pycocotools_own_numbers(data, kind, backend, request, monkeypatch):
+    if backend == 'hotcoco':
+        pytest.importorskip('hotcoco', reason='hotcoco is not installed')
+        monkeypatch.setattr(coco_comparison, 'COCOeval', None)  # pycocotools does not do its work
+    dataset = request.getfixturevalue(data)
+    generator, found = np.random.default_rng(3), []
+
+    def predict(info):
+        predicted = damaged(info, dataset, generator)
+        found.extend(in_coco_form(dataset, kind, info, *predicted))
+        return predicted
+
+    values = metric_of(dataset, predict, metric=kind, backend=backend).evaluate(len(dataset))
+    assert values == pytest.approx(own_numbers(dataset, found, kind), abs=1e-8)
     assert 5 < values['AP'] < 95
 
 
-def test_more_detections_than_cocos_hundred(synthetic):
+@pytest.mark.parametrize('backend', ['pycocotools', 'auto'])
+def test_more_detections_than_cocos_hundred(synthetic, backend):
     """All figures consider them, where pycocotools' summary and mmdetection's metric keep AP to 100."""
+    found = []
+
     def predict(info):
         labels, scores, masks = truth_as_predicted(info, synthetic, as_rle=False)
         noise = torch.zeros(120, *masks.shape[1:], dtype=torch.bool)
         noise[:, 0, 0] = True
-        return labels + labels[:1] * 120, [.1] * len(labels) + [.9] * 120, torch.cat((masks, noise))
+        predicted = labels + labels[:1] * 120, [.1] * len(labels) + [.9] * 120, torch.cat((masks, noise))
+        found.extend(in_coco_form(synthetic, 'segm', info, *predicted))
+        return predicted
 
-    at_100 = metric_of(synthetic, predict).evaluate(len(synthetic))
-    at_200 = metric_of(synthetic, predict, max_detections=200, classwise=True).evaluate(len(synthetic))
+    at_100 = metric_of(synthetic, predict, backend=backend).evaluate(len(synthetic))
+    found.clear()
+    at_200 = metric_of(
+        synthetic, predict, max_detections=200, classwise=True, backend=backend).evaluate(len(synthetic))
+    own = own_numbers(synthetic, found, 'segm', max_detections=200)
+    assert {name: at_200[name] for name in own} == pytest.approx(own, abs=1e-8)
     assert at_100['AR'] < at_200['AR'] == pytest.approx(100.)
     assert at_200['AP'] > at_100['AP'] and {'AP_cell', 'AP_rod'} < at_200.keys()
     assert at_200['AP'] == pytest.approx((at_200['AP_cell'] + at_200['AP_rod']) / 2)
@@ -215,5 +241,21 @@ def test_what_lacks_is_named(synthetic):
     metric.dataset_meta = dict(classes=('a', ))
     with pytest.raises(KeyError, match='CocoInstanceDataset'):
         metric.compute_metrics([])
-    with pytest.raises(ValueError, match="'segm' for masks, 'bbox' for boxes"):
-        InstanceMetric('box')
+    for options, key in ((dict(metric='box'), "'segm' for masks, 'bbox' for boxes"), (dict(backend='fast'), 'hotcoco'),
+                         (dict(max_detections=0), 'max_detections'), (dict(confusion_matrix=True), '0.3')):
+        with pytest.raises(ValueError, match=key):
+            InstanceMetric(**options)
+
+
+@pytest.mark.parametrize('fault', ['is absent', 'fails'])
+def test_hotcoco__without_it_by_pycocotools_and_a_line(synthetic, fault, monkeypatch):
+    if fault == 'is absent':
+        monkeypatch.setattr(coco_comparison, 'find_spec', lambda name: None)
+    else:
+        monkeypatch.setattr(coco_comparison, 'find_spec', lambda name: name)
+        monkeypatch.setitem(sys.modules, 'hotcoco', None)
+    lines = []
+    monkeypatch.setattr(coco_comparison, 'print_log', lambda text, *_: lines.append(text))
+    metric = metric_of(synthetic, lambda info: truth_as_predicted(info, synthetic, as_rle=True), backend='hotcoco')
+    assert metric.evaluate(len(synthetic))['AP'] == pytest.approx(100.)
+    assert len(lines) == 1 and ('densevit[fast]' if fault == 'is absent' else "backend='pycocotools'") in lines[0]

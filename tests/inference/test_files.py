@@ -39,6 +39,11 @@ def test_save__refuses_what_the_task_does_not_know(semantic_result, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_save__an_option_that_makes_no_sense_is_no_fault_of_the_disk(semantic_result, tmp_path):
+    with pytest.raises(ValueError, match='opacity'):
+        semantic_result.save(tmp_path / 'a.png', opacity=7)
+
+
 def test_artifacts__of_any_kind_carry_the_mark_and_are_whole(tmp_path):
     """What later tasks need: 16 bits, floating-point numbers, transparency, JSON of their own."""
     depth = np.linspace(0, 80, 12, dtype=np.float32).reshape(3, 4)

@@ -178,10 +178,15 @@ print('done')
 
 
 def test_load__other_prints_are_shown(capsys):
-    with quiet_imports():
-        print('Could not import OneDL')
-        print('mine')
-    assert capsys.readouterr().out == 'mine\n'
+    first, second = quiet_imports(), quiet_imports()  # of two threads, the first of which is done before the other
+    first.__enter__()
+    print('Could not import OneDL')
+    second.__enter__()
+    first.__exit__(None, None, None)
+    print('mine')
+    second.__exit__(None, None, None)
+    print('afterwards')
+    assert capsys.readouterr().out == 'mine\nafterwards\n'
 
 
 def test_pick_device():

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +85,34 @@ def test_predict__bad_picture(make_predictor, tmp_path):
     (tmp_path / 'a.png').write_bytes(b'')
     with pytest.raises(ImageError, match='empty'):
         make_predictor().predict(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize(('options', 'error', 'message'), [
+    (dict(batch_size='8'), ValueError, 'batch_size'), (dict(batch_size=2.5), ValueError, 'batch_size'),
+    (dict(max_pixels=0), ValueError, 'max_pixels'), (dict(max_pixels='large'), ValueError, 'max_pixels'),
+    (dict(min_score='.3'), ValueError, 'min_score'), (dict(min_score=1.5), ValueError, 'min_score'),
+    (dict(min_scores=.3), TypeError, 'min_score'),
+])
+def test_predict__odd_options(make_predictor, picture, options, error, message):
+    """They are refused before a picture is read, in words of one line with the option to change."""
+    predictor = make_predictor()
+    with pytest.raises(error, match=message) as caught:
+        predictor.outcomes(['no_such_file.png'], **options)
+    assert '\n' not in str(caught.value)
+    assert predictor.predict(picture, min_score=np.float32(.3)).image_size == (40, 60)
+
+
+def test_predict__neither_a_picture_nor_a_list(make_predictor, picture):
+    with pytest.raises(TypeError, match='predict_iter'):
+        make_predictor().predict(iter([picture]))
+    with pytest.raises(TypeError, match="\\['photos/'\\]"):
+        make_predictor().predict_iter('photos/').__next__()
+
+
+def test_predictor__copies_and_pickles(make_predictor, picture):
+    predictor = make_predictor()
+    for other in (deepcopy(predictor), pickle.loads(pickle.dumps(predictor))):
+        np.testing.assert_array_equal(other.predict(picture).semantic, predictor.predict(picture).semantic)
 
 
 def test_predict__notes_of_a_doubtful_picture(make_predictor, picture):

@@ -55,6 +55,7 @@ WRONG = [
     ('panoptic', dict(overlap_threshold=80), 'a number from 0 to 1'),
     ('instance', dict(score_threshold='a'), 'a number from 0 to 1'),
     ('instance', dict(top_k=-3), 'top_k=-3'),
+    ('instance', dict(top_k=True), 'top_k=True'),
 ]
 
 

@@ -19,6 +19,7 @@ from networks.detection.test_lw_detr import (  # noqa: E402
 )
 
 from densevit import load_weights  # noqa: E402
+from densevit.weights import WeightsError  # noqa: E402
 
 # From transformers' names to those of github.com/Atten4Vis/LW-DETR (models/lwdetr.py, transformer.py, backbone/).
 AUTHORS = (
@@ -74,6 +75,14 @@ def test_roboflow_rf_detr(theirs, ours, tmp_path):
     report = load_weights(ours, tmp_path / 'model.safetensors')
     assert 'backbone.0.encoder' not in str(report) and not report.missing
     assert_same_predictions(ours, theirs, (96, 96))
+
+
+def test_weights_without_an_open_licence_are_refused(tmp_path):
+    state = their_rf_detr().state_dict()
+    state['model.backbone.backbone.embeddings.patch_embeddings.projection.weight'] = torch.zeros(48, 3, 20, 20)
+    torch.save(state, tmp_path / 'rf-detr-xlarge.pth')
+    with pytest.raises(WeightsError, match=r'PML-1\.0.*take N'):
+        load_weights(our_rf_detr(), tmp_path / 'rf-detr-xlarge.pth')
 
 
 def test_coco_of_91_ids_is_read_as_its_80_classes(tmp_path):

@@ -117,7 +117,8 @@ def use_folder(cfg: Any, folder: str, scratch: Path) -> FolderFacts:
     """
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise MissingDataError(f'the folder {folder} of --data does not exist: check the path')
+        raise MissingDataError(f'{folder} of --data is {"no folder" if path.exists() else "not there"}: give the '
+                               'folder that holds images/ and masks/, or a COCO file and its images')
     reader, dataset = find_reader(cfg)
     facts = reader.read(path, dataset, scratch)
     if facts.classes:

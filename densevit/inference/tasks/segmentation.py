@@ -97,7 +97,7 @@ class SegmentationResult(Result):
         ignore_index: int = -1,
         **common: Any,
     ) -> SegmentationResult:
-        """From a label id and, if known, a confidence in [0, 1] per pixel, both (H, W).
+        """Build a result from a label id and, if known, a confidence in [0, 1] per pixel, both (H, W).
 
         Raises:
             ValueError: A map is not of the picture's size, or holds an id that is no class and not ``ignore_index``.
@@ -127,7 +127,7 @@ class SegmentationResult(Result):
         palette: Sequence[Color] | None = None,
         **common: Any,
     ) -> SegmentationResult:
-        """From masks (N, H, W) bool that may overlap; where they do, the higher score is seen.
+        """Build a result from masks (N, H, W) bool that may overlap; where they do, the higher score is seen.
 
         Raises:
             ValueError: Lengths or sizes differ, or a label is no class.
@@ -155,7 +155,7 @@ class SegmentationResult(Result):
         is_instance: np.ndarray | None = None,
         **common: Any,
     ) -> SegmentationResult:
-        """From the index of the segment at each pixel (H, W), -1 where there is none.
+        """Build a result from the index of the segment at each pixel (H, W), -1 where there is none.
 
         Args:
             is_instance: (N,) bool, True for things and False for stuff; None if every segment is a thing.

@@ -49,9 +49,9 @@ def best_objects(logits: Tensor, score_threshold: float = 0., top_k: int = 300) 
 class Detector(DenseModel):
     """Finds objects of classes as boxes, with masks if the network has them.
 
-    It learns from ``gt_instances`` with ``bboxes`` (corners in pixels of the image as it enters the network), ``labels``
-    and ``masks``, and gives ``pred_instances`` with ``bboxes`` (corners in pixels of the original image), ``labels``,
-    ``scores`` and ``masks``, as mmdetection's models do. Images without objects are taken.
+    It learns from ``gt_instances`` with ``bboxes`` (corners in pixels of the image as it enters the network),
+    ``labels`` and ``masks``, and gives ``pred_instances`` with ``bboxes`` (corners in pixels of the original image),
+    ``labels``, ``scores`` and ``masks``, as mmdetection's models do. Images without objects are taken.
 
     Args:
         backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``).

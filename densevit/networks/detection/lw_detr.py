@@ -119,7 +119,7 @@ class LWDETR(DetectionNetwork):
         proposals, chosen = self.propose(memory, grids)
         references = refine_boxes(proposals.boxes.detach(), self._of_queries(self.query_delta, proposals))
         x = self._of_queries(self.query_embed, proposals).expand(images.shape[0], -1, -1, -1)
-        positions = self.position_head(box_sines(references, self.embed_dim // 2))
+        positions = self.position_head(box_sines(references, self.embed_dim // 2).to(x.dtype))
         layers = []
         for layer in self.layers:
             x = layer(x, positions, references, memory, grids)
@@ -136,7 +136,7 @@ class LWDETR(DetectionNetwork):
         Returns:
             What they predict, and the features of the chosen cells, (B, G, Q, D).
         """
-        cells = proposal_boxes(grids, memory.device).to(memory.dtype)
+        cells = proposal_boxes(grids, memory.device)
         is_inside = ((cells > _BORDER) & (cells < 1. - _BORDER)).all(-1, keepdim=True)
         cells, memory = cells * is_inside, memory * is_inside
         count = min(self.num_queries, memory.shape[1])  # of an image smaller than the queries

@@ -116,7 +116,7 @@ class BoxSetLoss(nn.Module):
         Args:
             logits: (B, G, Q, C).
             pairs: The matched ones.
-            iou: Of each pair, (M,).
+            iou: The overlap of the two boxes of each pair, (M,).
         """
         probabilities = logits.sigmoid()
         place = (*pairs.queries, pairs.labels)

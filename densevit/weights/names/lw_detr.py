@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from ...networks.detection import LWDETR
+from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
 from ..translate import HeadAndBackbone, Translated, read_around, reads
@@ -144,7 +145,11 @@ class Naming(NamedTuple):
 
 @reads(LWDETR)
 def read_lw_detr(state: State, module: LWDETR) -> Translated | None:
-    """Recognise a checkpoint of LW-DETR or RF-DETR by its authors or by transformers."""
+    """Recognise a checkpoint of LW-DETR or RF-DETR by its authors or by transformers.
+
+    Raises:
+        WeightsError: It is RF-DETR XL or 2XL, whose licence is not open.
+    """
     for naming in _NAMINGS:
         prefix = common_prefix(state, naming.anchors)
         if prefix is None:
@@ -154,11 +159,20 @@ def read_lw_detr(state: State, module: LWDETR) -> Translated | None:
             prefix = ''
         inside, outside = split_prefix(state, prefix)
         trunk, others = split_prefix(inside, naming.trunk)
+        _refuse_closed_weights(trunk, others)
         head, unneeded = rename({name: inside[name] for name in others}, naming.rules)
         head = _own_classes(split_attention(head), module.num_classes)
         return read_around(
             HeadAndBackbone(naming.label, head, naming.convert(trunk), [*outside, *unneeded]), module)
     return None
+
+
+def _refuse_closed_weights(trunk: State, others: list[str]) -> None:
+    """RF-DETR XL and 2XL are known by patches of 20 pixels, and those with masks by six layers of the decoder."""
+    patches = trunk.get('embeddings.patch_embeddings.projection.weight')  # of DINOv2, not of LW-DETR's ViT
+    if patches is not None and (patches.shape[-1] == 20 or any('decoder.layers.5.' in name for name in others)):
+        raise WeightsError('it is RF-DETR XL or 2XL, whose weights are under PML-1.0, which is no open licence: take '
+                           'N, S, M or L, which are under Apache-2.0')
 
 
 def _own_classes(head: State, num_classes: int) -> State:

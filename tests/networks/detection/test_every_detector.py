@@ -85,6 +85,19 @@ def test_every_parameter_learns(name):
     check_every_parameter_learns(build(name), learn, ROWS[name].still)
 
 
+@torch.no_grad()
+def test_boxes_keep_their_digits_in_half_precision(name):
+    """Under autocast, and of a network that is half-precision itself."""
+    network = build(name).eval()
+    whole = answer(network, images_of((64, 96)))[1]
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = network(images_of((64, 96)))[-1].boxes
+    half = network.bfloat16()(images_of((64, 96)).bfloat16())[-1].boxes
+    for boxes in (mixed, half):
+        assert boxes.dtype == torch.float32 and boxes.shape == whole.shape and boxes.isfinite().all()
+        assert not torch.equal(boxes, boxes.bfloat16().float())
+
+
 def test_without_objects_every_parameter_has_a_gradient(name):
     """A process of a distributed run may meet such images alone, and waits for every parameter."""
     network = build(name).train()

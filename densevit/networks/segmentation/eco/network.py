@@ -175,7 +175,7 @@ def fit_gate(gate: nn.Linear, inputs: Tensor, targets: Tensor, decay: float = 1e
     Args:
         gate: :attr:`ECOMask2FormerNet.exit_gate`.
         inputs: What it sees, (N, D), see :func:`gate_inputs`.
-        targets: From :func:`best_exits`, (N,).
+        targets: The best exit of each image, (N,), see :func:`best_exits`.
         decay: Weight of the squared weights beside the loss.
         max_steps: Steps of the optimiser, at most.
 

@@ -38,7 +38,7 @@ class SegViT(MaskNetwork):
         embed_dim: Width of the decoder; the authors take half of the ViT's.
         num_heads: Attention heads; the authors take as many as the ViT has.
         num_layers: Decoder layers of each stage.
-        dropout: In the decoder.
+        dropout: Rate of dropout in the decoder.
     """
     loss_class = SegViTLoss
     class_parts = ('class_head', 'query')

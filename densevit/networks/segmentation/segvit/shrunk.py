@@ -63,7 +63,7 @@ class SegViTShrunk(MaskNetwork):
             begin as sines of their places, where the authors' are random.
         edge_share: Tokens that are kept for edges, as a share of all.
         aux_head: Whether restored patches are classified in training.
-        dropout: In the decoder.
+        dropout: Rate of dropout in the decoder.
 
     Raises:
         ValueError: The backbone has no such block, or cannot run the others on fewer tokens.

@@ -1,0 +1,8 @@
+# HieraDet-S (arXiv:2311.05613), the image encoder of SAM 2 (arXiv:2408.00714). In the forms that detectors read, with
+# the channels that a neck takes: the `pyramid` (strides 4, 8, 16, 32), `three_levels` (8, 16, 32) and `one_level`
+# (32).
+backbone = dict(type='densevit.HieraDet', name='sam2_hiera_small', pretrained=True, drop_path_rate=.1)
+pyramid = dict(backbone=backbone, neck=dict(in_channels=[96, 192, 384, 768]))
+three_levels = dict(backbone=dict(backbone, out_indices=(1, 2, 3)), neck=dict(in_channels=[192, 384, 768]))
+one_level = dict(backbone=dict(backbone, out_indices=(3, )), neck=dict(in_channels=[768]))
+rates = dict(layer_decay=.8)  # not tuned

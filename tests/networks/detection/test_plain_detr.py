@@ -5,11 +5,8 @@ from official import assert_close, assert_golden, write_golden
 from official_plain_detr import REPEATS, OfficialPlainDETR
 from randomised import randomise
 
-from densevit import PlainViT, TimmPyramid, load_weights
-from densevit.layers.boxes import refine_boxes
+from densevit import TimmPyramid, load_weights
 from densevit.networks.detection import BoxTarget, HybridSetLoss, PlainDETR
-from densevit.networks.detection.plain_detr.box_rpb import attend_with_axis_biases
-from densevit.networks.detection.plain_detr.hybrid_loss import deltas_to
 from densevit.weights.names.plain_detr import read_plain_detr
 
 CLASSES, SIZE = 5, (128, 192)

@@ -31,6 +31,8 @@ QUERIES = dict(num_queries=8, embed_dim=32, num_heads=2, mask_dim=32)
 PEM = dict(QUERIES, pixel_dim=32, ffn_dim=32, decoder_layers=1)
 # Backbone and options of each registered network.
 NETWORKS = {
+    'DEIM': (dict(PLAIN, out_indices=(1, 2, 3)), dict(
+        embed_dim=32, num_queries=8, num_layers=1, num_heads=2, ffn_dim=32, encoder_ffn_dim=32, num_blocks=1)),
     'DPTNet': (LEVELS, dict(width=16)),
     'ECOMask2FormerNet': (PYRAMID, dict(QUERIES, decoder_layers=1, encoder_layers=2)),
     'EoMT': (PLAIN, dict(num_queries=8, num_blocks=2)),
@@ -42,6 +44,8 @@ NETWORKS = {
     'Mask2FormerNet': (PYRAMID, dict(QUERIES, decoder_layers=1, encoder_layers=1)),
     'MaskFormerNet': (PYRAMID, dict(QUERIES, decoder_layers=1, encoder_layers=1)),
     'PEM': (PYRAMID, PEM),
+    'PlainDETR': (PLAIN, dict(embed_dim=32, num_queries=4, num_many_queries=4, num_layers=1, num_heads=2, ffn_dim=32,
+                         rpb_hidden_dim=8)),
     'SegFormerNet': (PYRAMID, dict(width=16)),
     'SegViT': (LEVELS, dict(embed_dim=16, num_heads=2)),
     'SegViTShrunk': (PLAIN, dict(embed_dim=16, num_heads=2, query_grid=4, shrink_block=1, edge_share=.1)),

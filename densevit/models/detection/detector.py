@@ -91,7 +91,8 @@ class Detector(DenseModel):
             self._warned = True
             warnings.warn(f'an image has {most} objects and the network {self.network.num_queries} queries: the others '
                           'are not learned; set head.num_queries above the most objects of an image', stacklevel=2)
-        return self.criterion(self.network(padded), targets)
+        predictions = self.network(padded, targets) if self.network.takes_targets else self.network(padded)
+        return self.criterion(predictions, targets)
 
     def target(self, sample: BaseDataElement, size: Sequence[int]) -> BoxTarget:
         """The objects of a data sample, their boxes as shares of an image of (H, W) pixels with its pads.

@@ -51,10 +51,13 @@ class DetectionNetwork(Network):
     Attributes:
         num_queries: The most objects that the network finds in one image.
         has_masks: Whether it also learns and predicts a mask of each.
+        takes_targets: Whether ``forward`` takes the targets of a training step beside the images, from which it makes
+            queries of its own (contrastive denoising).
     """
     loss_class = BoxSetLoss
     class_parts = ('class_head', )
     has_masks: ClassVar[bool] = False
+    takes_targets: ClassVar[bool] = False
     num_queries: int
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:

@@ -238,10 +238,16 @@ def proposal_boxes(grids: Sequence[Grid], device: torch.device) -> Tensor:
     return torch.cat((centres, torch.cat(sizes)), dim=-1)
 
 
-def mlp(in_dim: int, hidden_dim: int, out_dim: int, num_layers: int) -> nn.Sequential:
-    """Linear layers with ReLUs between."""
+def mlp(
+    in_dim: int,
+    hidden_dim: int,
+    out_dim: int,
+    num_layers: int,
+    activation: type[nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Linear layers with activations between."""
     widths = [in_dim, *[hidden_dim] * (num_layers - 1), out_dim]
-    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+    layers = [part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), activation())]
     return nn.Sequential(*layers[:-1])
 
 

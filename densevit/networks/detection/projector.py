@@ -22,6 +22,7 @@ class ConvNormAct(nn.Sequential):
         stride: 1, or 2 to halve the resolution.
         norm: ``'batch'``, or ``'layer'`` over the channels of each pixel.
         activation: The class of the activation.
+        groups: Groups of channels that do not see each other.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class ConvNormAct(nn.Sequential):
         stride: int = 1,
         norm: Norm = 'batch',
         activation: type[nn.Module] = nn.SiLU,
+        groups: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
         self.norm = _NORMS[norm](out_channels)
         self.act = activation()
 

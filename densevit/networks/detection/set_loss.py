@@ -162,7 +162,12 @@ class BoxSetLoss(nn.Module):
 
 def mean_num_objects(targets: Sequence[BoxTarget], device: torch.device) -> Tensor:
     """Objects per process, averaged over processes, at least 1."""
-    count = torch.tensor(float(sum(len(target.labels) for target in targets)), device=device)
+    return mean_over_processes(sum(len(target.labels) for target in targets), device)
+
+
+def mean_over_processes(number: int, device: torch.device) -> Tensor:
+    """A number of this process averaged over all, at least 1."""
+    count = torch.tensor(float(number), device=device)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(count)
         count /= dist.get_world_size()

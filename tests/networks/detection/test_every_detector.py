@@ -22,12 +22,21 @@ from densevit.networks.detection import BoxTarget, DetectionNetwork
 
 NUM_CLASSES = 5
 LONG = 'it can be; to trace it takes long, and LWDETR is traced'
+SMALL_DEIM = dict(embed_dim=32, num_queries=6, num_layers=2, num_heads=2, ffn_dim=32, encoder_ffn_dim=32, num_blocks=1,
+                  num_denoising=6)
 ROWS = {
+    'DEIM': Row(
+        partial(vit, depth=4, out_indices=(1, 2, 3)), dict(SMALL_DEIM, side_dim=8), dict(num_layers=1)),
     'LWDETR': Row(
         partial(vit, depth=4, num_windows=2, global_blocks=(1, 3), out_indices=(1, 3)),
         dict(embed_dim=32, num_queries=6, num_groups=3, num_layers=2, num_heads=2, num_cross_heads=4, ffn_dim=32,
              scales=(2., .5), projector_blocks=1),
         dict(num_layers=1)),
+    'PlainDETR': Row(
+        vit,
+        dict(embed_dim=32, num_queries=6, num_many_queries=8, num_layers=2, num_heads=2, ffn_dim=32,
+             num_encoder_layers=1, rpb_hidden_dim=8, proposal_size=6.),
+        dict(num_layers=1, num_encoder_layers=0), exports='test_plain_detr does it, with larger images'),
     'RFDETRSeg': Row(
         partial(vit, depth=4, num_windows=2, prefix_per_window=True, global_blocks=(2, ), out_indices=(1, 3)),
         dict(embed_dim=32, num_queries=6, num_groups=3, num_layers=2, num_heads=2, num_cross_heads=4, ffn_dim=32,
@@ -52,7 +61,8 @@ def build(name, num_classes=NUM_CLASSES, **options):
 
 def learn(network, targets=TARGETS):
     torch.manual_seed(0)
-    losses = network.loss_class(NUM_CLASSES)(network(images_of((64, 96))), targets)
+    arguments = (images_of((64, 96)), *((targets, ) if network.takes_targets else ()))
+    losses = network.loss_class(NUM_CLASSES)(network(*arguments), targets)
     assert all(loss.isfinite() for loss in losses.values())
     sum(losses.values()).backward()
 

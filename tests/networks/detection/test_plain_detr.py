@@ -5,8 +5,11 @@ from official import assert_close, assert_golden, write_golden
 from official_plain_detr import REPEATS, OfficialPlainDETR
 from randomised import randomise
 
-from densevit import TimmPyramid, load_weights
+from densevit import PlainViT, TimmPyramid, load_weights
+from densevit.layers.boxes import refine_boxes
 from densevit.networks.detection import BoxTarget, HybridSetLoss, PlainDETR
+from densevit.networks.detection.plain_detr.box_rpb import BoxCrossAttention, attend_with_axis_biases
+from densevit.networks.detection.plain_detr.hybrid_loss import deltas_to
 from densevit.weights.names.plain_detr import read_plain_detr
 
 CLASSES, SIZE = 5, (128, 192)
@@ -93,8 +96,8 @@ def test_official__same_predictions_losses_and_gradients(scale, theirs):
     for branch, end in (('', ''), ('many.', '_one2many')):
         for layer, number in (('d0.', '_0'), ('d1.', '_1'), ('', '')):
             for own, their in (('cls', 'ce'), ('bbox', 'bbox'), ('iou', 'giou')):
-                torch.testing.assert_close(losses[f'{branch}{layer}loss_{own}'], their_losses[f'loss_{their}{number}{end}'],
-                                           rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(losses[f'{branch}{layer}loss_{own}'],
+                                           their_losses[f'loss_{their}{number}{end}'], rtol=1e-4, atol=1e-5)
     for own, their in (('cls', 'ce'), ('bbox', 'bbox'), ('iou', 'giou')):
         torch.testing.assert_close(losses[f'cells.loss_{own}'], their_losses[f'loss_{their}_enc'], rtol=1e-4, atol=1e-5)
     sum(losses.values()).backward()
@@ -127,3 +130,54 @@ def test_official_checkpoint_is_read(tmp_path):
     assert all('relative_' in name or 'transformer.decoder.' in name for name in report.left)
     with torch.no_grad():
         assert_close(predictions(other), their_predictions(official))
+
+
+def test_biases_of_two_axes_are_those_of_a_whole_map():
+    """Outputs and gradients of attention with the sum of both biases for each pixel, at an odd width."""
+    generator = torch.Generator().manual_seed(0)
+    h, w, dim, queries, heads = 3, 5, 7, 4, 2
+    shapes = [(2, heads, queries, dim), (2, heads, h * w, dim), (2, heads, h * w, dim), (2, heads, queries, h),
+              (2, heads, queries, w)]
+    parts = [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+    q, k, v, rows, columns = parts
+    bias = (rows.unsqueeze(-1) + columns.unsqueeze(-2)).flatten(-2)
+    expected = (q @ k.transpose(-1, -2) * dim**-.5 + bias).softmax(-1) @ v
+    found = attend_with_axis_biases(*parts)
+    assert_close([found], [expected])
+    assert_close(torch.autograd.grad(found.square().sum(), parts), torch.autograd.grad(expected.square().sum(), parts))
+
+
+def test_attention_keeps_nothing_of_queries_times_pixels():
+    """What a training step keeps of a layer grows with the sides of the map, not with its pixels times queries."""
+    layer, side, saved = BoxCrossAttention(32, 8, 16).train(), 32, []
+    boxes, query = torch.rand(1, 500, 4) * 100., torch.rand(1, 500, 32, requires_grad=True)
+    memory = torch.rand(1, side * side, 32, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.numel()) or x, lambda x: x):
+        layer(query, boxes, memory, memory, (side, side), 16)
+    assert saved and max(saved) < .2 * 8 * 500 * side * side
+
+
+def test_deltas_are_what_refines_a_box():
+    boxes, others = (torch.rand(9, 4, generator=torch.Generator().manual_seed(seed)) * 90. + 10. for seed in range(2))
+    larger = boxes + torch.tensor([0., 0., .1, .1])  # as the authors count the sides of references
+    torch.testing.assert_close(refine_boxes(larger, deltas_to(boxes, others)), others)
+
+
+@torch.no_grad()
+def test_exported_program_takes_other_sizes():
+    network = tame(randomise(PlainDETR(
+        PlainViT(embed_dim=32, depth=1, num_heads=2, patch_size=16, img_size=64), CLASSES, embed_dim=32, num_queries=6,
+        num_many_queries=0, num_layers=1, num_heads=2, ffn_dim=32, rpb_hidden_dim=8)))
+    dims = {dim: torch.export.Dim.DYNAMIC for dim in (0, 2, 3)}
+    program = torch.export.export(network, (images((144, 176)), ), strict=False, dynamic_shapes=(dims, )).module()
+    for size in ((160, 131), (195, 256)):
+        assert_close(program(images(size))[-1][:2], network(images(size))[-1][:2], 1e-3)
+
+
+def test_wrong_options_are_told():
+    with pytest.raises(ValueError, match='out_indices'):
+        PlainDETR(TimmPyramid(**{**SWIN, 'out_indices': (2, 3)}), CLASSES)
+    with pytest.raises(ValueError, match='head.upsample=3'):
+        PlainDETR(TimmPyramid(**SWIN), CLASSES, upsample=3)
+    with pytest.raises(ValueError, match='head.embed_dim=48'):
+        PlainDETR(TimmPyramid(**SWIN), CLASSES, embed_dim=48)

@@ -21,7 +21,7 @@ from ....layers.attention import Attention
 from ....layers.boxes import box_sines, refine_boxes, to_centres, to_corners
 from ....layers.levels import Grid, flatten_levels, split_levels
 from ....layers.symbolic import is_symbolic
-from ..base import DetectionNetwork
+from ..base import BoxPrediction, DetectionNetwork
 from ..lw_detr import box_head, class_head
 from .box_rpb import BoxCrossAttention, RPBScale
 from .hybrid_loss import HybridSetLoss, RefinedBoxes
@@ -119,14 +119,14 @@ class PlainDETR(DetectionNetwork):
         self.box_head = nn.ModuleList(box_head(embed_dim) for _ in range(num_layers + 1))
         self._initialise()
 
-    def forward(self, images: Tensor) -> list[RefinedBoxes]:
+    def forward(self, images: Tensor) -> list[RefinedBoxes] | list[BoxPrediction]:
         """(B, 3, H, W) images to predictions: in train mode the cells', then those of both branches of each layer."""
         memory = self.read(images)
         sets = (self.num_queries, self.num_many_queries) if self.training else (self.num_queries, )
         found, references = self.propose(memory, sum(sets))
         positions = self.position_head(box_sines(references[..., [1, 0, 2, 3]], self.embed_dim // 2))
         positions = positions[..., :self.embed_dim]  # the other half would say what queries are, which is learned here
-        x = self.query_embed.weight[:sum(sets)].expand(len(images), -1, -1)
+        x = self.query_embed.weight[:sum(sets)].expand(images.shape[0], -1, -1)
         previous = references
         for layer, classify, regress in zip(self.layers, self.class_head, self.box_head, strict=False):
             x = layer(x, positions, references, memory, self.stride, sets)
@@ -140,7 +140,7 @@ class PlainDETR(DetectionNetwork):
             found += branches[::-1]
             previous = refine_within(references, deltas, memory.limits)
             references = previous.detach()
-        return found if self.training else found[-1:]
+        return found if self.training else [BoxPrediction(found[-1].logits, found[-1].boxes)]
 
     def read(self, images: Tensor) -> Memory:
         """(B, 3, H, W) images to the map that the decoder reads."""
@@ -180,7 +180,8 @@ class PlainDETR(DetectionNetwork):
         logits = self.class_head[-1](y)
         with torch.no_grad():
             scores = logits[..., 0]  # whether there is an object, whatever its class
-            best = scores.topk(min(count, scores.shape[1]), dim=1).indices
+            num_cells = scores.shape[1]
+            best = scores.topk(count if is_symbolic(num_cells) else min(count, num_cells), dim=1).indices
             best = best[:, torch.arange(count, device=best.device) % best.shape[1]].unsqueeze(-1)
             deltas = self.box_head[-1](y.gather(1, best.expand(-1, -1, y.shape[-1]))).float()
             references = refine_within(cells[best.squeeze(-1)], deltas, memory.limits)

@@ -18,7 +18,7 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
     parser.add_argument(
         '--data', metavar='FOLDER', help="a folder of yours in the place of the config's data: images/ and masks/ for "
-        "semantic segmentation, COCO's JSON and its images for instances and boxes")
+        "semantic segmentation; COCO's JSON and its images, or YOLO's data.yaml, for instances and boxes")
 
 
 def use_data(cfg: Config, folder: str, work_dir: Path, checkpoint: str | None = None) -> None:
@@ -39,6 +39,6 @@ def use_data(cfg: Config, folder: str, work_dir: Path, checkpoint: str | None = 
     if known is not None and facts.classes and list(known) != list(facts.classes):
         raise ValueError(f'{checkpoint} was trained on the classes {shorten(known)}, and {folder} has '
                          f'{shorten(facts.classes)}: name those of the checkpoint, in their order, in its classes.txt, '
-                         'one a line, or in the categories of its JSON')
+                         'one a line, in the categories of its JSON, or in names of its data.yaml')
     if os.environ.get('RANK', '0') == '0':
         print('\n'.join(map(printable, facts.lines(Path(folder)))), flush=True)

@@ -1,59 +1,83 @@
-"""Folders with COCO's JSON: Roboflow's, COCO's own, or one file beside its images."""
+"""Folders with boxes or masks of objects: COCO's JSON in the layouts of common tools, or YOLO's labels."""
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping, Sequence
+from operator import is_
 from pathlib import Path
 from typing import Any
 
 from .coco_json import AnnotationError, read_coco
-from .folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested, split_of
+from .folders import (
+    HASHED,
+    IMAGE_SUFFIXES,
+    SPLIT_NAMES,
+    FolderError,
+    FolderFacts,
+    FolderReader,
+    divide,
+    nested,
+    split_of,
+)
+from .yolo_folders import find_description, read_yolo
 
 _OTHER_FILES = ('panoptic', 'captions', 'keypoints', 'stuff', 'image_info', 'classes', 'data_check')
 _LAYOUTS = ('train/_annotations.coco.json beside its images (Roboflow), annotations/instances_train.json and a folder '
-            'of images, or one JSON file beside its images')
+            'of images, one JSON file beside its images or their folder, or the data.yaml of YOLO')
 _DEEP = 3  # folders below the given one in which images may lie
 
 
 class CocoFolder(FolderReader):
-    """Annotations in COCO's form; a config's class, pipeline and filter stay.
+    """COCO's form, or YOLO's, of which COCO's files are written; a config's class, pipeline and filter stay.
 
-    Classes are the categories of the training file. A category that nothing is annotated with and that others name as
-    their supercategory, which Roboflow writes, is left out.
+    A folder with a YAML file of YOLO (:func:`find_description`) is read as that. Classes are the categories of the
+    training file. A category that nothing is annotated with and that others name as their supercategory, which Roboflow
+    writes, is left out.
     """
 
     def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
-        paths = _annotation_files(folder)
-        contents = {split: read_coco(str(path), images_alone=split == 'test') for split, path in paths.items()}
-        notes = []
-        if 'annotations' not in contents.get('test', dict(annotations=())):
-            notes.append(f'{paths.pop("test")} has no annotations, and is left out')
-            del contents['test']
-        files = {}
+        masks, description = _learns_masks(dataset), find_description(folder)
+        if description:
+            contents, notes = read_yolo(description, masks)
+            sources, layout, changed = dict.fromkeys(contents, description), "YOLO's labels", set(contents)
+        else:
+            sources, layout, changed = _annotation_files(folder), "COCO's JSON", set()
+            contents, notes = _read_files(sources)
+        for split, content in contents.items():
+            if (named := _relative_names(content, folder)) is not content:
+                contents[split] = named
+                changed.add(split)
         classes, palette, left_out = _classes(contents)
         if left_out:
             notes.append(f'the category {", ".join(left_out)} of no annotation, which others name as their '
                          'supercategory, is left out')
-        images = {split: _image_folder(folder, paths[split], content) for split, content in contents.items()}
-        if _learns_masks(dataset):
-            for split, content in contents.items():
-                _check_masks(content, paths[split])
-        division = f'the split of {", ".join(path.relative_to(folder).as_posix() for path in paths.values())}'
+        ids = {category['name']: category.get('id') for category in contents['train']['categories']}
+        images = {split: _image_folder(folder, sources[split], content) for split, content in contents.items()}
+        for split, content in contents.items():
+            if masks and not description:
+                _check_masks(content, sources[split])
+            _check_categories(content, classes, sources[split], sources['train'])
+            if (ordered := _in_order(content, classes)) is not content:
+                contents[split] = ordered
+                changed.add(split)
+        names = dict.fromkeys(sources[split].relative_to(folder).as_posix() for split in contents)
+        division = f'the split of {", ".join(names)}'
         if 'val' not in contents:
-            whole, division = contents['train'], f'{HASHED} in {paths["train"].relative_to(folder)}'
+            whole, division = contents['train'], f'{HASHED} in {sources["train"].relative_to(folder)}'
             for split, part in zip(('train', 'val'), _divided(whole, folder), strict=True):
                 contents[split], images[split] = part, images['train']
-                paths[split] = scratch.absolute() / f'{split}.json'
-                files[f'{split}.json'] = json.dumps(part).encode()
-        for split in ('val', 'test'):
-            _check_categories(contents.get(split), classes, paths.get(split), paths['train'])
+                changed.add(split)
+        files = {split: scratch.absolute() / f'{split}.json' if split in changed else sources[split]
+                 for split in contents}
         datasets = {split: dict(
-            data_root=str(folder), ann_file=_below(paths[split], folder),
+            data_root=str(folder), ann_file=_below(files[split], folder),
             data_prefix=dict(img=_below(images[split], folder)),
             metainfo=dict(classes=classes, **(dict(palette=palette) if palette else {}))) for split in contents}
-        counts = {split: len(content['images']) for split, content in contents.items()}
-        return FolderFacts("COCO's JSON", datasets, counts, division, classes, palette, notes, files)
+        return FolderFacts(
+            layout, datasets, {split: len(content['images']) for split, content in contents.items()}, division, classes,
+            palette, notes, {files[split].name: json.dumps(contents[split]).encode() for split in changed},
+            ids=[ids[name] for name in classes])
 
     def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in old.items() if key != 'indices'} | dict(new)
@@ -72,7 +96,8 @@ READERS = {
 def _annotation_files(folder: Path) -> dict[str, Path]:
     """The file of each split; one that names no split is that of all images, ``'train'``."""
     found = sorted({path for pattern in ('*.json', '*/*.json') for path in folder.glob(pattern)
-                    if not any(word in path.stem.lower() for word in _OTHER_FILES)})
+                    if not any(word in path.stem.lower() for word in _OTHER_FILES)
+                    and not any(path.with_suffix(suffix).is_file() for suffix in IMAGE_SUFFIXES)})  # labelme's own
     for chosen in ([path for path in found if path.name == '_annotations.coco.json'],
                    [path for path in found if path.stem.startswith('instances')], found):
         if chosen:
@@ -88,6 +113,40 @@ def _annotation_files(folder: Path) -> dict[str, Path]:
         have = f'it has only {", ".join(map(str, by_split.values()))}' if by_split else 'it has no such JSON file'
         raise FolderError(f'{folder} has no annotations to learn from in {_LAYOUTS}: {have}')
     return {split: by_split[split] for split in SPLIT_NAMES if split in by_split}
+
+
+def _read_files(paths: dict[str, Path]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The content of each split, and what is to be said; a test file without annotations is left out."""
+    contents = {split: read_coco(str(path), images_alone=split == 'test') for split, path in paths.items()}
+    if 'annotations' in contents.get('test', dict(annotations=())):
+        return contents, []
+    del contents['test']
+    return contents, [f'{paths["test"]} has no annotations, and is left out']
+
+
+def _relative_names(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content with file names below the folder in the place of absolute ones, and those of Windows as ours.
+
+    It is the same object if nothing is to be changed.
+    """
+    images = []
+    for image in content['images']:
+        name = image.get('file_name') if isinstance(image, dict) else None
+        if isinstance(name, str):
+            name = name.replace('\\', '/') if os.sep == '/' else name
+            if os.path.isabs(name) and os.path.isfile(name):
+                name = Path(os.path.relpath(name, folder)).as_posix()
+            image = image if name == image['file_name'] else dict(image, file_name=name)
+        images.append(image)
+    return content if all(map(is_, images, content['images'])) else dict(content, images=images)
+
+
+def _in_order(content: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """The content with its categories in the order of the classes, in which mmdetection numbers them."""
+    order = {name: label for label, name in enumerate(classes)}
+    ordered = sorted(content['categories'], key=lambda category: order.get(category.get('name'), len(order)))
+    listed = [category.get('name') for category in content['categories'] if category.get('name') in order]
+    return content if listed == list(classes) else dict(content, categories=ordered)
 
 
 def _classes(contents: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], list[list[int]], list[str]]:
@@ -108,10 +167,7 @@ def _classes(contents: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...]
     return (tuple(category['name'] for category in kept), palette if len(palette) == len(kept) else [], left_out)
 
 
-def _check_categories(content: Mapping[str, Any] | None, classes: Sequence[str], path: Path | None, train: Path
-                      ) -> None:
-    if content is None:
-        return
+def _check_categories(content: Mapping[str, Any], classes: Sequence[str], path: Path, train: Path) -> None:
     names = [category.get('name') for category in content['categories']]
     if absent := [name for name in classes if name not in names]:
         raise FolderError(f"{path} has no category '{absent[0]}', which {train} has: add it to its categories; it may "

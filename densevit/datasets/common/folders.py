@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mmengine.registry import DATASETS, DefaultScope
@@ -22,6 +23,7 @@ from ...files import write_atomic
 from .locate import SPLITS, MissingDataError, datasets_of
 
 SPLIT_NAMES = dict(train=('train', 'training'), val=('val', 'valid', 'validation'), test=('test', 'testing'))
+IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 HASHED = 'about a tenth for validation, by a hash of the file names'
 _TENTH = 10  # of the images are for validation, where the folder does not say which
 _WEIGHTS = ('class_weight', 'class_weights')  # of losses, a number for each class
@@ -45,6 +47,7 @@ class FolderFacts:
         notes: What else the user should know, a line each.
         files: What is to be written for the datasets, by name; nothing is written into the folder itself.
         loading: What the reader's ``pipeline`` needs to know.
+        ids: The folder's own number of each class, by label; empty where it has none.
     """
     layout: str
     datasets: Mapping[str, dict[str, Any]]
@@ -55,6 +58,7 @@ class FolderFacts:
     notes: Sequence[str] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     loading: Mapping[str, Any] = field(default_factory=dict)
+    ids: Sequence[Any] = ()
 
     def lines(self, folder: Path) -> list[str]:
         """What is to be said before a run."""
@@ -64,7 +68,23 @@ class FolderFacts:
         if self.classes:
             shown = ', '.join(self.classes[:12]) + (', ...' if len(self.classes) > 12 else '')
             lines.append(f'  classes: {len(self.classes)} ({shown})')
+        if self.ids:
+            lines += wrap(f'ids of the folder -> of the model: {self._id_map()}', 110, initial_indent='  ',
+                          subsequent_indent='    ', break_on_hyphens=False)
         return lines + [f'  note: {note}' for note in self.notes]
+
+    def _id_map(self) -> str:
+        """Ids with their labels and names; those that follow each other are written together."""
+        runs: list[list[int]] = []  # of labels
+        for label, number in enumerate(self.ids):
+            if runs and isinstance(number, int) and self.ids[runs[-1][-1]] == number - 1:
+                runs[-1].append(label)
+            else:
+                runs.append([label])
+        return ', '.join(
+            f'{self.ids[run[0]]} -> {run[0]} ({self.classes[run[0]]})' if len(run) == 1 else
+            f'{self.ids[run[0]]} to {self.ids[run[-1]]} -> {run[0]} to {run[-1]} ({self.classes[run[0]]} to '
+            f'{self.classes[run[-1]]})' for run in runs)
 
 
 class FolderReader(ABC):
@@ -118,7 +138,8 @@ def use_folder(cfg: Any, folder: str, scratch: Path) -> FolderFacts:
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise MissingDataError(f'{folder} of --data is {"no folder" if path.exists() else "not there"}: give the '
-                               'folder that holds images/ and masks/, or a COCO file and its images')
+                               'folder that holds images/ and masks/, a COCO file and its images, or the data.yaml of '
+                               'YOLO')
     reader, dataset = find_reader(cfg)
     facts = reader.read(path, dataset, scratch)
     if facts.classes:

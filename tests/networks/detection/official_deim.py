@@ -16,8 +16,15 @@ def official_deim() -> SimpleNamespace:
     with importable(folder, stubs={
             **packages, 'engine.core': dict(register=lambda *_, **__: lambda cls: cls),
             'engine.misc.dist_utils': dict(get_world_size=lambda: 1, is_dist_available_and_initialized=lambda: False)}):
-        pass
-    return SimpleNamespace(**{key: value for key, value in locals().items() if isinstance(value, type)})
+        from engine.backbone.dinov3_adapter import DINOv3STAs
+        from engine.deim.deim_criterion import DEIMCriterion
+        from engine.deim.deim_decoder import DEIMTransformer
+        from engine.deim.dfine_decoder import DFINETransformer
+        from engine.deim.hybrid_encoder import HybridEncoder
+        from engine.deim.matcher import HungarianMatcher
+        return SimpleNamespace(
+            DINOv3STAs=DINOv3STAs, DEIMCriterion=DEIMCriterion, DEIMTransformer=DEIMTransformer,
+            DFINETransformer=DFINETransformer, HybridEncoder=HybridEncoder, HungarianMatcher=HungarianMatcher)
 
 
 class Detector(nn.Module):

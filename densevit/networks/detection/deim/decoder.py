@@ -30,7 +30,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, num_points: Sequence[int], ffn_dim: int, style: Style) -> None:
         super().__init__()
-        norm = partial(nn.RMSNorm, eps=1e-6) if style == 'deimv2' else nn.LayerNorm
+        norm = partial(RMSNorm, eps=1e-6) if style == 'deimv2' else nn.LayerNorm
         self.self_attn, self.norm1 = Attention(dim, num_heads), norm(dim)
         self.cross_attn = SampledAttention(dim, num_heads, num_points)
         self.gate, self.norm2 = nn.Linear(2 * dim, 2 * dim), norm(dim)
@@ -97,6 +97,14 @@ class SampledAttention(nn.Module):
             shares.append(F.pad(weight, (0, most - count)))
         return multi_scale_deformable_attention(
             memory.unflatten(-1, (self.num_heads, -1)), grids, torch.stack(locations, 3), torch.stack(shares, 3))
+
+
+class RMSNorm(nn.RMSNorm):
+    """PyTorch's, always in single precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to the same."""
+        return super().forward(x.float()).to(x.dtype)
 
 
 class SwiGLU(nn.Module):

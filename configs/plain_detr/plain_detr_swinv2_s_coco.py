@@ -6,11 +6,13 @@
 # command: tools/dist_train.sh configs/plain_detr/plain_detr_swinv2_s_coco.py 16
 # not trained here.
 #
-# What differs: the last two blocks of the authors' Swin attend to whole maps, here to windows of 16 as the others do, so
-# that their checkpoints load but predict less well; the backbone begins with ImageNet's labels, with which and without
-# re-parameterised boxes the paper reaches 46.1; the MLPs of position biases have weight decay. For a plain ViT, give
-# backbone=dict(_delete_=True, type='densevit.PlainViT', ...) and head=dict(upsample=1); for a frozen one also
-# head=dict(num_encoder_layers=6), as DINOv3 (arXiv:2508.10104) does.
+# What differs: the last two blocks of the authors' Swin attend to whole maps, here to windows of 8 as ImageNet's weights
+# do; these begin with labels, with which (and without re-parameterised boxes) the paper reaches 46.1; the MLPs of
+# position biases have weight decay. The authors' checkpoints load into the network with
+# backbone=dict(pretrained_window_sizes=(12, 12, 12, 6)), but those two blocks see less than they did.
+#
+# For a plain ViT, backbone=dict(_delete_=True, type='densevit.PlainViT', ...) and head=dict(upsample=1); for a frozen one
+# also head=dict(num_encoder_layers=6), as DINOv3 (arXiv:2508.10104) does.
 _base_ = '../_base_/recipes/lwdetr_coco.py'
 max_iters = 88716  # 12 epochs of 16 images
 sizes = [(side, 1333) for side in range(480, 801, 32)]

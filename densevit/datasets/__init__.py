@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .common.albumentations_transform import AlbumentationsTransform
+    from .common.buckets import AspectRatioBuckets, FitToBucket
     from .common.coco_instances import CocoInstanceDataset
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'CamVidDataset', 'CocoInstanceDataset', 'LoadColorLabels', 'LoadImage',
-    'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput', 'PanopticADE20KDataset',
-    'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip',
-    'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'FitToBucket',
+    'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput',
+    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
+    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
     AlbumentationsTransform='common.albumentations_transform',
+    AspectRatioBuckets='common.buckets',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    FitToBucket='common.buckets',
     LoadColorLabels='segmentation.folder',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',

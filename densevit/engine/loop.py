@@ -23,12 +23,13 @@ class SeededIterLoop(IterBasedTrainLoop):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Not so if the config has a seed for the sampler.
-        self._sampler_has_run_seed = getattr(self.dataloader.sampler, 'seed', None) == self.runner.seed
+        self._sampler = getattr(self.dataloader.batch_sampler, 'sampler', self.dataloader.sampler)
+        self._sampler_has_run_seed = getattr(self._sampler, 'seed', None) == self.runner.seed
 
     def run(self) -> torch.nn.Module:
         """Train to ``max_iters``."""
         if self._iter > 0 and self._sampler_has_run_seed:
-            self.dataloader.sampler.seed = self.runner.seed  # that of the checkpoint, by now
+            self._sampler.seed = self.runner.seed  # that of the checkpoint, by now
         return super().run()
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:

@@ -108,7 +108,8 @@ def _facts(runner: Any) -> dict[str, Any]:
     wrapper = runner.optim_wrapper
     return dict(
         optimizer=None if isinstance(wrapper, OptimWrapperDict) else type(wrapper.optimizer).__name__,
-        processes=get_world_size(), batch_size=runner.train_dataloader.batch_size)
+        processes=get_world_size(),
+        batch_size=getattr(runner.train_dataloader.batch_sampler, 'batch_size', None))
 
 
 def _check_weights(model: nn.Module, state: Mapping[str, Any]) -> None:

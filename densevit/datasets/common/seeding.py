@@ -15,16 +15,17 @@ from ...registry import DATA_SAMPLERS, TRANSFORMS
 
 
 class SeededIndex(int):
-    """A dataset index that carries the seed of its augmentation."""
+    """A dataset index with the seed of its augmentation and, in buckets, the (height, width) of its batch."""
     seed: int
+    shape: tuple[int, int] | None
 
-    def __new__(cls, index: int, seed: int) -> SeededIndex:
+    def __new__(cls, index: int, seed: int, shape: tuple[int, int] | None = None) -> SeededIndex:
         self = super().__new__(cls, index)
-        self.seed = seed
+        self.seed, self.shape = seed, shape
         return self
 
-    def __getnewargs__(self) -> tuple[int, int]:
-        return int(self), self.seed
+    def __getnewargs__(self) -> tuple[int, int, tuple[int, int] | None]:
+        return int(self), self.seed, self.shape
 
 
 @DATA_SAMPLERS.register_module()
@@ -40,7 +41,7 @@ class PositionSampler(Sampler):
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
-        self.size = len(dataset)
+        self.dataset, self.size = dataset, len(dataset)
         if not self.size:
             raise ValueError('the training dataset has no sample: check data_root, data_prefix and ann_file')
         self.shuffle = shuffle
@@ -59,10 +60,15 @@ class PositionSampler(Sampler):
             if position // self.size != epoch:
                 epoch = position // self.size
                 order = self._order(epoch)
-            yield SeededIndex(order[position % self.size], hash((self.seed, position)) % 2**32)
+            index, shape = order[position % self.size]
+            yield SeededIndex(index, hash((self.seed, position)) % 2**32, shape)
             position += self.world_size
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> list[tuple[int, tuple[int, int] | None]]:
+        """The images of an epoch, each with the shape of its batch."""
+        return [(index, None) for index in self._shuffled(epoch)]
+
+    def _shuffled(self, epoch: int) -> list[int]:
         if not self.shuffle:
             return list(range(self.size))
         generator = torch.Generator().manual_seed(hash((self.seed, epoch)) % 2**63)

@@ -138,6 +138,7 @@ _AUTHORS: tuple[Rule, ...] = (
     (r'decoder\.dec_score_head\.(\d+)\.(.+)', r'class_heads.\1.\2'),
     *_layers(r'decoder\.dec_bbox_head\.(\d+)', r'edge_heads.\1.'),
 )
+_VIT_TINY = 'backbone.dinov3._model.'  # the authors' own ViT, of S and M
 
 
 class Naming(NamedTuple):
@@ -161,7 +162,7 @@ _NAMINGS = (
            ('model.conv_encoder.backbone.', 'model.conv_encoder.model.', 'model.backbone.model.'), _HF),
     Naming("the authors' DEIMv2 or D-FINE", ('decoder.pre_bbox_head.layers.0.weight',
                                              'decoder.dec_score_head.0.weight'),
-           ('backbone.dinov3._model.', 'backbone.dinov3.', 'backbone.'), _AUTHORS),
+           (_VIT_TINY, 'backbone.dinov3.', 'backbone.'), _AUTHORS),
 )
 
 
@@ -176,10 +177,19 @@ def read_deim(state: State, module: DEIM) -> Translated | None:
         start = next((trunk for trunk in naming.trunks if any(name.startswith(trunk) for name in inside)),
                      naming.trunks[0])
         trunk, others = split_prefix(inside, start)
+        if start == _VIT_TINY:
+            trunk = _with_layer_scales(trunk, module)
         head, unneeded = rename({name: inside[name] for name in others}, naming.rules)
         head = _joined_splits(fuse(split_attention(head), ('gate_proj', 'up_proj'), 'linear1'))
         return read_around(HeadAndBackbone(naming.label, head, trunk, [*outside, *unneeded]), module)
     return None
+
+
+def _with_layer_scales(trunk: State, module: DEIM) -> State:
+    """timm's DINOv3 scales what its layers add, and the authors' small ones do not: scales of one."""
+    scales = {name: tensor for name, tensor in module.backbone.trunk.state_dict().items()
+              if re.fullmatch(r'blocks\.\d+\.gamma_\d', name)}
+    return {**{name: torch.ones_like(tensor) for name, tensor in scales.items()}, **trunk}
 
 
 def _joined_splits(head: State) -> State:

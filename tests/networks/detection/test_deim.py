@@ -19,7 +19,8 @@ if not hasattr(transformers, 'Deimv2Config'):
 
 CLASSES = 7
 SIZES = dict(embed_dim=32, num_queries=10, num_layers=3, num_heads=4, ffn_dim=48, encoder_ffn_dim=40, expansion=.5,
-             num_blocks=2, activation='relu', project_proposals=True, update_positions=True, num_denoising=20)
+             num_blocks=2, activation='relu', project_proposals=True, update_positions=True, num_denoising=20,
+             box_noise=.5)  # of more, edges pass each other, which transformers answers with boxes of no size
 DFINE = dict(SIZES, fusion='cat', branch_convs=True, style='d-fine', position_dims=(64, ))
 LABELS = [dict(class_labels=torch.tensor([1, 4, 2]),
                boxes=torch.tensor([[.3, .3, .2, .4], [.6, .7, .5, .3], [.5, .5, .1, .1]])),
@@ -31,7 +32,7 @@ def their_options(**options):
     return dict(
         encoder_hidden_dim=32, encoder_ffn_dim=40, encoder_attention_heads=4, d_model=32, decoder_ffn_dim=48,
         decoder_n_points=[3, 6, 3], decoder_layers=3, decoder_attention_heads=4, num_queries=10, num_labels=CLASSES,
-        num_denoising=20, hidden_expansion=.5, depth_mult=.67, decoder_in_channels=[32] * 3,
+        num_denoising=20, box_noise_scale=.5, hidden_expansion=.5, depth_mult=.67, decoder_in_channels=[32] * 3,
         freeze_backbone_batch_norms=False, **options)
 
 

@@ -56,8 +56,8 @@ def add_noise(
     shares[:, :, 1] += 1.
     reach = .5 * box_noise * boxes[..., 2:].repeat(1, 1, 2)
     corners = (to_corners(boxes) + signs * shares.flatten(1, 3) * reach).clamp(0., 1.)
-    # Of a box with one edge behind the other, as the networks that are loaded were taught.
-    return Noise(labels, to_centres(corners).clamp(1e-5, 1. - 1e-5).unflatten(1, (groups, -1)))
+    boxes = to_centres(corners).abs()  # edges that have passed each other change their roles
+    return Noise(labels, boxes.clamp(1e-5, 1. - 1e-5).unflatten(1, (groups, -1)))
 
 
 def attention_mask(groups: int, size: int, num_queries: int, device: torch.device) -> Tensor:

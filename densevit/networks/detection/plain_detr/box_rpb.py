@@ -51,7 +51,9 @@ class AxisBias(nn.Module):
         distances = sides.unsqueeze(2) - places.unsqueeze(1)
         if self.scale == 'log':
             distances = distances.sign() * (distances.abs() + 1.).log2() / 3.
-        return self.linear2(self.linear1(distances).relu())
+        with torch.autocast(distances.device.type, enabled=False):  # bfloat16 knows 1000 pixels to 4
+            hidden = self.linear1(distances.to(self.linear1.weight.dtype)).relu()
+        return self.linear2(hidden)
 
 
 class BoxCrossAttention(nn.Module):

@@ -124,8 +124,9 @@ class PlainDETR(DetectionNetwork):
         memory = self.read(images)
         sets = (self.num_queries, self.num_many_queries) if self.training else (self.num_queries, )
         found, references = self.propose(memory, sum(sets))
-        positions = self.position_head(box_sines(references[..., [1, 0, 2, 3]], self.embed_dim // 2))
-        positions = positions[..., :self.embed_dim]  # the other half would say what queries are, which is learned here
+        sines = box_sines(references[..., [1, 0, 2, 3]], self.embed_dim // 2).to(memory.tokens.dtype)
+        # The other half would say what the queries are, which is learned here.
+        positions = self.position_head(sines)[..., :self.embed_dim]
         x = self.query_embed.weight[:sum(sets)].expand(images.shape[0], -1, -1)
         previous = references
         for layer, classify, regress in zip(self.layers, self.class_head, self.box_head, strict=False):

@@ -1,0 +1,66 @@
+# DEIMv2 (arXiv:2509.20787) in miniature for photographs of animals: an EfficientNet-Lite0 with ImageNet weights as the stem
+# of 4 ViT blocks of width 192, a convolutional pyramid beside them, the hybrid encoder and 3 decoder layers of width 128
+# with 60 queries, on 1400 photographs of PASCAL VOC. It should reach AP50 0.50 on the 445 validation images.
+#
+# Not trained here yet.
+#
+# The stem's weights are downloaded by timm (huggingface.co/timm/tf_efficientnet_lite0.in1k, Apache-2.0).
+#
+# Command:  python tools/train.py configs/tiny/deim_tiny_animals.py --amp
+_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/voc_animals_boxes.py']
+num_classes = 5
+max_iters = 3000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+model = dict(
+    type='densevit.Detector',
+    num_classes=num_classes,
+    data_preprocessor=dict(
+        type='mmdet.DetDataPreprocessor',
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+        bgr_to_rgb=True,
+        pad_size_divisor=32),
+    backbone=dict(
+        type='densevit.PlainViT',
+        pretrained=True,
+        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(4, ), output_stride=16),
+        img_size=(320, 320),  # the grid of the learned positions; images are of any size
+        embed_dim=192,
+        depth=4,
+        num_heads=3,
+        class_token=False,
+        no_embed_class=True,
+        out_indices=(0, 1, 3),
+        norm_out=False,
+        drop_path_rate=.05),
+    head=dict(
+        type='densevit.DEIM',
+        embed_dim=128,
+        num_queries=60,
+        num_layers=3,
+        num_heads=4,
+        ffn_dim=512,
+        encoder_ffn_dim=512,
+        side_dim=16,
+        expansion=.5,
+        num_blocks=1,
+        num_denoising=40),
+    test_cfg=dict(top_k=100))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=1e-2, fused=True),
+    constructor='densevit.LayerDecayConstructor',
+    paramwise_cfg=dict(stem_lr_mult=.1),
+    clip_grad=dict(max_norm=1.))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
+    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=1500, end=max_iters)
+]
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=500)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+custom_hooks = [
+    dict(type='densevit.ChannelsLastHook'),
+    dict(
+        type='mmengine.EMAHook', ema_type='mmdet.ExpMomentumEMA', momentum=.004, gamma=200, priority='NORMAL')
+]
+default_hooks = dict(checkpoint=dict(interval=100))

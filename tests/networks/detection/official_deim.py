@@ -1,0 +1,31 @@
+"""The authors' DEIMv2 and D-FINE (github.com/Intellindust-AI-Lab/DEIMv2), without their data sets and registries."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import transformers.models.dinov3_vit  # noqa: F401  # before the official code does, whose imports are undone
+from official import importable, repository
+from torch import nn
+
+
+def official_deim() -> SimpleNamespace:
+    """The classes of the encoder, of the decoders, of the plain ViT with its adapter, and of the loss."""
+    folder = repository('DEIMv2')
+    packages = {name: {'__path__': [str(folder / name.replace('.', '/'))]}
+                for name in ('engine', 'engine.deim', 'engine.backbone')}
+    with importable(folder, stubs={
+            **packages, 'engine.core': dict(register=lambda *_, **__: lambda cls: cls),
+            'engine.misc.dist_utils': dict(get_world_size=lambda: 1, is_dist_available_and_initialized=lambda: False)}):
+        pass
+    return SimpleNamespace(**{key: value for key, value in locals().items() if isinstance(value, type)})
+
+
+class Detector(nn.Module):
+    """Its three parts under the names of the authors' checkpoints."""
+
+    def __init__(self, backbone: nn.Module, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.encoder, self.decoder = backbone, encoder, decoder
+
+    def forward(self, images, targets=None):
+        return self.decoder(self.encoder(self.backbone(images)), targets)

@@ -63,6 +63,7 @@ def read(folder: Path, scratch: Path, cfg: Config | None = None) -> tuple[Folder
 
 @pytest.mark.parametrize('kind', ['densevit.CocoInstanceDataset', 'mmdet.CocoDataset'])
 def test_boxes_and_polygons_are_those_of_the_labels(tmp_path, kind):
+    (tmp_path / 'train' / 'images').mkdir(parents=True)  # is not what ../train/images of Roboflow means
     folder = write_yolo(tmp_path / 'mine', f'{TRIANGLE}\n0 .1 .1 .3 .1 .3 .3 .1 .3\n')
     cfg = config(True, kind)
     facts, found = read(folder, tmp_path / 'run', cfg)
@@ -147,7 +148,7 @@ def as_absolute(folder: Path) -> None:
         shutil.move(folder / split, folder.parent / f'elsewhere_{folder.name}' / split)
     root = folder.parent / f'elsewhere_{folder.name}'
     (folder / 'data.yaml').write_text(
-        f'train: {root}/train/images\nval: {root}/valid/images\nnames: [cell, rod]')
+        f'train: {root}/train/images\nval: {root}/valid/images\ntest: {root}/valid/images\nnames: [cell, rod]')
 
 
 def as_two_folders(folder: Path) -> None:
@@ -164,6 +165,7 @@ def test_layouts_of_yolo_give_the_same_objects(tmp_path, change, counts):
     folder = write_yolo(tmp_path / 'mine')
     change(folder)
     facts, found = read(folder, tmp_path / 'run')
+    assert facts.counts.get('test') == (2 if change is as_absolute else None)
     assert (facts.counts['train'], facts.counts['val']) == counts and facts.classes == ('cell', 'rod')
     for split, count in zip(('train', 'val'), counts, strict=True):
         assert len(found[split]) == count

@@ -64,7 +64,7 @@ class CocoFolder(FolderReader):
         names = dict.fromkeys(sources[split].relative_to(folder).as_posix() for split in contents)
         division = f'the split of {", ".join(names)}'
         if 'val' not in contents:
-            whole, division = contents['train'], f'{HASHED} in {sources["train"].relative_to(folder)}'
+            whole, division = contents['train'], HASHED if description else f'{HASHED} in {", ".join(names)}'
             for split, part in zip(('train', 'val'), _divided(whole, folder), strict=True):
                 contents[split], images[split] = part, images['train']
                 changed.add(split)

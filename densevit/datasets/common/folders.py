@@ -137,7 +137,7 @@ def use_folder(cfg: Any, folder: str, scratch: Path) -> FolderFacts:
     """
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise MissingDataError(f'{folder} of --data is {"no folder" if path.exists() else "not there"}: give the '
+        raise MissingDataError(f'{folder} of --data {"is no folder" if path.exists() else "does not exist"}: give the '
                                'folder that holds images/ and masks/, a COCO file and its images, or the data.yaml of '
                                'YOLO')
     reader, dataset = find_reader(cfg)

@@ -169,9 +169,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def _find(entry: str, root: Path) -> Path | None:
-    """The folder or file of an entry; ``../train/images``, as Roboflow writes, is sought below the root, too."""
+    """The folder or file of an entry.
+
+    Roboflow writes ``../train/images`` for what lies below the root; beside the root there may be other data.
+    """
     entry = entry.strip().replace('\\', '/')
-    found = next((path for path in (root / entry, root / entry.removeprefix('../')) if path.exists()), None)
+    found = next((path for path in (root / entry.removeprefix('../'), root / entry) if path.exists()), None)
     return found and Path(os.path.normpath(found))
 
 

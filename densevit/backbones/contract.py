@@ -49,7 +49,10 @@ class Backbone(nn.Module):
         return self
 
     def freeze(self) -> None:
-        """Frozen parts neither learn nor change in train mode (dropout, running statistics)."""
+        """Frozen parts neither learn nor change in train mode (dropout, running statistics).
+
+        As they are the first parts of a network, autograd records nothing of them: no activation is kept.
+        """
         for name, module in self.named_modules():
             if self._is_frozen(name) or (self.norm_eval and isinstance(module, _BatchNorm)):
                 module.eval()

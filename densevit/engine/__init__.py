@@ -3,6 +3,7 @@ from .atomic import AtomicLocalBackend
 from .autocast import AutocastOptimWrapper
 from .checkpoints import AtomicCheckpointHook
 from .curves import CurveHook
+from .early_stopping import PatienceHook
 from .guards import CheckModelHook, DataCheckHook, NonFiniteLossHook
 from .initial_weights import InitialWeightsHook
 from .layer_decay import LayerDecayConstructor
@@ -17,6 +18,6 @@ from .wrappers import CPUDistributedDataParallel
 __all__ = [
     'AtomicCheckpointHook', 'AtomicLocalBackend', 'AutocastOptimWrapper', 'CPUDistributedDataParallel',
     'ChannelsLastHook', 'CheckModelHook', 'CurveHook', 'DataCheckHook', 'InitialWeightsHook', 'LayerDecayConstructor',
-    'NonFiniteLossHook', 'ProgressHook', 'ProgressOfRunHook', 'SampleVisualizer', 'SeededIterLoop',
+    'NonFiniteLossHook', 'PatienceHook', 'ProgressHook', 'ProgressOfRunHook', 'SampleVisualizer', 'SeededIterLoop',
     'TwoStageWarmupPolyLR'
 ]

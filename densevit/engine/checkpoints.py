@@ -22,7 +22,7 @@ from ..weights.finite import non_finite
 from .distributed import any_process
 
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
-_GREATER_IS_BETTER = re.compile(r'(AP|AR|PQ|SQ|RQ)(\d*|_.*)')  # beside those that mmengine knows
+_GREATER_IS_BETTER = re.compile(r'(\w+_)?m?(AP|AR|PQ|SQ|RQ)(\d*|[_@].*)|[ma](IoU|Acc|Dice)')
 
 
 class CheckpointError(ValueError):
@@ -126,9 +126,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
         if len(rules) == 1:
             rules = rules * len(key_indicators)
-        known = [MAIN_METRICS.get(name := _base_name(key), 'greater' if _GREATER_IS_BETTER.fullmatch(name) else None)
-                 for key in key_indicators]
-        super()._init_rule([rule or other for rule, other in zip(rules, known, strict=True)], key_indicators)
+        super()._init_rule(
+            [rule or better_end(key) for rule, key in zip(rules, key_indicators, strict=True)], key_indicators)
 
     def _save_best_checkpoint(self, runner: Any, metrics: Mapping[str, Any]) -> None:
         """mmengine removes the earlier best first."""
@@ -184,6 +183,12 @@ def task_metric(metrics: Mapping[str, Any]) -> str:
     """Which figure of a validation the best checkpoint is chosen by."""
     by_name = {_base_name(key): key for key in metrics}
     return next((by_name[name] for name in MAIN_METRICS if name in by_name), next(iter(metrics)))
+
+
+def better_end(metric: str) -> str | None:
+    """Whether a figure is better the ``'greater'`` or the ``'less'`` it is; None where its name does not tell."""
+    name = _base_name(metric)
+    return MAIN_METRICS.get(name, 'greater' if _GREATER_IS_BETTER.fullmatch(name) else None)
 
 
 def _base_name(metric: str) -> str:

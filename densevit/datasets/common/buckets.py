@@ -117,12 +117,7 @@ def _fits(ratios: np.ndarray, shapes: Sequence[Shape]) -> np.ndarray:
     return np.minimum(ratios / bucket, bucket / ratios)
 
 
-def nearest_shape(ratio: float, shapes: Sequence[Shape]) -> Shape:
-    """The shape that an image of width / height ``ratio`` fills best, the first of equal ones."""
-    return shapes[int(_fits(np.array([ratio]), shapes)[:, 0].argmax())]
-
-
-def choose_shapes(ratios: np.ndarray, number: int, area: int, divisor: int) -> list[Shape]:
+def choose_shapes(ratios: np.ndarray, number: int, area: int = 512**2, divisor: int = 32) -> list[Shape]:
     """At most ``number`` shapes of about ``area`` pixels, each the one that lessens padding most beside the former."""
     height = np.maximum(1, np.round((area / ratios)**.5 / divisor)).astype(int) * divisor
     width = np.maximum(1, np.round((area * ratios)**.5 / divisor)).astype(int) * divisor
@@ -160,17 +155,15 @@ class FitToBucket(BaseTransform):
     with 255 (void).
 
     Args:
-        shapes: (height, width) from which the nearest in aspect ratio is taken where :class:`AspectRatioBuckets` gave
-            none: in tests, under a dataset wrapper that renumbers its samples, and for an image that a dataset draws in
-            place of one of which nothing was left.
+        shapes: (height, width) from which the one that fits best is taken where :class:`AspectRatioBuckets` gave none:
+            in tests, where one image is looked at, under a dataset wrapper that renumbers its samples, and for an image
+            that a dataset draws in place of one of which nothing was left. Without them such an image gets the shape
+            of its own ratio of about 512x512 pixels.
         annotations: ``'segments'``, which mmdetection's transforms resize (boxes, masks and a panoptic label map), or
             ``'label_map'``, which mmsegmentation's do.
         pad: Value in [0, 255] around the image.
 
     Required keys: ``img``, and those of the resize. Added key: ``pad_shape``.
-
-    Raises:
-        ValueError: There is neither a bucket nor ``shapes``.
     """
 
     def __init__(
@@ -190,11 +183,10 @@ class FitToBucket(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
         shape = getattr(results.get('sample_idx'), 'shape', None)
-        if shape is None and self.shapes is None:
-            raise ValueError('FitToBucket does not know the shape of the batch: give it the shapes, or set '
-                             "train_dataloader.batch_sampler=dict(type='densevit.AspectRatioBuckets', shapes=...)")
         if shape is None:
-            shape = nearest_shape(width / height, self.shapes)
+            ratio = np.array([width / height])
+            shapes = self.shapes or choose_shapes(ratio, 1)
+            shape = shapes[int(_fits(ratio, shapes)[:, 0].argmax())]
         scale = min(shape[0] / height, shape[1] / width)
         self.resize.scale = tuple(min(bound, max(1, round(side * scale)))
                                   for side, bound in ((width, shape[1]), (height, shape[0])))

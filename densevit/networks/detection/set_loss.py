@@ -151,10 +151,13 @@ class BoxSetLoss(nn.Module):
         probabilities = logits.sigmoid()
         focal = (self.focal_alpha * (1. - probabilities)**2 * F.softplus(-logits) -
                  (1. - self.focal_alpha) * probabilities**2 * F.softplus(logits))
-        true_boxes = target.boxes.float()
-        distance = (boxes.unsqueeze(-2) - true_boxes).abs().sum(-1)
-        _, giou = box_overlap(to_corners(boxes).unsqueeze(-2), to_corners(true_boxes))
+        _, giou = box_overlap(to_corners(boxes).unsqueeze(-2), to_corners(target.boxes.float()))
+        distance = self.box_distances(prediction, image, target)
         return self.class_cost * focal + self.box_cost * distance - self.giou_cost * giou
+
+    def box_distances(self, prediction: BoxPrediction, image: int, target: BoxTarget) -> Tensor:
+        """The L1 distance of each query of an image to each of its n objects, (G, Q, n)."""
+        return (prediction.boxes[image].unsqueeze(-2) - target.boxes.float()).abs().sum(-1)
 
 
 def mean_num_objects(targets: Sequence[BoxTarget], device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ from ..translate import HeadAndBackbone, Translated, read_around, reads
 from .queries import split_attention
 
 # What the 80 classes of COCO's files are called there, in their order.
-_COCO_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
+COCO_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 
 
 def _mlp(theirs: str, ours: str, layers: int) -> tuple[Rule, ...]:
@@ -177,9 +177,9 @@ def _refuse_closed_weights(trunk: State, others: list[str]) -> None:
 
 def _own_classes(head: State, num_classes: int) -> State:
     """COCO's 80 classes of the 91 ids of its files, which the authors' heads have as they are."""
-    if num_classes != len(_COCO_IDS) or len(head['class_head.weight']) != _COCO_IDS[-1] + 1:
+    if num_classes != len(COCO_IDS) or len(head['class_head.weight']) != COCO_IDS[-1] + 1:
         return head
-    ids = torch.tensor(_COCO_IDS)
+    ids = torch.tensor(COCO_IDS)
     return {name: tensor[ids] if 'class_head.' in name else tensor for name, tensor in head.items()}
 
 

@@ -32,6 +32,11 @@ ROWS = {
         dict(embed_dim=32, num_queries=6, num_groups=3, num_layers=2, num_heads=2, num_cross_heads=4, ffn_dim=32,
              scales=(2., .5), projector_blocks=1),
         dict(num_layers=1)),
+    'PlainDETR': Row(
+        vit,
+        dict(embed_dim=32, num_queries=6, num_many_queries=8, num_layers=2, num_heads=2, ffn_dim=32,
+             num_encoder_layers=1, rpb_hidden_dim=8, proposal_size=6.),
+        dict(num_layers=1, num_encoder_layers=0), exports='test_plain_detr does it, with larger images'),
     'RFDETRSeg': Row(
         partial(vit, depth=4, num_windows=2, prefix_per_window=True, global_blocks=(2, ), out_indices=(1, 3)),
         dict(embed_dim=32, num_queries=6, num_groups=3, num_layers=2, num_heads=2, num_cross_heads=4, ffn_dim=32,

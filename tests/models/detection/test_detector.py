@@ -57,7 +57,13 @@ MASKS = Row(
     lambda found: [found.pred_instances[name] for name in ('bboxes', 'labels', 'scores', 'masks')], dict(top_k=3))
 
 
-@pytest.mark.parametrize('row', [ROW, MASKS], ids=['boxes', 'masks'])
+DENOISING = Row(
+    dict(type='densevit.Detector', num_classes=5, head=dict(
+        type='densevit.DEIM', embed_dim=32, num_queries=8, num_layers=2, num_heads=2, ffn_dim=32, encoder_ffn_dim=32,
+        num_blocks=1, num_denoising=8)), instances, ROW.read, dict(top_k=3))
+
+
+@pytest.mark.parametrize('row', [ROW, MASKS, DENOISING], ids=['boxes', 'masks', 'denoising'])
 @pytest.mark.parametrize('check', [check_learns, check_frozen, check_saved_and_copied, check_options])
 def test_every_model(check, row):
     check(row)

@@ -1,8 +1,11 @@
 # LW-DETR (arXiv:2406.03459) in miniature for blood cells: an EfficientNet-Lite0 with ImageNet weights, to stride 16, as
-# the stem of 4 ViT blocks of width 192, one level of width 128, 8 groups of 60 queries in training and 3 decoder layers.
-# @@M@@ M parameters. 3 classes, 205 images of BCCD.
+# the stem of 4 ViT blocks of width 192, one level of width 128, 8 groups of 60 queries in training and 3 decoder
+# layers. 6.4 M parameters. 3 classes, 205 images of BCCD.
 #
-# Trained here: @@RESULT@@
+# Trained here: 53.7 box AP (84.1 AP50, 58.7 AP75) on the 72 test images; by class red cells 55.8, white cells 77.1,
+# platelets 28.3. On the 87 validation images 55.1 (83.4 AP50); 29.6, 42.7, 47.7, 51.6, 53.5 and 54.1 after 150, 400,
+# 600, 800, 1000 and 1200 iterations. 1500 iterations of 4 images, bfloat16, in 55 minutes on one shared CPU core. The
+# run was lengthened on the way: it was resumed with the schedule that stands here.
 #
 # The stem's weights are downloaded by timm (huggingface.co/timm/tf_efficientnet_lite0.in1k, Apache-2.0).
 #

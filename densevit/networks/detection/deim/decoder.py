@@ -93,7 +93,7 @@ class SampledAttention(nn.Module):
         for count, offset, weight in zip(self.num_points, offsets.split(self.num_points, dim=3),
                                          weights.split(self.num_points, dim=3), strict=True):
             # Levels of fewer points get some of no weight.
-            locations.append(F.pad(centres + offset * sizes * (.5 / count), (0, 0, 0, most - count)))
+            locations.append(F.pad(centres + offset.float() * sizes * (.5 / count), (0, 0, 0, most - count)))
             shares.append(F.pad(weight, (0, most - count)))
         return multi_scale_deformable_attention(
             memory.unflatten(-1, (self.num_heads, -1)), grids, torch.stack(locations, 3), torch.stack(shares, 3))
@@ -104,7 +104,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to the same."""
-        return super().forward(x.float()).to(x.dtype)
+        return F.rms_norm(x.float(), self.normalized_shape, self.weight.float(), self.eps).to(x.dtype)
 
 
 class SwiGLU(nn.Module):

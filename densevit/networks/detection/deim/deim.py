@@ -168,16 +168,16 @@ class DEIM(DetectionNetwork):
         Returns:
             What they predict, and their features without gradients, (B, Q, D).
         """
-        cells = proposal_boxes(grids, memory.device).to(memory.dtype)
+        cells = proposal_boxes(grids, memory.device)  # in single precision, as all boxes
         is_inside = ((cells > _BORDER) & (cells < 1. - _BORDER)).all(-1, keepdim=True)
         # A large logit is a box as large as the image.
         cells = torch.where(is_inside, cells.logit(_EPS), 1e4)
-        x = self.proposals.features(memory * is_inside)
+        x = self.proposals.features(memory * is_inside.to(memory.dtype))
         logits = self.proposals.class_head(x)
         count = min(self.num_queries, memory.shape[1])  # of an image smaller than the queries
         best = logits.detach().amax(-1).topk(count, dim=1).indices.unsqueeze(-1)
         x, logits = (y.gather(1, best.expand(-1, -1, y.shape[-1])) for y in (x, logits))
-        boxes = (self.proposals.box_head(x) + cells[best.squeeze(-1)]).sigmoid()
+        boxes = (self.proposals.box_head(x).float() + cells[best.squeeze(-1)]).sigmoid()
         return EdgePrediction(logits.unsqueeze(1), boxes.unsqueeze(1)), x.detach()
 
     def decode(
@@ -189,25 +189,26 @@ class DEIM(DetectionNetwork):
         mask: Tensor | None,
     ) -> list[EdgePrediction]:
         """Queries (B, Q, D) at boxes (B, Q, 4) to what each layer predicts, the first twice; in eval mode the last."""
-        values = bin_values(self.num_bins, self.bin_bound, self.bin_scale)
+        bound, scale = self.bin_bound.float(), self.bin_scale.float()
+        values = bin_values(self.num_bins, bound, scale)
         predictions, edges, before = [], 0., 0.
-        positions = self.positions(references)
+        positions = self.positions(references.to(memory.dtype))
         for index, (layer, edge_head, to_logits, to_quality) in enumerate(
                 zip(self.layers, self.edge_heads, self.class_heads, self.quality_heads, strict=True)):
             if index and self.update_positions:
-                positions = self.positions(references)
+                positions = self.positions(references.to(memory.dtype))
             x = layer(x, positions, references, memory, grids, mask)
             if index == 0:
-                first = (self.first_box_head(x) + references.logit(_EPS)).sigmoid()
+                first = (self.first_box_head(x).float() + references.logit(_EPS)).sigmoid()
                 start = first.detach()
             edges = edges + edge_head(x + before).unflatten(-1, (4, -1))
-            boxes = boxes_of_distances(start, edges.softmax(-1) @ values.to(edges.dtype), self.bin_scale)
+            boxes = boxes_of_distances(start, edges.float().softmax(-1) @ values, scale)
             if self.training or index == len(self.layers) - 1:
                 logits = to_logits(x)
                 if index == 0 and self.training:
                     predictions.append(EdgePrediction(logits, first))
                 predictions.append(EdgePrediction(
-                    logits + to_quality(edges), boxes, edges=EdgeBins(edges, start, values, self.bin_scale)))
+                    logits + to_quality(edges), boxes, edges=EdgeBins(edges, start, values, scale)))
             references, before = boxes.detach(), x.detach()
         return predictions
 

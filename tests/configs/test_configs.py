@@ -37,7 +37,8 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'vit_p/vit_p_vitb_eomt_vitl_ade20k', 'dpt/dpt_vitb_ade20k', 'dpt/dpt_swin_b_ade20k',
     'segformer/segformer_mitb0_ade20k', 'segformer/segformer_swin_t_ade20k', 'linear/linear_dinov2_vits_ade20k',
     'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd',
-    'tiny/deim_tiny_animals', 'rfdetr/rfdetr_seg_small_coco', 'plain_detr/plain_detr_swinv2_s_coco')]
+    'tiny/deim_tiny_animals', 'rfdetr/rfdetr_seg_small_coco', 'plain_detr/plain_detr_swinv2_s_coco',
+    'overfit/plain_detr_coco8')]
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -17,7 +17,7 @@ KEPT = ('model.backbone.img_size', 'model.data_preprocessor.size', 'model.test_c
 
 
 PAGE = (ROOT / 'docs/configs.md').read_text()
-CROP, DETECTOR, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', PAGE, re.DOTALL)
+CROP, RECTANGLES, DETECTOR, OWN_DATA = re.findall(r'```python\n(_base_ = .*?)```', PAGE, re.DOTALL)
 
 
 def test_another_crop__in_every_pipeline(tmp_path):
@@ -28,6 +28,15 @@ def test_another_crop__in_every_pipeline(tmp_path):
         own, base = (each[f'{stage}_dataloader'].dataset.pipeline for each in (cfg, shared))
         assert [step.type for step in own] == [step.type for step in base] and own[place].size == (512, 768)
     assert cfg.model.backbone.img_size == (512, 768)
+
+
+def test_rectangles__reach_every_pipeline(tmp_path):
+    (tmp_path / 'rectangles.py').write_text(RECTANGLES)
+    cfg = Config.fromfile(tmp_path / 'rectangles.py')
+    assert cfg.train_dataloader.batch_sampler.type == 'densevit.AspectRatioBuckets'
+    for stage in ('train', 'val', 'test'):
+        (fit,) = (step for step in cfg[f'{stage}_dataloader'].dataset.pipeline if step.type == 'densevit.FitToBucket')
+        assert [tuple(shape) for shape in fit.shapes] == [(384, 640), (640, 384), (512, 512)]
 
 
 def test_detector_and_backbone__are_named_from_anywhere(tmp_path):

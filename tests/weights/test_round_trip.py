@@ -46,6 +46,8 @@ NETWORKS = {
     'PEM': (PYRAMID, PEM),
     'PlainDETR': (PLAIN, dict(embed_dim=32, num_queries=4, num_many_queries=4, num_layers=1, num_heads=2, ffn_dim=32,
                          rpb_hidden_dim=8)),
+    'RFDETRSeg': (LEVELS, dict(embed_dim=32, num_queries=8, num_groups=2, num_layers=1, num_heads=2, num_cross_heads=2,
+                               ffn_dim=32, projector_blocks=1)),
     'SegFormerNet': (PYRAMID, dict(width=16)),
     'SegViT': (LEVELS, dict(embed_dim=16, num_heads=2)),
     'SegViTShrunk': (PLAIN, dict(embed_dim=16, num_heads=2, query_grid=4, shrink_block=1, edge_share=.1)),

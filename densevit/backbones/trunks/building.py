@@ -8,6 +8,7 @@ import timm
 import torch
 from timm.layers import HybridEmbed
 from timm.models.beit import Beit
+from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
@@ -90,7 +91,10 @@ def build_stem(model_name: str = '', *, pretrained: bool = False, **kwargs: Any)
         return _OWN_STEMS[module](model_name, pretrained=pretrained, **kwargs)
     if module in SWINS or (config is not None and config.fixed_input_size):
         return TimmPyramid(model_name, pretrained=pretrained, **kwargs)
-    return create(model_name, pretrained, features_only=True, **kwargs)
+    stem = create(model_name, pretrained, features_only=True, **kwargs)
+    if isinstance(stem, EfficientNetFeatures):  # timm would run the stages behind the last map, for nothing
+        del stem.blocks[max(level['stage'] for level in stem.feature_info.get_dicts()):]
+    return stem
 
 
 def stem_maps(stem: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -99,7 +99,8 @@ def test_stem__without_what_no_map_reads():
     """Processes that train together wait for the gradient of every parameter."""
     model = PlainViT(img_size=64, stem={'model_name': 'tf_efficientnet_lite0', 'out_indices': (3, )}, embed_dim=16,
                      depth=1, num_heads=2, class_token=False)
-    model(torch.randn(1, 3, 64, 96))[-1].square().sum().backward()
+    with torch.enable_grad():
+        model(torch.randn(1, 3, 64, 96))[-1].square().sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def tiny_config(tmp_path: Path) -> Path:
     path = tmp_path / 'tiny.py'
     path.write_text(TINY_CONFIG.format(root=ROOT.as_posix()))
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_scope_is_left():
+    """mmengine looks up the names of a test in the scope that the one before it ran in."""
+    yield
+    if 'mmengine.registry' in sys.modules:
+        sys.modules['mmengine.registry'].DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two processes, forked from this one, decide alike."""
+"""Two processes decide alike."""
 from __future__ import annotations
 
 import multiprocessing
@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from densevit.datasets.common.locate import MissingDataError
 from densevit.engine import guards, run_config, work_dir
 from densevit.engine.distributed import prepare_launcher
 
-FORK = multiprocessing.get_context('fork')
+SPAWN = multiprocessing.get_context('spawn')  # a forked process could not go backward after this one did
 pytestmark = pytest.mark.usefixtures('quick_runs')
 
 
@@ -26,6 +27,8 @@ def train_as(rank: int, port: int, folder: Path, outcomes: Any, changes: dict[st
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
                       MASTER_PORT=str(port))
     forget_runs()
+    if fault := changes.pop('data_fault', None):
+        guards.check_files = partial(_fail, fault)
     own = {key: value[rank] if isinstance(value, tuple) else value for key, value in changes.items()}
     cfg = toy_config(folder, **own)
     try:
@@ -40,6 +43,10 @@ def train_as(rank: int, port: int, folder: Path, outcomes: Any, changes: dict[st
         torch.distributed.destroy_process_group()
 
 
+def _fail(message: str, *args: Any) -> None:
+    raise MissingDataError(message)
+
+
 @pytest.fixture
 def two_ranks(tmp_path: Path) -> Callable[..., list[str]]:
     """A function that trains with changes, a pair of them where the two differ, and gives how each process ended."""
@@ -47,8 +54,8 @@ def two_ranks(tmp_path: Path) -> Callable[..., list[str]]:
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             port = probe.getsockname()[1]
-        outcomes = FORK.Queue()
-        processes = [FORK.Process(target=train_as, args=(rank, port, tmp_path, outcomes, changes)) for rank in (0, 1)]
+        outcomes = SPAWN.Queue()
+        processes = [SPAWN.Process(target=train_as, args=(rank, port, tmp_path, outcomes, changes)) for rank in (0, 1)]
         for process in processes:
             process.start()
         try:
@@ -78,20 +85,17 @@ def test_an_error_of_the_main_process_is_that_of_both(two_ranks, tmp_path):
     assert all('.lock' in end for end in ends) and names(tmp_path) == []
 
 
-def test_a_fault_of_the_data_ends_both(two_ranks, monkeypatch):
+def test_a_fault_of_the_data_ends_both(two_ranks):
     """The main process alone looks at the data; the other one must not wait for it."""
-    def fail(*args: Any) -> None:
-        raise MissingDataError('0.jpg is missing')
-
-    monkeypatch.setattr(guards, 'check_files', fail)
-    assert two_ranks(custom_hooks=[dict(type='densevit.DataCheckHook')]) == ['MissingDataError: 0.jpg is missing'] * 2
+    ends = two_ranks(data_fault='0.jpg is missing', custom_hooks=[dict(type='densevit.DataCheckHook')])
+    assert ends == ['MissingDataError: 0.jpg is missing'] * 2
 
 
 def test_processes_that_do_not_know_of_each_other_share_a_work_dir(tmp_path, monkeypatch):
     """DeepSpeed starts the group later than the work dir is locked."""
     with work_dir.locked(tmp_path):
         monkeypatch.setenv('RANK', '1')
-        other = FORK.Process(target=_lock_once, args=(tmp_path, ))
+        other = SPAWN.Process(target=_lock_once, args=(tmp_path, ))
         other.start()
         other.join()
     assert other.exitcode == 0

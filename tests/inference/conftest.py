@@ -1,37 +1,17 @@
-"""A network that needs no training: it labels a pixel by its strongest colour channel."""
+"""Predictors, results and a picture."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
+from channel_model import ChannelModel
 from mmengine.config import Config
-from mmengine.model import BaseModel
-from mmengine.structures import PixelData
 
 from densevit.inference.predictor import Predictor
 from densevit.inference.tasks.segmentation import SegmentationResult
 
 CLASSES = ('red', 'green', 'blue')
-
-
-class ChannelModel(BaseModel):
-    """Scores are the channels in [0, 1], predicted at the original size as OpenMMLab's segmentors do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes = []
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        assert mode == 'predict' and not torch.is_grad_enabled() and not self.training
-        for image, sample in zip(inputs, data_samples, strict=True):
-            self.sizes.append(tuple(image.shape[-2:]))
-            rgb = image.float().flip(0) / 255  # OpenMMLab's pictures are BGR
-            scores = torch.nn.functional.interpolate(rgb[None], sample.ori_shape[:2], mode='nearest')[0]
-            sample.seg_logits = PixelData(data=scores)
-            sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
-        return data_samples
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_predict(config):
     assert first.depth.shape == (30, 50) and abs(first.depth - 16).max() < 1e-4
     assert second.depth.shape == (9, 7) and second.notes == predictor.notes
     assert abs(predictor.predict('dark.png', scale=1.).depth - 8).max() < 1e-4
-    with pytest.raises(TypeError, match="'min_score': choose of batch_size, max_pixels, scale"):
+    with pytest.raises(TypeError, match="'min_score': choose of max_pixels, scale"):
         predictor.predict('dark.png', min_score=.5)
 
 

@@ -189,6 +189,7 @@ def test_stock_detector__loads_predicts_and_saves(name, tmp_path):
         "test_dataloader = dict(dataset=dict(metainfo=dict(classes=('cat', 'dog', 'bus'))))\n")
     torch.manual_seed(0)
     built = build_model(Config.fromfile(tmp_path / 'config.py'))
+    built.init_weights()  # until then mmdetection's DETRs have whatever is in memory as embeddings of levels
     torch.save(dict(state_dict=built.state_dict()), tmp_path / 'weights.pth')
     predictor = load(tmp_path / 'config.py', tmp_path / 'weights.pth', device='cpu')
     picture = np.random.default_rng(1).integers(0, 255, (90, 70, 3), np.uint8)

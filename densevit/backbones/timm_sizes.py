@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from timm.layers import to_2tuple
 from timm.models import crossvit, maxxvit, pit, swin_transformer, swin_transformer_v2, swin_transformer_v2_cr
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
 from .contract import pad_to_multiple
@@ -187,6 +188,9 @@ def leave_out_unused(model: nn.Module) -> None:
         last = model.blocks[-1]
         for part in (model.norm, last.projs[1], last.fusion[1], last.revert_projs[1]):
             part.requires_grad_(False)
+    elif isinstance(model, EfficientNetFeatures):  # it keeps all stages, whose names checkpoints have
+        last = max(level['stage'] for level in model.feature_info.get_dicts())
+        model.blocks[last:].requires_grad_(False)
 
 
 def _blocks(model: nn.Module) -> int:

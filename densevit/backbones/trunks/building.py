@@ -8,7 +8,6 @@ import timm
 import torch
 from timm.layers import HybridEmbed
 from timm.models.beit import Beit
-from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
@@ -20,7 +19,7 @@ from ..hiera_det import HieraDet
 from ..options import Grid
 from ..timm_models import create, defined_in
 from ..timm_pyramid import TimmPyramid
-from ..timm_sizes import SWINS
+from ..timm_sizes import SWINS, leave_out_unused
 from .policies import WindowRequest
 from .sam import GridBlock
 
@@ -92,8 +91,7 @@ def build_stem(model_name: str = '', *, pretrained: bool = False, **kwargs: Any)
     if module in SWINS or (config is not None and config.fixed_input_size):
         return TimmPyramid(model_name, pretrained=pretrained, **kwargs)
     stem = create(model_name, pretrained, features_only=True, **kwargs)
-    if isinstance(stem, EfficientNetFeatures):  # timm would run the stages behind the last map, for nothing
-        del stem.blocks[max(level['stage'] for level in stem.feature_info.get_dicts()):]
+    leave_out_unused(stem)
     return stem
 
 

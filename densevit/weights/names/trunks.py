@@ -115,7 +115,9 @@ def read_trunk(state: State, trunk: nn.Module) -> tuple[str, State, list[str]] |
     Returns:
         The naming's label, the renamed tensors and the names that no backbone needs; None for an unknown naming.
     """
-    state = {re.sub(r'\bblocks\.\d+\.(\d+)\.', r'blocks.\1.', name): tensor for name, tensor in state.items()}
+    # FSDP's chunks of blocks; a convolutional stem also has blocks, in stages, which are no chunks.
+    state = {re.sub(r'^((?!.*patch_embed\.).*\bblocks)\.\d+\.(\d+)\.', r'\1.\2.', name): tensor
+             for name, tensor in state.items()}
     for naming in _NAMINGS:
         prefix = common_prefix(state, naming.anchors)
         if prefix is not None:

@@ -99,10 +99,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument('--batch-size', type=_positive, default=1, metavar='N',
                         help='pictures of one size that the model sees at once (default: %(default)s)')
     parser.add_argument('--tiles', type=_positive, nargs=2, metavar=('H', 'W'),
-                        help='predict a larger picture in overlapping tiles of H x W of its pixels, N at once, for small '
-                             'objects; of detectors')
+                        help='predict a larger picture in overlapping tiles of H x W of its pixels, for small objects; '
+                             'of detectors')
     parser.add_argument('--overlap', type=float, metavar='SHARE',
-                        help='the least share of a tile that the next one has as well, from 0 to below 1 (default: 0.2)')
+                        help='the least share of a tile that the next one has, too, 0 to below 1 (default: 0.2)')
     parser.add_argument('--no-whole-picture', dest='whole_picture', action='store_const', const=False,
                         help='predict tiles alone, and not the whole picture for objects larger than they are')
     parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')

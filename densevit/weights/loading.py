@@ -87,6 +87,8 @@ def load_weights(
     module = network if isinstance(network, Network) else model
     try:
         translated = translate(state, module, base_state)
+        if translated.check is not None:
+            translated.check(meta)
     except WeightsError as error:
         raise WeightsError(f'{label}: {error}') from error
     model_state = module.state_dict()

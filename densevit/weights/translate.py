@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -36,12 +36,15 @@ class Translated:
             norms of maps, if it has none.
         complete: Makes ``state`` whole where it holds differences to other weights: a function of it and of those
             weights, or None where the user gave none, which raises a WeightsError that says which weights to give.
+        check: Raises a WeightsError where the tensors mean something else than their names say: a function of the
+            checkpoint's ``meta`` (:class:`.reading.Checkpoint`).
     """
     naming: str
     state: State
     left: list[str] = field(default_factory=list)
     unfilled: tuple[str, ...] = ()
     complete: Callable[[State, State | None], State] | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 class HeadAndBackbone(NamedTuple):

@@ -1,4 +1,4 @@
-# RF-DETR-Seg (arXiv:2511.09554) on eight images of COCO with 26 objects of its 80 classes, until it knows them by heart: a
+# RF-DETR-Seg (arXiv:2511.09554) on eight images of COCO with 22 objects of 17 of its classes, until it knows them by heart: a
 # proof that training, masks, boxes and AP fit together, not a model to use. A small ViT behind an EfficientNet-Lite0 with
 # ImageNet weights, no augmentation.
 #

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .common.coco_instances import CocoInstanceDataset
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
+    from .common.stages import InStages
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -22,18 +24,22 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'FitToBucket',
-    'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset',
+    'DenseOneToOne', 'FitToBucket', 'InStages', 'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments',
+    'MaskFolderDataset', 'PackWithTruth', 'PadInput', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler',
+    'ResizeAndPad', 'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation',
+    'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
+    AffineMosaic='detection.dense_one_to_one',
     AlbumentationsTransform='common.albumentations_transform',
     AspectRatioBuckets='common.buckets',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    DenseOneToOne='detection.dense_one_to_one',
     FitToBucket='common.buckets',
+    InStages='common.stages',
     LoadColorLabels='segmentation.folder',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from .load_report import Shape, WeightsError
+from .lora import split_adapters
 from .reading import State
 from .renaming import common_prefix, only_prefix, split_prefix
 
@@ -144,7 +145,7 @@ def translate(state: State, module: nn.Module, base: State | None = None) -> Tra
 
 
 def _recognise(state: State, module: nn.Module) -> Translated:
-    own = module.state_dict()
+    own, _ = split_adapters(module.state_dict())
     prefix = common_prefix(state, list(own)) if own else None
     whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
     readers = _readers_of(module)

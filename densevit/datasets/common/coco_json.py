@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import load
 
 from .coco_masks import MaskError
+from .other_images import offer_images
 
 _MAX_SIDE = 1 << 16  # of an image: the runs of an RLE are counted in 32 bits
 _LISTS = ('images', 'annotations', 'categories')
@@ -84,6 +85,7 @@ class CocoJsonDataset(BaseDataset):
         super().__init__(
             ann_file, metainfo, data_prefix=dict(img='') if data_prefix is None else data_prefix,
             filter_cfg=filter_cfg, **kwargs)
+        offer_images(self)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the file, and give one entry for each image."""

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from networks.base import pyramid
+from networks.detection.official_deim import official_deim
 from official import assert_close
 from randomised import randomise
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from densevit import PlainViT, TimmPyramid, load_weights
 from densevit.networks.detection import DEIM, BoxTarget, DEIMLoss
 from densevit.networks.detection.deim.loss import most_frequent_pairs
+from densevit.networks.detection.deim.prediction import EdgePrediction
 from densevit.networks.detection.set_loss import Pairs
 
 transformers = pytest.importorskip('transformers', reason='needs transformers')
@@ -276,3 +278,25 @@ def test_without_denoising_and_wrong_options():
         DEIM(PlainViT(embed_dim=32, depth=2, num_heads=2, patch_size=16, out_indices=(0, 1)), CLASSES)
     with pytest.raises(ValueError, match='criterion.class_loss'):
         DEIMLoss(CLASSES, class_loss='focal')
+
+
+def test_late_matching_is_the_authors():
+    """Score times IoU from a share of the run on; before it, focal, L1 and GIoU costs."""
+    official = official_deim().HungarianMatcher(
+        dict(cost_class=2, cost_bbox=5, cost_giou=2), use_focal_loss=True, change_matcher=True, iou_order_alpha=4.,
+        matcher_change_epoch=100)
+    loss = DEIMLoss(CLASSES, late_matching=100 / 132, iou_power=4.)
+    generator, differ = torch.Generator().manual_seed(0), 0
+    for _ in range(4):
+        logits = torch.randn(2, 10, CLASSES, generator=generator)
+        boxes = torch.rand(2, 10, 4, generator=generator) * .4 + .3
+        theirs = [dict(labels=target.labels, boxes=target.boxes) for target in TARGETS]
+        found = {}
+        for epoch in (99, 100):
+            expected = official(dict(pred_logits=logits, pred_boxes=boxes), theirs, epoch=epoch)['indices']
+            loss.set_progress(epoch * 3696 / (132 * 3696))
+            found[epoch] = loss.match(EdgePrediction(logits.unsqueeze(1), boxes.unsqueeze(1)), TARGETS)
+            assert torch.equal(found[epoch].queries[2], torch.cat([queries for queries, _ in expected]))
+            assert torch.equal(found[epoch].objects, torch.cat([expected[0][1], expected[1][1] + 3]))
+        differ += not torch.equal(found[99].objects, found[100].objects)
+    assert differ

@@ -201,8 +201,8 @@ class CocoJsonDataset(BaseDataset):
         self._metainfo['classes'] = tuple(chosen)
         self._metainfo['category_ids'] = tuple(category['id'] for category in kept)
         self._metainfo['isthing'] = tuple(bool(category.get('isthing', 1)) for category in kept)
-        if all('color' in category for category in kept):
-            self._metainfo.setdefault('palette', [list(category['color']) for category in kept])
+        if palette := palette_of(kept):
+            self._metainfo.setdefault('palette', palette)
         labels = {category['id']: label for label, category in enumerate(kept)}
         return {category['id']: labels.get(category['id']) for category in categories}
 
@@ -233,6 +233,15 @@ def read_coco(path: str, images_alone: bool) -> dict[str, list]:
     if not data['categories']:
         raise AnnotationError(f'{path} has no category: without one there is no class to learn')
     return data
+
+
+def palette_of(categories: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The colours of categories, red, green and blue each; nothing if one has none, or another notation of it."""
+    colours = [category.get('color') for category in categories]
+    if all(isinstance(colour, list | tuple) and len(colour) == 3 and all(isinstance(part, int) for part in colour)
+           for colour in colours):
+        return [list(colour) for colour in colours]
+    return []
 
 
 def _listed(names: Sequence[Any], limit: int = 8) -> str:

@@ -164,8 +164,7 @@ def example(model: nn.Module, size: Sequence[int], objects: int, seed: int = 0) 
     masks = torch.zeros(objects, height, width, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, boxes.long().tolist(), strict=True):
         mask[top:bottom, left:right] = True
-    # Two classes, which all have.
-    labels = torch.randint(2, (objects, ), generator=generator)
+    labels = torch.zeros(objects, dtype=torch.int64)  # a class that all have
     classes = masks.any(0)[None].long()
     meta = dict(img_shape=(height, width), ori_shape=(height, width), pad_shape=(height, width),
                 batch_input_shape=(height, width), scale_factor=(1., 1.))

@@ -19,7 +19,6 @@ from ..datasets.common.locate import HELP, check_data_roots, data_folders, resol
 from ..datasets.tasks import check_configs
 from ..layers import synchronise_anywhere
 from ..models import check_model
-from ..models.lora import trained_parameters
 from ..models.pretraining import without_pretraining
 from ..registry import config_file, read_config
 from .checkpoints import check_resumable, latest_checkpoint
@@ -29,6 +28,7 @@ from .initial_weights import InitialWeightsHook
 from .options import check_counts, check_options, entries, explained
 from .resuming import ResumeHook
 from .stopping import StopSignalHook
+from .trained_parameters import TrainedParametersHook
 from .work_dir import SetAsideHook
 
 _ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook', 'densevit.CurveHook')
@@ -207,11 +207,9 @@ def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> No
     _refuse_sharded_adapters(cfg)
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
     first = _initial_weights(cfg, base, new_classes)
-    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
+    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), TrainedParametersHook(), stop]
     try:
         runner = build_runner(cfg)
-        if isinstance(runner.model, nn.Module):
-            runner.logger.info(trained_parameters(runner.model))
         for hook in hooks:
             runner.register_hook(hook)
         with explained(cfg):  # the datasets are built here

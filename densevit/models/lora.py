@@ -98,16 +98,3 @@ def _keep_statistics(backbone: Backbone) -> None:
     trunk.norm_eval = True
     backbone.train(backbone.training)
 
-
-def trained_parameters(model: nn.Module) -> str:
-    """How many parameters of a model learn, in a line."""
-    numbers = dict(all=0, trained=0, adapters=0)
-    for name, parameter in model.named_parameters():
-        numbers['all'] += parameter.numel()
-        if parameter.requires_grad:
-            numbers['trained'] += parameter.numel()
-            numbers['adapters'] += parameter.numel() if '.lora_' in name else 0
-    told = ', '.join([f'{numbers["trained"]:,} of {numbers["all"]:,} parameters are trained '
-                      f'({numbers["trained"] / max(numbers["all"], 1):.1%})',
-                      *([f'{numbers["adapters"]:,} of them in adapters (LoRA)'] if numbers['adapters'] else [])])
-    return told

@@ -47,9 +47,9 @@ def test_weights_moments_and_a_step(tmp_path):
     assert reports['full, recomputed'].step < full.step
 
 
-@pytest.mark.parametrize('name', ['lwdetr_tiny_bccd', 'eomt_tiny_nuclei'])
+@pytest.mark.parametrize('name', ['lwdetr_tiny_bccd', 'eomt_tiny_camvid'])
 def test_frozen_and_adapted_runs_take_less_than_three_fifths(name):
-    """Boxes and masks of real configs, in small images."""
+    """Boxes and masks of real configs, in small images: of both, the stem keeps most."""
     pytest.importorskip('mmdet')
     reports = list(training_memory.measure(ROOT / 'configs' / 'tiny' / f'{name}.py', CPU, dict(r=8)))
     assert all(report.peak < .6 * reports[0].peak for report in reports[1:])

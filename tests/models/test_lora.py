@@ -13,7 +13,8 @@ from stock_models import build, detection_batch, segmentation_batch
 from torch import nn
 
 from densevit.engine import LayerDecayConstructor
-from densevit.models.lora import add_lora, trained_parameters
+from densevit.engine.trained_parameters import trained_parameters
+from densevit.models.lora import add_lora
 from densevit.registry import MODELS
 from densevit.weights import load_weights
 

@@ -1,0 +1,81 @@
+"""Networks that estimate depth from one image: in metres, or up to what a single image cannot tell."""
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from ...backbones.contract import Backbone
+from ..base import Network
+
+DepthKind = Literal['metric', 'relative_depth', 'relative_disparity']
+
+
+class DepthBins(NamedTuple):
+    """Depth as a mixture of bins, for losses that look at the bins themselves.
+
+    Attributes:
+        logits: (B, N, h, w): what the probabilities of the N bins are made of.
+        centres: (N,) or (B, N): the depth of each bin in metres, ascending.
+    """
+    logits: Tensor
+    centres: Tensor
+
+
+class DepthPrediction(NamedTuple):
+    """What a network says of a batch of (B, 3, H, W) images.
+
+    Attributes:
+        depth: (B, h, w) over the padded images, at any resolution, in the unit that the network's ``kind`` names.
+        sky: (B, h, w), before any activation: sky is where it is at least the network's ``sky_threshold``. None of
+            networks that do not tell the sky.
+        bins: What ``depth`` was made of, in train mode; None of networks without bins.
+    """
+    depth: Tensor
+    sky: Tensor | None = None
+    bins: DepthBins | None = None
+
+
+class DepthNetwork(Network):
+    """(B, 3, H, W) normalised images to the depth of each pixel.
+
+    Args:
+        backbone: Gives tokens or maps of normalised (B, 3, H, W) images.
+        kind: What ``depth`` is. ``'metric'``: metres (at ``canonical_focal``, if there is one). ``'relative_depth'``:
+            depth up to a scale, or a scale and a shift. ``'relative_disparity'``: inverse depth up to a scale and a
+            shift, larger where nearer (MiDaS, arXiv:1907.01341, section 5; Depth Anything).
+        max_depth: The greatest depth in metres that the network can give; None where nothing bounds it.
+        canonical_focal: The focal length in pixels of the camera whose metres ``depth`` has. With another of f pixels,
+            measured on the image as the network sees it (resized images have a resized focal length), metres are
+            ``depth * f / canonical_focal`` (Depth Anything 3 metric: 300). None where ``depth`` is what it is.
+        sky_threshold: The least ``sky`` where there is sky; 0 is the middle of a sigmoid.
+
+    Raises:
+        ValueError: ``kind`` is unknown, or an option belongs to metric depth only.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        kind: DepthKind = 'metric',
+        max_depth: float | None = None,
+        canonical_focal: float | None = None,
+        sky_threshold: float = 0.,
+    ) -> None:
+        super().__init__(backbone)
+        if kind not in ('metric', 'relative_depth', 'relative_disparity'):
+            raise ValueError(f"kind='{kind}': choose 'metric', 'relative_depth' or 'relative_disparity'")
+        if kind != 'metric' and canonical_focal is not None:
+            raise ValueError(f"canonical_focal belongs to depth in metres, kind='metric'; this is kind='{kind}'")
+        self.kind: DepthKind = kind
+        self.max_depth = max_depth
+        self.canonical_focal = canonical_focal
+        self.sky_threshold = sky_threshold
+
+    @property
+    def needs_focal(self) -> bool:
+        """Whether metres depend on the focal length of the camera."""
+        return self.canonical_focal is not None
+
+    def forward(self, images: Tensor) -> DepthPrediction:
+        raise NotImplementedError

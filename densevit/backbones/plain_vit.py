@@ -9,6 +9,7 @@ from timm.layers import DropPath, HybridEmbed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..layers.pos_embed import Kernel
 from .contract import Backbone, pad_to_multiple
 from .options import PosEmbed, as_grid, as_indices, checked_frozen_stages, pick
 from .timm_models import near_options
@@ -65,7 +66,8 @@ class PlainViT(Backbone):
             (arXiv:2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
-        pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+        pos_embed_antialias, pos_embed_offset, pos_embed_kernel: Options of :func:`densevit.layers.resize_pos_embed`; of
+            a BEiT, for its tables of relative positions.
         sine_init: Learned positions begin as the sines and cosines of MAE (arXiv:2111.06377) instead of near zero, so
             that tokens of a ViT that learns from random weights tell where they are from the beginning.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
@@ -107,6 +109,7 @@ class PlainViT(Backbone):
         global_pos_grid: int | tuple[int, int] | None = None,
         pos_embed_antialias: bool = True,
         pos_embed_offset: float = 0.,
+        pos_embed_kernel: Kernel = 'bicubic',
         sine_init: bool = False,
         stem: dict[str, Any] | None = None,
         frozen_stages: int = -1,
@@ -119,7 +122,7 @@ class PlainViT(Backbone):
             raise ValueError('sine_init would replace the positions of the pretrained weights: leave one of them out')
         request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode,
                                 num_windows, prefix_per_window)
-        positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
+        positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset, pos_embed_kernel)
         stored_grid = as_grid(pos_embed_grid, 'pos_embed_grid')
         with near_options(PlainViT, *PLAIN_VITS):
             self.trunk = build_trunk(name, family, stem, pretrained, request, stored_grid, trunk_kwargs)

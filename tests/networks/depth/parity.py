@@ -70,7 +70,7 @@ def compare(
 
 @torch.no_grad()
 def give(ours: DepthNetwork, theirs: nn.Module) -> None:
-    """The values of ours to theirs, by the names that our reader gives to theirs; what only they have becomes random."""
+    """The values of ours to theirs, by the names that our reader gives to theirs; what only they have is random."""
     randomise(theirs, 1)
     state = theirs.state_dict()
     numbers = {name: torch.full(tensor.shape, float(number)) for number, (name, tensor) in enumerate(state.items())}

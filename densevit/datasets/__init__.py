@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from .common.albumentations_transform import AlbumentationsTransform
     from .common.buckets import AspectRatioBuckets, FitToBucket
     from .common.coco_instances import CocoInstanceDataset
+    from .common.joined import JoinedDataset
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .depth.dataset import DepthDataset
+    from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'FitToBucket',
-    'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'DepthCrop',
+    'DepthDataset', 'FitToBucket', 'JoinedDataset', 'LoadColorLabels', 'LoadDepth', 'LoadImage',
+    'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackWithTruth', 'PadInput', 'PanopticADE20KDataset',
+    'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'ScaleColourCropFlip',
+    'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -33,17 +37,23 @@ _HOMES = dict(
     AspectRatioBuckets='common.buckets',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    DepthCrop='depth.transforms',
+    DepthDataset='depth.dataset',
     FitToBucket='common.buckets',
+    JoinedDataset='common.joined',
     LoadColorLabels='segmentation.folder',
+    LoadDepth='depth.transforms',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    PackDepth='depth.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
     ResizeAndPad='common.transforms',
+    ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',
     ScaleColourCropFlip='segmentation.augmentations',
     ScaleCropFlip='segmentation.augmentations',

@@ -1,6 +1,7 @@
 """Depth networks against others' with the same random weights, read through our readers: outputs and all gradients."""
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -20,7 +21,6 @@ def assert_equal(
     theirs: nn.Module,
     images: Tensor,
     forward: Callable[[Tensor], Tensor],
-    kept: str | None = None,
     last: nn.Conv2d | None = None,
     share: float = 1e-4,
 ) -> None:
@@ -32,7 +32,6 @@ def assert_equal(
         images: Normalised.
         forward: The depth that the reference gives.
         last: Its last convolution, if what follows saturates: its values get a deviation of 1.
-        kept: The beginning of the names that the reference does not hold.
         share: The greatest error, in deviations of what is compared.
     """
     randomise(theirs, 1)
@@ -40,7 +39,18 @@ def assert_equal(
     if last is not None:
         _tame(last, images, forward)
     report = load_weights(ours, theirs.state_dict())
-    assert all(name.startswith(kept or '-') for name in report.missing), report.missing
+    assert not report.missing
+    compare(ours, theirs, images, forward, share)
+
+
+def compare(
+    ours: DepthNetwork,
+    theirs: nn.Module,
+    images: Tensor,
+    forward: Callable[[Tensor], Tensor],
+    share: float = 1e-4,
+) -> None:
+    """Depths, and gradients of every parameter, of two networks with the same values; see :func:`assert_equal`."""
     depth, expected = ours(images).depth, forward(images)
     close(depth, expected, share, 'depth')
     direction = torch.randn(expected.shape, generator=torch.Generator().manual_seed(5))
@@ -54,8 +64,27 @@ def assert_equal(
             close(own, gradient.reshape(own.shape), 10 * share, name)
             compared += 1
     reached = [name for name, parameter in ours.named_parameters()
-               if parameter.grad is not None and parameter.grad.any() and not name.startswith(kept or '-')]
+               if parameter.grad is not None and parameter.grad.any()]
     assert compared == len(reached) > 20
+
+
+@torch.no_grad()
+def give(ours: DepthNetwork, theirs: nn.Module) -> None:
+    """The values of ours to theirs, by the names that our reader gives to theirs; what only they have is random."""
+    randomise(theirs, 1)
+    state = theirs.state_dict()
+    numbers = {name: torch.full(tensor.shape, float(number)) for number, (name, tensor) in enumerate(state.items())}
+    own, names = ours.state_dict(), list(state)
+    for name, number in translate(numbers, ours).state.items():
+        if name in own:
+            state[names[int(number.flatten()[0])]].copy_(own[name])
+    assert all(map(torch.equal, own.values(), _reloaded(ours, theirs).values()))
+
+
+def _reloaded(ours: DepthNetwork, theirs: nn.Module) -> dict[str, Tensor]:
+    other = randomise(copy.deepcopy(ours), 9)
+    load_weights(other, theirs.state_dict())
+    return other.state_dict()
 
 
 @torch.no_grad()

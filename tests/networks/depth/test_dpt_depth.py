@@ -90,8 +90,8 @@ def test_equals_transformers_chmv2(spacing, norm):
         number_output_channels=9, bins_strategy=strategies[spacing], norm_strategy=strategies[norm])).eval()
     bins = dict(num_bins=9, spacing=spacing, **(
         dict(norm='linear', floor=1e-8) if norm == 'mixlog' else dict(norm=norm)))
-    ours = build(dict(name='vit_small_patch16_dinov3_qkvb', norm_out=True), readout='project', doubles=True, hidden_dim=12,
-                 bins=bins, min_depth=1e-3, max_depth=96.)
+    ours = build(dict(name='vit_small_patch16_dinov3_qkvb', norm_out=True), readout='project', doubles=True,
+                 hidden_dim=12, bins=bins, min_depth=1e-3, max_depth=96.)
     scale = 8. if norm == 'mixlog' and spacing != 'mixlog' else 1.  # it multiplies by 8 whatever its bins are
     scale = 1 / 8 if spacing == 'mixlog' and norm != 'mixlog' else scale  # ... or are divided by it
     assert_equal(ours, theirs, images(80, 112), lambda x: theirs(x).predicted_depth / scale,

@@ -1,8 +1,8 @@
 # DPT (arXiv:2103.13413) in miniature for rooms, as DPT-Hybrid: an EfficientNet-Lite0 as the stem of 5 ViT blocks of width
 # 192; two maps of the stem and two of the blocks are fused.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
-max_iters = 2400  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
-size = (160, 208)
+max_iters = 1200  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+size = (128, 176)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
@@ -28,14 +28,14 @@ train_dataloader = dict(
                 type='densevit.DepthDataset',
                 data_root='data/nyu_depth',
                 ann_file='train.txt',
-                data_prefix=dict(img_path='rgb', depth_path='depth'),
+                data_prefix=dict(img_path='rgb', depth_map_path='depth'),
                 camera=(259.4, 259.4, 157.5, 122.6),
                 pipeline=train_pipeline),
             dict(
                 type='densevit.DepthDataset',
                 data_root='data/redkitchen_rgbd',
                 ann_file='train.txt',
-                data_prefix=dict(img_path='rgb', depth_path='depth_reg'),
+                data_prefix=dict(img_path='rgb', depth_map_path='depth_reg'),
                 camera=(525., 525., 319.5, 239.5),
                 pipeline=train_pipeline)
         ]))
@@ -59,19 +59,19 @@ model = dict(
         type='densevit.DPTDepth', width=48, hidden_dim=16, readout='ignore', activation='exp', canonical_focal=200.))
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=.05, fused=True),
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),
     constructor='densevit.LayerDecayConstructor',
-    paramwise_cfg=dict(backbone_lr_mult=.3, stem_lr_mult=.1),
+    paramwise_cfg=dict(backbone_lr_mult=.5, stem_lr_mult=.3),
     clip_grad=dict(max_norm=5.))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=100, end=max_iters)
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=60),
+    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=60, end=max_iters)
 ]
-train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=400)
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=200)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='densevit.ChannelsLastHook'),
-    dict(type='mmengine.EMAHook', momentum=.004, priority='NORMAL')
+    dict(type='mmengine.EMAHook', momentum=.006, priority='NORMAL')
 ]
-default_hooks = dict(checkpoint=dict(interval=100))
+default_hooks = dict(checkpoint=dict(interval=50))

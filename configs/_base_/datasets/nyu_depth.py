@@ -26,7 +26,7 @@ train_dataloader = dict(
         type='densevit.DepthDataset',
         data_root=data_root,
         ann_file='train.txt',
-        data_prefix=dict(img_path='rgb', depth_path='depth'),
+        data_prefix=dict(img_path='rgb', depth_map_path='depth'),
         camera=camera,
         pipeline=train_pipeline))
 val_dataloader = dict(
@@ -38,7 +38,7 @@ val_dataloader = dict(
         type='densevit.DepthDataset',
         data_root=data_root,
         ann_file='val.txt',
-        data_prefix=dict(img_path='rgb', depth_path='depth'),
+        data_prefix=dict(img_path='rgb', depth_map_path='depth'),
         camera=camera,
         test_mode=True,
         pipeline=test_pipeline))

@@ -3,7 +3,7 @@
 _base_ = 'nyu_depth.py'
 data_root = 'data/redkitchen_rgbd'
 camera = (525., 525., 319.5, 239.5)  # fx, fy, cx, cy in pixels of the colour camera
-dataset = dict(data_root=data_root, data_prefix=dict(img_path='rgb', depth_path='depth_reg'), camera=camera)
+dataset = dict(data_root=data_root, data_prefix=dict(img_path='rgb', depth_map_path='depth_reg'), camera=camera)
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)

@@ -19,7 +19,7 @@ from ..common.transforms import height_and_width
 from .camera import as_camera, mirrored, scaled
 from .depth_files import read_depth
 
-_META = ('img_path', 'depth_path', 'ori_shape', 'img_shape', 'camera', 'flip')
+_META = ('img_path', 'depth_map_path', 'ori_shape', 'img_shape', 'camera', 'flip')
 
 
 @TRANSFORMS.register_module()
@@ -32,7 +32,7 @@ class LoadDepth(BaseTransform):
     Args:
         max_depth: Metres above which nothing is believed; None believes all.
 
-    Required keys: ``depth_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``.
+    Required keys: ``depth_map_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``.
 
     Raises:
         DepthFileError, FileNotFoundError: See :func:`densevit.datasets.depth.depth_files.read_depth`.
@@ -43,10 +43,10 @@ class LoadDepth(BaseTransform):
         self.max_depth = max_depth
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        depth = read_depth(results['depth_path'], results['depth_scale'])
+        depth = read_depth(results['depth_map_path'], results['depth_scale'])
         if depth.shape != tuple(results['ori_shape'][:2]):
             height, width = results['ori_shape'][:2]
-            raise ValueError(f'{results["depth_path"]} has {depth.shape[1]}x{depth.shape[0]} pixels and its image '
+            raise ValueError(f'{results["depth_map_path"]} has {depth.shape[1]}x{depth.shape[0]} pixels and its image '
                              f'{width}x{height}: write depth of the size of the image')
         if self.max_depth is not None:
             depth[depth > self.max_depth] = 0

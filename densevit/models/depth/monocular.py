@@ -55,7 +55,10 @@ class MonocularDepth(DenseModel):
     Where the network has a ``canonical_focal``, the camera of a sample (``camera``, the four numbers ``fx, fy, cx, cy``
     in pixels of the image as the network sees it) turns metres into those of the canonical camera in training, and back
     in prediction (Metric3D, arXiv:2307.10984, section 3.2, the labels' form). Without a camera the angle ``fov`` is
-    presumed. ``pred_focal`` is the focal length, in pixels of the original image, that the metres were made with.
+    presumed.
+
+    ``pred_depth_map`` tells its ``kind`` and, of such networks, as ``focal`` the focal length in pixels of the original
+    image that the metres were made with. ``pred_sky`` (1, H, W) bool is there of networks that tell the sky.
 
     Args:
         backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``).
@@ -137,19 +140,19 @@ class MonocularDepth(DenseModel):
         if options.flip:
             answer = self._with_mirrored(answer, images, samples)
         for index, sample in enumerate(samples):
-            maps = answer.depth[index].float()[None]
-            fields: dict[str, Any] = {}
+            maps, meta = answer.depth[index].float(), dict(kind=self.kind)
             if self.network.needs_focal:
                 shown = shown_size(sample, images.shape[-2:])
                 focal = self.focal(sample, images.shape[-2:], options)
                 maps = maps * (focal / self.network.canonical_focal)
                 original = sample.get('ori_shape', shown)[:2]
-                fields['pred_focal'] = focal * sqrt(original[0] / shown[0] * original[1] / shown[1])
-            whole = to_original_size(StoredMaps(maps, padded.shape[-2:], images.shape[-2:]), sample)
-            depth = torch.empty(1, *whole.size, device=images.device)
-            for rows, band in whole.bands(MapOptions().band_bytes(images.device)):
-                depth[:, rows] = band
-            yield dict(fields, pred_depth_map=PixelData(data=depth))
+                meta['focal'] = focal * sqrt(original[0] / shown[0] * original[1] / shown[1])
+            depth = _over_image(maps, padded.shape[-2:], images.shape[-2:], sample)
+            fields = dict(pred_depth_map=PixelData(metainfo=meta, data=depth))
+            if answer.sky is not None:
+                sky = _over_image(answer.sky[index].float(), padded.shape[-2:], images.shape[-2:], sample)
+                fields['pred_sky'] = PixelData(data=sky >= self.network.sky_threshold)
+            yield fields
 
     def _with_mirrored(self, answer: DepthPrediction, images: Tensor, samples: Sequence[BaseDataElement]
                        ) -> DepthPrediction:
@@ -166,3 +169,12 @@ class MonocularDepth(DenseModel):
             own, other = depth[index, :height, :width], mirrored[index, :height, :width].flip(-1)
             depth[index, :height, :width] = (own + other) / 2
         return answer._replace(depth=depth)
+
+
+def _over_image(maps: Tensor, padded: Sequence[int], size: Sequence[int], sample: BaseDataElement) -> Tensor:
+    """A map (h, w) over a padded image as one over the original image, (1, H, W)."""
+    whole = to_original_size(StoredMaps(maps[None], padded, size), sample)
+    result = torch.empty(1, *whole.size, device=maps.device)
+    for rows, band in whole.bands(MapOptions().band_bytes(maps.device)):
+        result[:, rows] = band
+    return result

@@ -64,22 +64,24 @@ class ResizeForDepth(BaseTransform):
     Args:
         size: (height, width) within which the image becomes as large as fits; None keeps the size.
         divisor: Sides are rounded to whole multiples of it.
+        cover: Whether the image becomes as small as covers ``size`` instead, as Depth Anything sees it.
 
     Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``.
     """
 
-    def __init__(self, size: int | Sequence[int] | None, divisor: int = 1) -> None:
-        self.size, self.divisor = None if size is None else height_and_width(size), divisor
+    def __init__(self, size: int | Sequence[int] | None, divisor: int = 1, cover: bool = False) -> None:
+        self.size, self.divisor, self.cover = None if size is None else height_and_width(size), divisor, cover
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
-        factor = 1. if self.size is None else min(self.size[0] / height, self.size[1] / width)
+        fit = max if self.cover else min
+        factor = 1. if self.size is None else fit(self.size[0] / height, self.size[1] / width)
         target = tuple(max(self.divisor, round(side * factor / self.divisor) * self.divisor)
                        for side in (height, width))
         return cut_and_resize(results, (0, 0, height, width), target)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, divisor={self.divisor})'
+        return f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, cover={self.cover})'
 
 
 @TRANSFORMS.register_module()

@@ -1,7 +1,7 @@
 # DPT (arXiv:2103.13413) in miniature for rooms, as DPT-Hybrid: an EfficientNet-Lite0 as the stem of 5 ViT blocks of width
 # 192; two maps of the stem and two of the blocks are fused.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
-max_iters = 1200  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 1000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (128, 176)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
@@ -56,7 +56,9 @@ model = dict(
         no_embed_class=True,
         drop_path_rate=.1),
     head=dict(
-        type='densevit.DPTDepth', width=48, hidden_dim=16, readout='ignore', activation='exp', canonical_focal=200.))
+        type='densevit.DPTDepth', width=48, hidden_dim=16, readout='ignore', activation='exp', canonical_focal=200.),
+    # Of the two conventions the one that weighs the scale of a whole image more: metres are to be right without alignment.
+    criterion=dict(silog=10., silog_convention='eigen'))
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),

@@ -255,9 +255,11 @@ class Depth(Task):
             'not tell it')),
         Argument('--near', 'save', dict(type=float, metavar='METRES', help='depth: what is brightest')),
         Argument('--far', 'save', dict(type=float, metavar='METRES', help='depth: what is darkest')),
-        *(Argument(flag, 'save', dict(action='store_const', const=True, help=f'depth: write {what}')) for flag, what in (
-            ('--png16', 'PNG of 16 bits, values per metre as the JSON says'), ('--npy', "NumPy's float32"),
-            ('--pfm', 'PFM'), ('--ply', 'points with colours'))))
+        Argument('--png16', 'save', dict(
+            action='store_const', const=True, help='depth: write PNG of 16 bits, values per metre as the JSON says')),
+        Argument('--npy', 'save', dict(action='store_const', const=True, help="depth: write NumPy's float32")),
+        Argument('--pfm', 'save', dict(action='store_const', const=True, help='depth: write PFM')),
+        Argument('--ply', 'save', dict(action='store_const', const=True, help='depth: write points with colours')))
     help = """depth writes, beside the picture in colours outputs/room.jpg:
   outputs/room.jpg.json       (--json) "kind", "nearest", "median", "farthest", "camera", "depth_png_scale"
   outputs/room.jpg.depth.png  (--png16), outputs/room.jpg.npy, .pfm, .ply  (--npy, --pfm, --ply)"""

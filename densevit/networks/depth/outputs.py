@@ -154,4 +154,4 @@ def probabilities(x: Tensor, norm: Normalisation, floor: float) -> Tensor:
 def mix(shares: Tensor, centres: Tensor) -> Tensor:
     """The mean depth (B, h, w) of probabilities (B, N, h, w) of bins with centres (N,) or (B, N)."""
     with torch.autocast(shares.device.type, enabled=False):
-        return torch.einsum('bnhw,bn->bhw', shares, centres.expand(len(shares), -1).float())
+        return torch.einsum('bnhw,n->bhw' if centres.dim() == 1 else 'bnhw,bn->bhw', shares, centres.float())

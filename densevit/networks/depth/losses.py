@@ -6,14 +6,16 @@ the mask (zeros, NaN) has no influence. Dense and sparse ground truth (lidar) ar
 """
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers import resize_bilinear
-from .base import DepthKind, DepthPrediction
+
+if TYPE_CHECKING:  # networks name their loss
+    from .base import DepthKind, DepthPrediction
 
 SILogConvention = Literal['variance_focus', 'eigen']
 Alignment = Literal['least_squares', 'median']

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import TEST_DATA
 from PIL import Image
 
 from densevit.evaluation.depth import DepthErrorMetric, align, crop_mask, depth_errors
@@ -75,12 +74,13 @@ def test_names__have_the_convention():
         metric.process(None, [sample(np.ones((9, 9)), np.ones((9, 8)))])
 
 
-@pytest.mark.skipif(not TEST_DATA, reason='needs depth_mixed')
 @pytest.mark.parametrize('name, crop, most', [
     ('nyu_basement_00050', 'nyu_eigen', 10.), ('kitti_gt_0000000050', 'kitti_garg', 80.)])
-def test_real_pairs(name, crop, most):
+def test_real_pairs(name, crop, most, shared_data):
     """Every convention on real depth, computed here a second time, pixel by pixel in the words of the papers."""
-    folder = TEST_DATA[0] / 'depth_mixed'
+    folder = shared_data / 'depth_mixed'
+    if not folder.is_dir():
+        pytest.skip('depth_mixed: set DENSEVIT_TEST_DATA')
     entry = next(each for each in json.loads((folder / 'index.json').read_text()) if each['name'] == name)
     truth = np.asarray(Image.open(folder / entry['depth'])).astype(np.float64) / entry['scale']
     generator = np.random.default_rng(0)

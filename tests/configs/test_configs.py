@@ -132,7 +132,8 @@ def test_family__learns_and_predicts(name):
     losses = model.train_step(data, optim_wrapper)
     assert losses and all(torch.isfinite(loss) for loss in losses.values())
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    for sample in model.eval().val_step(task_batch('depth' if task == 'depth' else 'semantic', model.num_classes, set())):
+    shown = task_batch('depth' if task == 'depth' else 'semantic', model.num_classes, set())
+    for sample in model.eval().val_step(shown):
         _check_prediction(sample, task, model.num_classes)
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,6 +201,35 @@ def test_stabilise():
         list(stabilise([frames[0], result(scene[:20])]))
     with pytest.raises(ValueError, match='inertia=1'):
         list(stabilise(frames, 1))
+
+
+@pytest.mark.parametrize('kind', ['metric', 'relative_depth', 'relative_disparity'])
+@pytest.mark.parametrize('with_whole', [True, False])
+def test_merge__tiles_of_other_scales(kind, with_whole):
+    """Every tile has a scale of its own, for disparity a shift too; one map comes out, without seams."""
+    from densevit.inference.canvas import Canvas
+    from densevit.inference.task import Call, Picture
+    from densevit.inference.tasks.depth import Depth
+
+    image = np.zeros((60, 90, 3), np.uint8)
+    y, x = np.mgrid[:60, :90]
+    scene = (3 + np.sin(x / 7) + y / 40).astype(np.float32)
+    camera = Camera(np.array([50., 50., 45., 30.]), 'given')
+
+    def part(top, left, height, width, scale, shift):
+        values = scene[top:top + height, left:left + width] * scale + shift * (kind == 'relative_disparity')
+        return SimpleNamespace(result=DepthResult(image[top:top + height, left:left + width], values, kind, camera),
+                               top=top, left=left)
+
+    generator = np.random.default_rng(0)
+    tiles = [part(0, 0, 60, 90, 1., 0.)] if with_whole else []
+    tiles += [part(top, left, 40, 40, *generator.uniform(.5, 2, 2) if with_whole or top + left else (1., 0.))
+              for top in (0, 20) for left in (0, 25, 50)]
+    found = Depth().merge(((each.result, each.top, each.left) for each in tiles),
+                          Picture(image, Canvas.fit(image, None), notes=('in tiles', )),
+                          Call(options=dict(focal=None, K=None)))
+    assert np.abs(found.values - scene).max() < 2e-3 and found.kind == kind and found.notes == ('in tiles', )
+    assert found.camera.origin == ('given' if with_whole else 'presumed')
 
 
 def test_other_models():

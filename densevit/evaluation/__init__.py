@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
 
-__all__ = ['DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality']
+__all__ = [
+    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality'
+]
 
 _HOMES = dict(
     DepthErrorMetric='depth',

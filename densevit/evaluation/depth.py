@@ -123,7 +123,7 @@ class DepthErrorMetric(BaseMetric):
     """Errors of depth over the pixels with ground truth: of each image, then their mean over images.
 
     The figures are those of :func:`depth_errors`, and their names begin with the convention: crop, range, clamp and
-    alignment, as in ``nyu_eigen_0.001-10m_clamped/delta1``. Images without a pixel that counts are left out and counted.
+    alignment, as in ``nyu_eigen_0.001-10m_clamped/delta1``. Images without a pixel that counts are left out.
 
     Args:
         crop: The part of the image that counts. ``'nyu_eigen'``: rows 45 to 471 and columns 41 to 601 of 480x640;
@@ -137,8 +137,8 @@ class DepthErrorMetric(BaseMetric):
         pictures: Of how many images input, truth, prediction and error are drawn beside each other, in a training anew
             with each validation, as ``depth/<name>.png``.
         folder: Where to; None is the folder of the run's log.
-        collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`; a ``prefix`` stands in the place
-            of the convention.
+        collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`; a ``prefix`` stands in the
+            place of the convention.
 
     Raises:
         ValueError: An argument is not one of the above.

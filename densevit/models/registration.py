@@ -5,8 +5,9 @@ Nothing is listed here: a class that its package names in ``__all__`` is registe
 ``models`` may register a class of its own in the place of a network.
 
 A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
-with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
-would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
+with any of the names that :func:`densevit.load_weights` knows, or the name of a model in the package
+(``checkpoint='eomt_tiny_animals', prefix='network.backbone.'``), and keeps those weights: mmengine's own
+initialisation would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ from .. import adapters, backbones, networks
 from ..backbones import Backbone
 from ..networks.base import Network
 from ..registry import MODELS
+from ..weights import zoo
 from ..weights.loading import load_weights
 
 _backbones: dict[str, type[nn.Module]] = {}
@@ -42,8 +44,14 @@ class InitFromCheckpoint:
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""
         if self.init_cfg is not None:
-            report = load_weights(self, self.init_cfg['checkpoint'], prefix=self.init_cfg.get('prefix') or '')
+            report = load_weights(self, _file(self.init_cfg['checkpoint']), prefix=self.init_cfg.get('prefix') or '')
             print_log(str(report), logger='current')
+
+
+def _file(checkpoint: str) -> str | os.PathLike:
+    """The file of a model in the package, or what is no such name."""
+    item = zoo.entry(checkpoint) if checkpoint in zoo.names() else None
+    return zoo.find_weights(item) if item is not None and item.is_bundled else checkpoint
 
 
 def _check_init_cfg(init_cfg: Any) -> None:

@@ -31,7 +31,8 @@ def draw_depth(
     Args:
         depth: (H, W), positive where it is known; grey elsewhere.
         near, far: What is brightest and darkest; the 1st and the 99th percentile of the map if None.
-        bar: Whether a bar with numbers is added below. A map of less than 256 pixels is enlarged by a whole factor then.
+        bar: Whether a bar with numbers is added below. A map of less than 256 pixels is then enlarged by a whole
+            factor.
         unit: Behind the numbers.
 
     Raises:

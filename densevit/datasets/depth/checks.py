@@ -81,8 +81,8 @@ class DepthChecks(TaskChecks):
             EmptyDatasetError: No pixel of a split is known.
         """
         if self.unknown and not self.medians and name != 'test':
-            raise EmptyDatasetError(f'no pixel of the {len(self.unknown)} depth files of the {name} data is above 0, as '
-                                    f'in {self.unknown[0]}: see what wrote them')
+            raise EmptyDatasetError(f'no pixel of the {len(self.unknown)} depth files of the {name} data is above 0, '
+                                    f'as in {self.unknown[0]}: see what wrote them')
 
     def check_loaded(self, dataset: Any, name: str) -> None:
         """See that what predictions are compared with is loaded.
@@ -114,6 +114,6 @@ class DepthChecks(TaskChecks):
         if self.unknown:
             notes.append(f'{len(self.unknown)} depth files have no pixel above 0, as {self.unknown[0]}')
         if self.medians and not PLAUSIBLE[0] <= (median := float(np.median(self.medians))) <= PLAUSIBLE[1]:
-            notes.append(f'the median of the depth is {median:.3g} m, which is hardly what was meant: correct depth_scale, '
-                         'the values of 16-bit files per metre (1000 for millimetres, 256 for KITTI)')
+            notes.append(f'the median of the depth is {median:.3g} m, which is hardly what was meant: correct '
+                         'depth_scale, the values of 16-bit files per metre (1000 for millimetres, 256 for KITTI)')
         return notes

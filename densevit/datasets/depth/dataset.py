@@ -32,8 +32,8 @@ class DepthDataset(BaseDataset):
         data_prefix: ``dict(img_path=..., depth_map_path=...)``, the folders of images and depth.
         img_suffix, depth_suffix: Of names without one.
         depth_scale: Values of a 16-bit file per metre: 1000 for NYUv2, 256 for KITTI.
-        camera: Focal length or more of all images, see :func:`densevit.datasets.depth.camera.as_camera`; that of a line
-            wins. None where it is not known.
+        camera: Focal length or more of all images, see :func:`densevit.datasets.depth.camera.as_camera`; that of a
+            line wins. None where it is not known.
         options: Other arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Attributes:
@@ -61,7 +61,7 @@ class DepthDataset(BaseDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **options)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One entry for each image: ``img_path``, ``depth_map_path``, ``depth_scale`` and, if it is known, ``camera``."""
+        """One entry for each image: ``img_path``, ``depth_map_path``, ``depth_scale`` and, if known, ``camera``."""
         images, depths = (Path(self.data_prefix[name]) for name in ('img_path', 'depth_map_path'))
         if not self.ann_file:
             return [self._entry(path, depth) for path in sorted(images.rglob('*')) if path.suffix == self.img_suffix

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.folders import HASHED, IMAGE_SUFFIXES, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, split_of
+from ..common.folders import (
+    HASHED,
+    IMAGE_SUFFIXES,
+    SPLIT_NAMES,
+    FolderError,
+    FolderFacts,
+    FolderReader,
+    divide,
+    split_of,
+)
 from .camera import as_camera
 from .depth_files import SUFFIXES, DepthFileError, read_depth
 
@@ -262,8 +271,8 @@ def _look(pairs: Sequence[Pair], scale: float, folder: Path) -> tuple[float, lis
             medians.append(float(np.median(known)))
             farthest.append(float(known.max()))
     if not medians:
-        raise FolderError(f'no pixel of the depth in {folder} is above 0 among {min(len(pairs), _LOOKED_AT)} files: see '
-                          'what wrote them')
+        raise FolderError(f'no pixel of the depth in {folder} is above 0 among {min(len(pairs), _LOOKED_AT)} files: '
+                          'see what wrote them')
     median = float(np.median(medians))
     notes = [f'half of the depth is nearer than {median:.3g} m, all of it than {max(farthest):.3g} m, with '
              f'{scale:g} values a metre in 16-bit files']

@@ -1,7 +1,7 @@
 """Transforms of images with depth: what is enlarged or padded never makes depth of its own.
 
-``gt_depth_map`` is (H, W) float32 in metres, 0 where the depth is not known. ``camera`` is (fx, fy, cx, cy) in pixels of
-``img`` as it is, see :mod:`densevit.datasets.depth.camera`.
+``gt_depth_map`` is (H, W) float32 in metres, 0 where the depth is not known. ``camera`` is (fx, fy, cx, cy) in pixels
+of ``img`` as it is, see :mod:`densevit.datasets.depth.camera`.
 """
 from __future__ import annotations
 

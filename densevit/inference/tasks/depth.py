@@ -1,7 +1,7 @@
 """Depth: metres for each pixel, with the camera that makes points of them."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from ..task import Argument, Call, Picture, PredictionError, Task
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
     from torch import nn
+
+    from ..task import Tile
 
 DepthKind = Literal['metric', 'relative_depth', 'relative_disparity']
 
@@ -249,15 +251,18 @@ class Depth(Task):
     fields = ('pred_depth_map', )
     needs_classes = False
     options = dict(focal=None, K=None)
+    can_tile = True
     arguments = (
         Argument('--focal', 'predict', dict(
             type=float, metavar='PIXELS', help='depth: focal length in pixels of the pictures, where their files do '
             'not tell it')),
         Argument('--near', 'save', dict(type=float, metavar='METRES', help='depth: what is brightest')),
         Argument('--far', 'save', dict(type=float, metavar='METRES', help='depth: what is darkest')),
-        *(Argument(flag, 'save', dict(action='store_const', const=True, help=f'depth: write {what}')) for flag, what in (
-            ('--png16', 'PNG of 16 bits, values per metre as the JSON says'), ('--npy', "NumPy's float32"),
-            ('--pfm', 'PFM'), ('--ply', 'points with colours'))))
+        Argument('--png16', 'save', dict(
+            action='store_const', const=True, help='depth: write PNG of 16 bits, values per metre as the JSON says')),
+        Argument('--npy', 'save', dict(action='store_const', const=True, help="depth: write NumPy's float32")),
+        Argument('--pfm', 'save', dict(action='store_const', const=True, help='depth: write PFM')),
+        Argument('--ply', 'save', dict(action='store_const', const=True, help='depth: write points with colours')))
     help = """depth writes, beside the picture in colours outputs/room.jpg:
   outputs/room.jpg.json       (--json) "kind", "nearest", "median", "farthest", "camera", "depth_png_scale"
   outputs/room.jpg.depth.png  (--png16), outputs/room.jpg.npy, .pfm, .ply  (--npy, --pfm, --ply)"""
@@ -299,6 +304,66 @@ class Depth(Task):
             sky = canvas.restore(sky.data)[0].cpu().numpy()
         return DepthResult(picture.image, values, maps.get('kind', 'metric'), camera, sky=sky, source=picture.source,
                            notes=tuple(notes))
+
+    def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> DepthResult:
+        """Tiles as one map: each aligned by least squares to what is known where it lies, and faded into the others.
+
+        That is the whole picture, seen from afar, which knows how far away things are where tiles see the detail;
+        without it, the tiles before, whose first then tells the scale. Depth gets a scale, that of logarithms, and
+        disparity a scale and a shift.
+        """
+        size = picture.image.shape[:2]
+        total, weights = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        sky = np.zeros(size, bool)
+        whole: DepthResult | None = None
+        result = None
+        for result, top, left in tiles:
+            if result.image_size == size:
+                whole = result
+                continue
+            height, width = result.image_size
+            part = np.s_[top:top + height, left:left + width]
+            reference, known = (total[part] / np.maximum(weights[part], _LEAST), weights[part] > 0) if whole is None \
+                else (whole.values[part], np.ones(result.image_size, bool))
+            values = align_tile(result.values, reference, known, result.kind)
+            fading = _fading(height, width)
+            total[part] += fading * values
+            weights[part] += fading
+            if result.sky is not None:
+                sky[part] |= result.sky
+        camera = _camera(picture, call) or (Camera(camera_of_view(_VIEW, size), 'presumed') if whole is None else
+                                            whole.camera)
+        notes = dict.fromkeys((*picture.notes, *(() if whole is None else whole.notes)))
+        return DepthResult(picture.image, total / weights, result.kind, camera, source=picture.source,
+                           sky=None if result.sky is None else sky, notes=tuple(notes))
+
+
+def align_tile(values: np.ndarray, reference: np.ndarray, known: np.ndarray, kind: DepthKind) -> np.ndarray:
+    """Values (h, w) of a tile, brought nearest to those of a reference where it is known, in the mean square.
+
+    Args:
+        values, reference: Of the kind.
+        known: (h, w) bool; where nothing is, the values stay.
+        kind: Depth is multiplied, so that the logarithms agree; disparity also gets a shift.
+    """
+    if kind == 'relative_disparity':
+        x, y = values[known].astype(np.float64), reference[known].astype(np.float64)
+        if len(x) < 2 or np.ptp(x) == 0:
+            return values
+        scale, shift = np.polyfit(x, y, 1)
+        # A tile of little depth may fit best upside down: then its mean alone is right.
+        return scale * values + shift if scale > 0 else values + (y.mean() - x.mean())
+    known = known & (values > 0) & (reference > 0)
+    if not known.any():
+        return values
+    return values * np.float32(np.exp(np.mean(np.log(reference[known] / values[known]))))
+
+
+def _fading(height: int, width: int) -> np.ndarray:
+    """Weights (h, w) float32 of a tile: 1 in its middle, falling to its borders, above 0 everywhere."""
+    rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) / ((side + 1) / 2)
+                     for side in (height, width))
+    return (rows[:, None] * columns).astype(np.float32)
 
 
 def _camera(picture: Picture, call: Call) -> Camera | None:

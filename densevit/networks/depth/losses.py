@@ -6,14 +6,16 @@ the mask (zeros, NaN) has no influence. Dense and sparse ground truth (lidar) ar
 """
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers import resize_bilinear
-from .base import DepthKind, DepthPrediction
+
+if TYPE_CHECKING:  # networks name their loss
+    from .base import DepthKind, DepthPrediction
 
 SILogConvention = Literal['variance_focus', 'eigen']
 Alignment = Literal['least_squares', 'median']
@@ -103,7 +105,7 @@ def least_squares_alignment(prediction: Tensor, target: Tensor, mask: Tensor) ->
 
 
 def median_alignment(x: Tensor, mask: Tensor) -> Tensor:
-    """Each map (B, H, W) less its median, divided by its mean absolute deviation from it (arXiv:1907.01341, equation 5).
+    """Maps (B, H, W) less their medians, divided by the mean absolute deviations from them (arXiv:1907.01341, eq. 5).
 
     Medians are those of the mask: in the authors' code, where pixels outside count as zeros, they are biased, and 0
     where ground truth is sparse. What is the same everywhere becomes 0.
@@ -197,8 +199,8 @@ class DepthLoss(nn.Module):
     ) -> None:
         super().__init__()
         if kind != 'metric' and silog:
-            raise ValueError(f"silog compares metres, and the network gives kind='{kind}': leave silog out, its loss is "
-                             'ssi')
+            raise ValueError(f"silog compares metres, and the network gives kind='{kind}': leave silog out, its loss "
+                             'is ssi')
         if silog is None and ssi is None and not l1:
             silog, ssi = (1., 0.) if kind == 'metric' else (0., 1.)
         self.kind, self.silog, self.ssi, self.l1 = kind, silog or 0., ssi or 0., l1

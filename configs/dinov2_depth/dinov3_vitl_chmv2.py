@@ -15,7 +15,7 @@ model = dict(
         type='densevit.PlainViT',
         name='vit_large_patch16_dinov3_qkvb.sat493m',
         pretrained=True,
-        frozen_stages=24,
+        frozen_stages=25,
         out_indices=(5, 11, 17, 23)),
     head=dict(
         type='densevit.DPTDepth', channels=(128, 256, 512, 1024), readout='project', doubles=True, hidden_dim=128,

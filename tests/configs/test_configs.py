@@ -38,7 +38,9 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'segformer/segformer_mitb0_ade20k', 'segformer/segformer_swin_t_ade20k', 'linear/linear_dinov2_vits_ade20k',
     'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd',
     'tiny/deim_tiny_animals', 'rfdetr/rfdetr_seg_small_coco', 'plain_detr/plain_detr_swinv2_s_coco',
-    'overfit/plain_detr_coco8', 'tiny/dpt_tiny_indoor')]
+    'overfit/plain_detr_coco8', 'tiny/dpt_tiny_indoor', 'depth_anything/depth_anything_v2_vits',
+    'depth_anything/depth_anything_3_metric_vitl', 'depth_anything/depth_anything_v2_vits_hypersim',
+    'dinov2_depth/dinov2_vits_linear_nyu')]
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -178,7 +180,8 @@ def _problems_of_header(path):
         if not (ROOT / tool).is_file() or ROOT / config != path:
             yield f'{path.name}: {tool} {config}'
     if path in PUBLISHED:
-        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
+        number = (r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP|'
+                  r'\d\.\d{3,4} AbsRel(?:, \d\.\d{3} delta1)?|\d\.\d{3} RMSE')
         published = rf'^# published: (({number}), \S+|no published number)'
         for line in (published, r'^# hardware: ', r'^# not trained here\.'):
             if not re.search(line, header, re.MULTILINE):

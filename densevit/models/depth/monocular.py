@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from ...networks.depth.base import DepthNetwork, DepthPrediction
+from ...networks.depth import DepthNetwork, DepthPrediction
 from ...networks.depth.losses import DepthLoss
 from ...registry import MODELS
 from ..base import DenseModel

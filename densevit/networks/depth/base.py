@@ -1,39 +1,12 @@
 """Networks that estimate depth from one image: in metres, or up to what a single image cannot tell."""
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from torch import Tensor
 
 from ...backbones.contract import Backbone
 from ..base import Network
-
-DepthKind = Literal['metric', 'relative_depth', 'relative_disparity']
-
-
-class DepthBins(NamedTuple):
-    """Depth as a mixture of bins, for losses that look at the bins themselves.
-
-    Attributes:
-        logits: (B, N, h, w): what the probabilities of the N bins are made of.
-        centres: (N,) or (B, N): the depth of each bin in metres, ascending.
-    """
-    logits: Tensor
-    centres: Tensor
-
-
-class DepthPrediction(NamedTuple):
-    """What a network says of a batch of (B, 3, H, W) images.
-
-    Attributes:
-        depth: (B, h, w) over the padded images, at any resolution, in the unit that the network's ``kind`` names.
-        sky: (B, h, w), before any activation: sky is where it is at least the network's ``sky_threshold``. None of
-            networks that do not tell the sky.
-        bins: What ``depth`` was made of, in train mode; None of networks without bins.
-    """
-    depth: Tensor
-    sky: Tensor | None = None
-    bins: DepthBins | None = None
+from .losses import DepthLoss
+from .prediction import DepthBins, DepthKind, DepthPrediction
 
 
 class DepthNetwork(Network):
@@ -54,6 +27,8 @@ class DepthNetwork(Network):
     Raises:
         ValueError: ``kind`` is unknown, or an option belongs to metric depth only.
     """
+
+    loss_class = DepthLoss
 
     def __init__(
         self,

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from ...backbones.contract import Backbone
 from ...layers import resize_bilinear
 from ..dpt_decoder import DPTDecoder, Readout, read_levels, readout_of
-from .base import DepthKind, DepthNetwork, DepthPrediction
+from .base import DepthNetwork
 from .outputs import Activation, build_output
+from .prediction import DepthKind, DepthPrediction
 
 
 class DPTDepth(DepthNetwork):

@@ -10,8 +10,9 @@ from ...backbones import PlainViT
 from ...backbones.contract import Backbone
 from ...layers import SyncBatchNorm, resize_bilinear
 from ..pyramids import at_finest
-from .base import DepthKind, DepthNetwork, DepthPrediction
+from .base import DepthNetwork
 from .outputs import Activation, build_output
+from .prediction import DepthKind, DepthPrediction
 
 
 class LinearDepth(DepthNetwork):

@@ -6,16 +6,14 @@ the mask (zeros, NaN) has no influence. Dense and sparse ground truth (lidar) ar
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers import resize_bilinear
-
-if TYPE_CHECKING:  # networks name their loss
-    from .base import DepthKind, DepthPrediction
+from .prediction import DepthKind, DepthPrediction
 
 SILogConvention = Literal['variance_focus', 'eigen']
 Alignment = Literal['least_squares', 'median']

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import DepthBins
+from .prediction import DepthBins
 
 Activation = Literal['relu', 'sigmoid', 'exp']
 Spacing = Literal['linear', 'log', 'mixlog']

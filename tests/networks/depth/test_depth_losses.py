@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from densevit.networks.depth.base import DepthPrediction
+from densevit.networks.depth import DepthPrediction
 from densevit.networks.depth.losses import (
     DepthLoss,
     gradient_loss,

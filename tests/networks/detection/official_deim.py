@@ -10,7 +10,7 @@ from torch import nn
 
 
 def official_deim() -> SimpleNamespace:
-    """The classes of encoder, decoders, plain ViT with its adapter and loss, and the module that makes batches."""
+    """The authors' networks, loss and module that makes batches."""
     folder = repository('DEIMv2')
     packages = {name: {'__path__': [str(folder / name.replace('.', '/'))]}
                 for name in ('engine', 'engine.deim', 'engine.backbone', 'engine.data')}
@@ -18,6 +18,7 @@ def official_deim() -> SimpleNamespace:
             **packages, 'engine.core': dict(register=lambda *_, **__: lambda cls: cls),
             'engine.misc.dist_utils': dict(get_world_size=lambda: 1, is_dist_available_and_initialized=lambda: False)}):
         from engine.backbone.dinov3_adapter import DINOv3STAs
+        from engine.backbone.hgnetv2 import HGNetv2
         from engine.data import dataloader
         from engine.deim.deim_criterion import DEIMCriterion
         from engine.deim.deim_decoder import DEIMTransformer
@@ -25,7 +26,7 @@ def official_deim() -> SimpleNamespace:
         from engine.deim.hybrid_encoder import HybridEncoder
         from engine.deim.matcher import HungarianMatcher
         return SimpleNamespace(
-            DINOv3STAs=DINOv3STAs, DEIMCriterion=DEIMCriterion, DEIMTransformer=DEIMTransformer,
+            DINOv3STAs=DINOv3STAs, HGNetv2=HGNetv2, DEIMCriterion=DEIMCriterion, DEIMTransformer=DEIMTransformer,
             DFINETransformer=DFINETransformer, HybridEncoder=HybridEncoder, HungarianMatcher=HungarianMatcher,
             dataloader=dataloader)
 

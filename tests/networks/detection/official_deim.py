@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import transformers.models.dinov3_vit  # noqa: F401  # before the official code does, whose imports are undone
+import torchvision.transforms.v2  # noqa: F401  # before the official code does, whose imports are undone
+import transformers.models.dinov3_vit  # noqa: F401
 from official import importable, repository
 from torch import nn
 

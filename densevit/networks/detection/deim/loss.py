@@ -31,8 +31,8 @@ class DEIMLoss(BoxSetLoss):
         negative_weight: The weight of what is not matched; 1 by default, and 0.75 for ``'vfl'``.
         edge_weight: The weight of the fine-grained localisation loss of edges.
         distill_weight: The weight of what the edges of a layer learn from those of the last.
-        late_matching: The share of the run from which queries are matched by score times IoU alone (DEIMv2); never by
-            default.
+        late_matching: The share of the run from which queries are matched by score times IoU alone (DEIMv2); None for
+            never.
         iou_power: The power of the IoU in that product.
         **options: Further weights and costs of :class:`~densevit.networks.detection.BoxSetLoss`.
     """
@@ -45,7 +45,7 @@ class DEIMLoss(BoxSetLoss):
         negative_weight: float | None = None,
         edge_weight: float = .15,
         distill_weight: float = 1.5,
-        late_matching: float = 1.,
+        late_matching: float | None = None,
         iou_power: float = 4.,
         **options: Any,
     ) -> None:
@@ -68,7 +68,7 @@ class DEIMLoss(BoxSetLoss):
         Late in a run it is minus the score times a power of the IoU (as in TOOD, arXiv:2108.07755, eq. 2), by which
         metrics order the predictions of an object.
         """
-        if self.progress < self.late_matching:
+        if self.late_matching is None or self.progress < self.late_matching:
             return super().costs(prediction, image, target)
         scores = prediction.logits[image][..., target.labels].sigmoid()
         iou, _ = box_overlap(to_corners(prediction.boxes[image]).unsqueeze(-2), to_corners(target.boxes.float()))

@@ -20,7 +20,8 @@ from .zoo import BUNDLED, entry, file_sha256
 _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
 # Metrics that the curve of a card keeps, with what brings them to [0, 1].
-_CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.}
+_CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.,
+           r'(.+/)?(delta1|AbsRel)': 1.}
 
 
 def publish_weights(

@@ -4,7 +4,7 @@
 # The network and the schedule are those of dpt_tiny_indoor. Any teacher goes: it labels a folder of pictures, of which
 # the second command trains and a tenth validates. Without --data it learns from NYU's and RedKitchen's own depth.
 #
-# Teacher:  python tools/label_depth.py photos/ --config teacher.py --weights teacher.pth --out data/labelled
+# Teacher:  python tools/label_depth.py photos/ --model depth_anything_v2_vits --out data/labelled
 # Command:  python tools/train.py configs/tiny/dpt_tiny_student.py --data data/labelled --amp
 # Not trained here.
 _base_ = 'dpt_tiny_indoor.py'

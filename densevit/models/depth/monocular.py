@@ -12,7 +12,6 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
 from ...networks.depth import DepthNetwork, DepthPrediction
-from ...networks.depth.losses import DepthLoss
 from ...registry import MODELS
 from ..base import DenseModel
 from ..options import MapOptions, PredictionOptions
@@ -89,7 +88,7 @@ class MonocularDepth(DenseModel):
         return self.network.kind
 
     def build_criterion(self, options: dict[str, Any]) -> nn.Module:
-        return DepthLoss(kind=self.network.kind, **options)
+        return super().build_criterion(dict(options, kind=self.network.kind))
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W) normalised images."""

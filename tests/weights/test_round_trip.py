@@ -48,6 +48,8 @@ NETWORKS = {
     'PEM': (PYRAMID, PEM),
     'PlainDETR': (PLAIN, dict(embed_dim=32, num_queries=4, num_many_queries=4, num_layers=1, num_heads=2, ffn_dim=32,
                          rpb_hidden_dim=8)),
+    'PolyMaXDepth': (LEVELS, dict(width=16, num_queries=6, embed_dim=16, num_layers=2, num_heads=2, ffn_dim=16,
+                                  max_depth=10.)),
     'RFDETRSeg': (LEVELS, dict(embed_dim=32, num_queries=8, num_groups=2, num_layers=1, num_heads=2, num_cross_heads=2,
                                ffn_dim=32, projector_blocks=1)),
     'SegFormerNet': (PYRAMID, dict(width=16)),
@@ -65,7 +67,7 @@ BACKBONES = {
     'ViTAdapter': dict(vit=VIT, num_heads=2, conv_inplane=8),
     'ViTCoMer': dict(vit=VIT, num_heads=2, conv_inplane=8),
 }
-WITHOUT_CLASSES = ('DPTDepth', 'LinearDepth')
+WITHOUT_CLASSES = ('DPTDepth', 'LinearDepth', 'PolyMaXDepth')
 # Scope, preprocessor and packing transform of models that are not mmsegmentation's.
 _OF_MODEL = {'Detector': ('mmdet', 'DetDataPreprocessor', 'PackDetInputs'),
              'MonocularDepth': ('mmengine', 'ImgDataPreprocessor', 'densevit.PackDepth')}

@@ -2,6 +2,8 @@
 from .base import DepthNetwork
 from .dpt import DPTDepth
 from .linear import LinearDepth
+from .polymax import PolyMaXDepth
 from .prediction import DepthBins, DepthKind, DepthPrediction
 
-__all__ = ['DPTDepth', 'DepthBins', 'DepthKind', 'DepthNetwork', 'DepthPrediction', 'LinearDepth']
+__all__ = ['DPTDepth', 'DepthBins', 'DepthKind', 'DepthNetwork', 'DepthPrediction', 'LinearDepth',
+           'PolyMaXDepth']

@@ -13,7 +13,7 @@ class DepthBins(NamedTuple):
 
     Attributes:
         logits: (B, N, h, w): what the probabilities of the N bins are made of.
-        centres: (N,) or (B, N): the depth of each bin in metres, ascending.
+        centres: (N,) or (B, N): the depth of each bin in metres, ascending; of clusters (PolyMaX) in no order.
     """
     logits: Tensor
     centres: Tensor

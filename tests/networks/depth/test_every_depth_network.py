@@ -28,6 +28,8 @@ ROWS = {
     'DPTDepth of a pyramid': Row(
         pyramid, dict(width=16, hidden_dim=8, **BINS), compiles='the ViT is', exports='the ViT is'),
     'LinearDepth': Row(LEVELS, BINS, DIRECT),
+    'PolyMaXDepth': Row(LEVELS, dict(channels=(8, 12, 16, 20), width=16, num_queries=6, embed_dim=16, num_layers=4,
+                                     num_heads=2, ffn_dim=16, max_depth=10.)),
 }
 CLASSES = {name: cls for name in depth.__all__ if isinstance(cls := getattr(depth, name), type)
            and issubclass(cls, DepthNetwork) and cls is not DepthNetwork}

@@ -9,16 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.folders import (
-    HASHED,
-    IMAGE_SUFFIXES,
-    SPLIT_NAMES,
-    FolderError,
-    FolderFacts,
-    FolderReader,
-    divide,
-    split_of,
-)
+from ..common.folders import IMAGE_SUFFIXES, FolderError, FolderFacts, FolderReader, split_of
+from ..common.paired_folders import Pair, listed, pair_files, split_folders, with_validation
 from .camera import as_camera
 from .depth_files import SUFFIXES, DepthFileError, read_depth
 
@@ -31,13 +23,6 @@ _LOOKED_AT = 50  # files, for the unit and the farthest metre
 _LAYOUT = ('images/ and depth/ with files of the same names (PNG of 16 bits, .npy or .pfm; or train/ and val/ in each, '
            "or in the place of images/ and depth/), NYUv2's rgb_00001.jpg beside sync_depth_00001.png, or KITTI's "
            'proj_depth/groundtruth and raw drives')
-
-
-class Pair(NamedTuple):
-    """An image and its depth, with the name that both have."""
-    name: str
-    image: Path
-    depth: Path
 
 
 class Layout(NamedTuple):
@@ -101,62 +86,16 @@ def find_layout(folder: Path) -> Layout:
     Raises:
         FolderError: It is of no known layout, or an image has no depth.
     """
-    parts = _parts(folder)
+    parts = split_folders(folder, IMAGE_FOLDERS, DEPTH_FOLDERS, 'depth')
     if parts:
-        return Layout('images and depth', {split: _paired(*part) for split, part in parts.items()}, 1000.)
+        return Layout('images and depth', {split: pair_files(*part, SUFFIXES, _ENDS, 'depth')
+                                           for split, part in parts.items()}, 1000.)
     if kitti := _kitti(folder):
         return Layout("KITTI's raw drives and annotated depth", kitti, 256., 80.)
     if nyu := _nyu(folder):
         return Layout("NYUv2's scenes", nyu, 1000., 10.)
     raise FolderError(f'{folder} holds no depth in {_LAYOUT}: it has '
                       f'{", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"}')
-
-
-def _parts(folder: Path) -> dict[str | None, tuple[Path, Path]]:
-    """The folders of images and of depth by split; None for one that is not divided."""
-    found: dict[str | None, tuple[Path, Path]] = {}
-    images, depths = _first(folder, IMAGE_FOLDERS), _first(folder, DEPTH_FOLDERS)
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
-            inside = _first(folder / name, IMAGE_FOLDERS), _first(folder / name, DEPTH_FOLDERS)
-            if all(inside):
-                found[split] = inside
-            elif images and depths and (images / name).is_dir():
-                if not (depths / name).is_dir():
-                    raise FolderError(f'{images / name} has no depth: put it into {depths / name}')
-                found[split] = images / name, depths / name
-    return found or ({None: (images, depths)} if images and depths else {})
-
-
-def _first(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files by their path below the folder without the suffix, in its order."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in suffixes and not path.name.startswith('.'):
-            name = path.relative_to(folder).with_suffix('').as_posix()
-            if name in found:
-                raise FolderError(f'{found[name]} and {path} have one name, and depth is found by it: rename one')
-            found[name] = path
-    return found
-
-
-def _paired(images: Path, depths: Path) -> list[Pair]:
-    pictures, maps = _files(images, IMAGE_SUFFIXES), _files(depths, SUFFIXES)
-    if not pictures:
-        raise FolderError(f'{images} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
-    pairs, without = [], []
-    for name, picture in pictures.items():
-        depth = next((maps[f'{name}{end}'] for end in _ENDS if f'{name}{end}' in maps), None)
-        pairs.append(Pair(name, picture, depth)) if depth else without.append(picture)
-    if without:
-        more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
-        raise FolderError(f'{without[0]}{more} no depth in {depths}: add a file of the same name, or move images '
-                          'without depth to another folder')
-    return pairs
 
 
 def _nyu(folder: Path) -> dict[str | None, list[Pair]]:
@@ -199,38 +138,11 @@ def _divided(pairs: dict[str | None, list[Pair]], folder: Path) -> tuple[dict[st
     """Pairs by split, and where the split comes from."""
     division = 'in folders of their own'
     if None in pairs:
-        pairs, division = _listed(pairs[None], folder)
-    if 'train' not in pairs:
-        raise FolderError(f'{folder} has images for {", ".join(map(str, pairs))}, and none to learn from: name their '
-                          'folder train')
-    if 'val' not in pairs and 'test' in pairs:
-        pairs['val'] = pairs['test']
+        pairs, division = listed(pairs[None], folder)
+    if 'val' not in pairs and 'test' in pairs:  # as those do who publish on NYUv2, which has no other split
+        pairs = dict(pairs, val=pairs['test'])
         division = f'{division}; those to test on validate, too'
-    if 'val' not in pairs:
-        train = {pair.name: pair for pair in pairs['train']}
-        for split, names in zip(('train', 'val'), divide(list(train), folder), strict=True):
-            pairs[split] = [train[name] for name in names]
-        division = HASHED
-    if empty := [split for split, each in pairs.items() if not each]:
-        raise FolderError(f'{folder} has no image for {empty[0]}: add some, or remove what names this split')
-    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}, division
-
-
-def _listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str | None, list[Pair]], str]:
-    """Pairs as ``train.txt``, ``val.txt`` and ``test.txt`` divide them; without the first the rest is for training."""
-    lists = {split: path for split, names in SPLIT_NAMES.items() for name in names
-             if (path := folder / f'{name}.txt').is_file()}
-    by_name = {pair.name: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
-    found: dict[str | None, list[Pair]] = {}
-    for split, path in lists.items():
-        names = list(filter(None, map(str.strip, path.read_text(encoding='utf-8').splitlines())))
-        if absent := [name for name in names if name not in by_name]:
-            raise FolderError(f'{path} names {absent[0]}, which is no image of {folder}: add it, or remove the line')
-        found[split] = [by_name[name] for name in names]
-    if 'train' not in found:
-        taken = {pair.name for each in found.values() for pair in each}
-        found['train'] = [pair for pair in pairs if pair.name not in taken]
-    return found, f'as {", ".join(path.name for path in lists.values())} say'
+    return with_validation(pairs, folder, division)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -252,7 +164,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def _line(pair: Pair, cameras: Any) -> str:
     """A line of a list that the dataset reads."""
-    words = [str(pair.image), str(pair.depth)]
+    words = [str(pair.image), str(pair.partner)]
     if isinstance(cameras, dict):
         value = next((cameras[name] for name in (pair.name, pair.image.name) if name in cameras), None)
         if value is not None:
@@ -287,6 +199,6 @@ def _some_depths(pairs: Sequence[Pair], scale: float) -> Iterator[np.ndarray]:
     chosen = np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), _LOOKED_AT)).astype(int))
     for index in chosen:
         try:
-            yield read_depth(pairs[index].depth, scale)
+            yield read_depth(pairs[index].partner, scale)
         except DepthFileError as error:
             raise FolderError(str(error)) from error

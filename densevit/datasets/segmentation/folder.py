@@ -13,7 +13,8 @@ from PIL import Image
 
 from ...registry import DATASETS, TRANSFORMS
 from ..common.file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
-from ..common.folders import HASHED, IMAGE_SUFFIXES, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide, nested
+from ..common.folders import FolderError, FolderFacts, FolderReader, nested
+from ..common.paired_folders import Pair, listed, pair_files, split_folders, with_validation
 
 IMAGE_FOLDERS, MASK_FOLDERS = ('images', 'imgs', 'JPEGImages'), ('masks', 'labels', 'annotations', 'SegmentationClass')
 _MASKS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff')
@@ -23,13 +24,6 @@ VOID = 255
 _FEW = 64  # colours that a person has chosen; more are the work of a compression or of an interpolation
 _LAYOUT = ('images/ and masks/ with PNG files of the same names (or train/ and val/ in each, or in the place of '
            'images/ and masks/)')
-
-
-class Pair(NamedTuple):
-    """An image and its mask, and the name that both have: the path below their folders without the suffix."""
-    name: str
-    image: Path
-    mask: Path
 
 
 class Meaning(NamedTuple):
@@ -70,7 +64,7 @@ class MaskFolderDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry for each image of the split."""
         pairs, _ = find_pairs(Path(self.data_root))
-        return [dict(img_path=str(pair.image), seg_map_path=str(pair.mask), label_map=self.label_map,
+        return [dict(img_path=str(pair.image), seg_map_path=str(pair.partner), label_map=self.label_map,
                      reduce_zero_label=False, seg_fields=[]) for pair in pairs.get(self.split, ())]
 
     def _update_palette(self) -> list[list[int]]:
@@ -118,7 +112,7 @@ class MaskFolder(FolderReader):
 
     def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
         pairs, division = find_pairs(folder)
-        every = [pair.mask for split in pairs.values() for pair in split]
+        every = [pair.partner for split in pairs.values() for pair in split]
         memory = FactsMemory(scratch.parent / 'data_check.json')
         facts = dict(zip(every, in_threads(lambda path: _facts(path, memory), every), strict=True))
         meaning = _meaning(folder, facts)
@@ -161,97 +155,18 @@ def find_pairs(folder: Path) -> tuple[dict[str, list[Pair]], str]:
     Raises:
         FolderError: There are no such folders, an image has no mask, or there are two images of one name.
     """
-    parts = _parts(folder)
-    pairs = {split: _paired(*part) for split, part in parts.items()}
-    if None not in pairs:
-        places = ', '.join(part[0].relative_to(folder).as_posix() for part in parts.values())
-        division = f'in folders of their own ({places})'
-    else:
-        pairs, division = _listed(pairs[None], folder)
-    if 'train' not in pairs:
-        raise FolderError(f'{folder} has images for {", ".join(pairs)}, and none to learn from: name their folder '
-                          'train')
-    if 'val' not in pairs:
-        train = {pair.name: pair for pair in pairs['train']}
-        for split, names in zip(('train', 'val'), divide(list(train), folder), strict=True):
-            pairs[split] = [train[name] for name in names]
-        division = f'{division}; {HASHED}' if division else HASHED
-    if empty := [split for split, each in pairs.items() if not each]:
-        raise FolderError(f'{folder} has no image for {empty[0]}: add some, or remove what names this split')
-    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}, division
-
-
-def _parts(folder: Path) -> dict[str | None, tuple[Path, Path]]:
-    """The folders of images and of masks by split; None for one that is not divided."""
-    found: dict[str | None, tuple[Path, Path]] = {}
-    images, masks = _first(folder, IMAGE_FOLDERS), _first(folder, MASK_FOLDERS)
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
-            inside = _first(folder / name, IMAGE_FOLDERS), _first(folder / name, MASK_FOLDERS)
-            if all(inside):
-                found[split] = inside
-            elif images and masks and (images / name).is_dir():
-                if not (masks / name).is_dir():
-                    raise FolderError(f'{images / name} has no masks: put them into {masks / name}')
-                found[split] = images / name, masks / name
-    if found:
-        return found
-    if images and masks:
-        return {None: (images, masks)}
-    coco = any(folder.rglob('*.json'))
-    remedy = "; COCO's JSON files are for configs of instances, such as eomt_tiny_nuclei" if coco else ''
-    raise FolderError(f'{folder} holds no data for semantic segmentation in {_LAYOUT}: it has '
-                      f'{", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"}{remedy}')
-
-
-def _first(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files by their path below the folder without the suffix, in its order."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in suffixes and not path.name.startswith('.'):
-            name = path.relative_to(folder).with_suffix('').as_posix()
-            if name in found:
-                raise FolderError(f'{found[name]} and {path} have one name, and masks are found by it: rename one')
-            found[name] = path
-    return found
-
-
-def _paired(images: Path, masks: Path) -> list[Pair]:
-    pictures, labels = _files(images, IMAGE_SUFFIXES), _files(masks, _MASKS)
-    if not pictures:
-        raise FolderError(f'{images} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
-    pairs, without = [], []
-    for name, picture in pictures.items():
-        mask = next((labels[f'{name}{end}'] for end in _MASK_ENDS if f'{name}{end}' in labels), None)
-        pairs.append(Pair(name, picture, mask)) if mask else without.append(picture)
-    if without:
-        more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
-        raise FolderError(f'{without[0]}{more} no mask in {masks}: add a PNG file of the same name, or move images '
-                          'without a mask to another folder')
-    return pairs
-
-
-def _listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str, list[Pair]], str]:
-    """Pairs as ``train.txt``, ``val.txt`` and ``test.txt`` divide them; without the first the rest is for training."""
-    lists = {split: path for split, names in SPLIT_NAMES.items() for name in names
-             if (path := folder / f'{name}.txt').is_file()}
-    if not lists:
-        return dict(train=list(pairs)), ''
-    by_name = {pair.name: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
-    found: dict[str, list[Pair]] = {}
-    for split, path in lists.items():
-        names = list(filter(None, map(str.strip, path.read_text(encoding='utf-8').splitlines())))
-        if absent := [name for name in names if name not in by_name]:
-            raise FolderError(f'{path} names {absent[0]}, which is no image of {folder}: add it, or remove the line')
-        found[split] = [by_name[name] for name in names]
-    if 'train' not in found:
-        taken = {pair.name for each in found.values() for pair in each}
-        found['train'] = [pair for pair in pairs if pair.name not in taken]
-    return found, f'as {", ".join(path.name for path in lists.values())} say'
+    parts = split_folders(folder, IMAGE_FOLDERS, MASK_FOLDERS, 'mask')
+    if not parts:
+        coco = any(folder.rglob('*.json'))
+        remedy = "; COCO's JSON files are for configs of instances, such as eomt_tiny_nuclei" if coco else ''
+        raise FolderError(f'{folder} holds no data for semantic segmentation in {_LAYOUT}: it has '
+                          f'{", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"}{remedy}')
+    pairs = {split: pair_files(*part, _MASKS, _MASK_ENDS, 'mask') for split, part in parts.items()}
+    if None in pairs:
+        pairs, division = listed(pairs[None], folder)
+        return with_validation(pairs, folder, division)
+    places = ', '.join(part[0].relative_to(folder).as_posix() for part in parts.values())
+    return with_validation(pairs, folder, f'in folders of their own ({places})')
 
 
 def _facts(path: Path, memory: FactsMemory) -> Facts:

@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
+    from .fidelity import psnr, psnr_b, ssim
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
 
-__all__ = ['InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality']
+__all__ = [
+    'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
+]
 
 _HOMES = dict(
     InstanceMetric='coco_ap',
     PanopticCounts='pq',
     PanopticMetric='panoptic',
     panoptic_counts='pq',
-    panoptic_quality='pq')
+    panoptic_quality='pq',
+    psnr='fidelity',
+    psnr_b='fidelity',
+    ssim='fidelity')
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .restoration.dataset import RestorationDataset
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
+    from .restoration.folder import RestorationFolderDataset
+    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -22,29 +26,41 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'FitToBucket',
-    'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput',
+    'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset', 'CocoInstanceDataset', 'Degrade',
+    'FitToBucket', 'FlipAndTurn', 'GaussianNoise', 'JPEGCompression', 'LoadColorLabels', 'LoadImage', 'LoadPair',
+    'LoadPanopticSegments', 'MaskFolderDataset', 'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop',
     'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
+    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
     AlbumentationsTransform='common.albumentations_transform',
     AspectRatioBuckets='common.buckets',
+    BicubicDown='restoration.degradations',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    Degrade='restoration.transforms',
     FitToBucket='common.buckets',
+    FlipAndTurn='restoration.transforms',
+    GaussianNoise='restoration.degradations',
+    JPEGCompression='restoration.degradations',
     LoadColorLabels='segmentation.folder',
     LoadImage='common.load_image',
+    LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    PackPair='restoration.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
+    PairedCrop='restoration.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
     ResizeAndPad='common.transforms',
     ResizeSegments='common.transforms',
+    RestorationDataset='restoration.dataset',
+    RestorationFolderDataset='restoration.folder',
     ScaleColourCropFlip='segmentation.augmentations',
     ScaleCropFlip='segmentation.augmentations',
     ScaleJitterCrop='common.transforms',

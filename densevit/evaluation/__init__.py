@@ -9,15 +9,18 @@ if TYPE_CHECKING:
     from .fidelity import psnr, psnr_b, ssim
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
+    from .restoration import RestorationMetric
 
 __all__ = [
-    'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
+    'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric', 'panoptic_counts', 'panoptic_quality',
+    'psnr', 'psnr_b', 'ssim'
 ]
 
 _HOMES = dict(
     InstanceMetric='coco_ap',
     PanopticCounts='pq',
     PanopticMetric='panoptic',
+    RestorationMetric='restoration',
     panoptic_counts='pq',
     panoptic_quality='pq',
     psnr='fidelity',

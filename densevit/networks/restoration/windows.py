@@ -24,16 +24,17 @@ def from_windows(windows: Tensor, sides: tuple[int, int], size: tuple[int, int])
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def shifted_mask(size: tuple[int, int], sides: tuple[int, int], shift: tuple[int, int], device: torch.device) -> Tensor:
-    """Who may attend to whom in windows of a map that was moved by ``shift`` (Swin, arXiv:2103.14030, section 3.2).
+def shifted_mask(size: tuple[int, int], sides: int | tuple[int, int], device: torch.device) -> Tensor:
+    """Who may attend to whom in windows of a map that was moved by half of them (Swin, arXiv:2103.14030, section 3.2).
 
     Returns:
         (windows, 1, N, N) bool, False where two tokens were not neighbours before the move.
     """
+    sides = (sides, sides) if isinstance(sides, int) else sides
     regions = []
-    for length, side, offset in zip(size, sides, shift, strict=True):
+    for length, side in zip(size, sides, strict=True):
         place = torch.arange(length, device=device)
-        regions.append((place >= length - side).long() + (place >= length - offset).long())
+        regions.append((place >= length - side).long() + (place >= length - side // 2).long())
     region = to_windows((3 * regions[0][:, None] + regions[1])[None, :, :, None], sides)[0]  # (windows, N, 1)
     return (region == region.transpose(1, 2)).unsqueeze(1)
 
@@ -89,3 +90,12 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)  # (heads, N, N)
         return self.proj(attend(q, k, v, bias, mask))
+
+
+def attend_in_windows(attn: WindowAttention, x: Tensor, window_size: int, shift: int, mask: Tensor) -> Tensor:
+    """Attention of a map (B, H, W, C) within windows that are moved by ``shift``, under their mask if they are."""
+    size, sides = x.shape[1:3], (window_size, window_size)
+    if shift:
+        x = x.roll((-shift, -shift), (1, 2))
+    x = from_windows(attn(to_windows(x, sides), mask if shift else None), sides, size)
+    return x.roll((shift, shift), (1, 2)) if shift else x

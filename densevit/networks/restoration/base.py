@@ -45,18 +45,24 @@ class RestorationNetwork(Network):
         raise NotImplementedError
 
 
-def mirror_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Continue (B, C, H, W) at the right and bottom, mirrored at the last pixel, to whole multiples of a side.
+def mirror_to_multiple(images: Tensor, multiple: int, repeat_edge: bool = False) -> Tensor:
+    """Continue (B, C, H, W) at the right and bottom, mirrored, to whole multiples of a side.
 
     Images that are smaller than what is added are mirrored back and forth, where ``F.pad`` refuses.
+
+    Args:
+        multiple: In pixels.
+        repeat_edge: Whether the mirror lies behind the last pixel, which then follows itself, or upon it.
     """
     for axis in (2, 3):
         length = images.shape[axis]
         padded = (length + multiple - 1) // multiple * multiple
         if is_symbolic(length) or padded != length:
-            period = 2 * (length - 1 + (length == 1))  # one pixel alone is repeated
+            # One pixel alone is repeated.
+            period = 2 * length if repeat_edge else 2 * (length - 1 + (length == 1))
             place = torch.arange(padded, device=images.device) % period
-            images = images.index_select(axis, torch.minimum(place, period - place).clamp(max=length - 1))
+            place = torch.minimum(place, period - repeat_edge - place).clamp(max=length - 1)
+            images = images.index_select(axis, place)
     return images
 
 

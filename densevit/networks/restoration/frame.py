@@ -52,6 +52,10 @@ class _Embedding(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, H, W, C)."""
+        return self.norm(x.permute(0, 2, 3, 1))
+
 
 class ResidualFrame(RestorationNetwork):
     """Convolution, groups, reconstruction.
@@ -114,8 +118,7 @@ class ResidualFrame(RestorationNetwork):
             return
         self.conv_before_upsample = nn.Sequential(conv3(embed_dim, width), nn.LeakyReLU())
         if self.upsampler == 'pixelshuffle':
-            self.upsample = nn.Sequential(*(part for factor in shuffle_factors(self.scale) for part in
-                                            (conv3(width, factor**2 * width), nn.PixelShuffle(factor))))
+            self.upsample = shuffles(self.scale, width)
         else:
             self.conv_up1 = conv3(width, width)
             if self.scale == 4:
@@ -130,20 +133,27 @@ class ResidualFrame(RestorationNetwork):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] to (B, C, scale * H, scale * W)."""
         size = images.shape[-2:]
-        padded = mirror_to_multiple(images, self.multiple)
-        features = self.conv_first((padded - self.mean) * self.img_range)
-        features = self.conv_after_body(self.deep_features(features)) + features
-        restored = self.reconstruct(features) / self.img_range + self.mean
+        padded = self.padded(images)
+        restored = self.reconstruct(self.features(padded)) / self.img_range + self.mean
         if self.upsampler is None:
             restored = restored + padded - self.mean
         if self.skip:
             restored = restored - self.mean + F.interpolate(padded, scale_factor=self.scale, mode='bicubic')
         return crop(restored, (size[0] * self.scale, size[1] * self.scale))
 
+    def padded(self, images: Tensor) -> Tensor:
+        """Images with whole windows."""
+        return mirror_to_multiple(images, self.multiple)
+
+    def features(self, padded: Tensor) -> Tensor:
+        """Shallow and deep features (B, C, H, W) of padded images."""
+        shallow = self.conv_first((padded - self.mean) * self.img_range)
+        return self.conv_after_body(self.deep_features(shallow)) + shallow
+
     def deep_features(self, features: Tensor) -> Tensor:
         """(B, C, H, W) through all groups."""
         context = self.context(features)
-        x = self.patch_embed.norm(features.permute(0, 2, 3, 1))
+        x = self.patch_embed(features)
         for layer in self.layers:
             x = layer(x, *context)
         return self.norm(x).permute(0, 3, 1, 2)
@@ -162,17 +172,17 @@ class ResidualFrame(RestorationNetwork):
         return self.conv_last(F.leaky_relu(self.conv_hr(features), .2))
 
 
-def shuffle_factors(scale: int) -> list[int]:
-    """By what pixel shuffles (Shi et al., arXiv:1609.05158) enlarge one after the other.
+def shuffles(scale: int, channels: int) -> nn.Sequential:
+    """Convolutions and pixel shuffles (Shi et al., arXiv:1609.05158) that enlarge by 2 each, or by 3 at once.
 
     Raises:
         ValueError: The scale is neither a power of 2 nor 3.
     """
-    if scale == 3:
-        return [3]
-    if scale < 1 or scale & (scale - 1):
+    if scale != 3 and (scale < 1 or scale & (scale - 1)):
         raise ValueError(f'scale={scale}: give a power of 2, or 3')
-    return [2] * (scale.bit_length() - 1)
+    factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+    return nn.Sequential(*(part for factor in factors
+                           for part in (conv3(channels, factor**2 * channels), nn.PixelShuffle(factor))))
 
 
 def heads_of_groups(num_heads: int | Sequence[int], groups: int) -> tuple[int, ...]:

@@ -24,17 +24,24 @@ def from_windows(windows: Tensor, sides: tuple[int, int], size: tuple[int, int])
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def shifted_mask(size: tuple[int, int], sides: int | tuple[int, int], device: torch.device) -> Tensor:
-    """Who may attend to whom in windows of a map that was moved by half of them (Swin, arXiv:2103.14030, section 3.2).
+def shifted_mask(size: tuple[int, int], sides: int | tuple[int, int], device: torch.device,
+                 shift: tuple[int, int] | None = None) -> Tensor:
+    """Who may attend to whom in windows of a map that was moved (Swin, arXiv:2103.14030, section 3.2).
+
+    Args:
+        size: Height and width of the map.
+        sides: Those of windows, or one number for both.
+        device: Where to.
+        shift: By how many pixels it was moved up and to the left; half of the windows if None.
 
     Returns:
         (windows, 1, N, N) bool, False where two tokens were not neighbours before the move.
     """
     sides = (sides, sides) if isinstance(sides, int) else sides
     regions = []
-    for length, side in zip(size, sides, strict=True):
+    for length, side, step in zip(size, sides, shift or [side // 2 for side in sides], strict=True):
         place = torch.arange(length, device=device)
-        regions.append((place >= length - side).long() + (place >= length - side // 2).long())
+        regions.append((place >= length - side).long() + (place >= length - step).long())
     region = to_windows((3 * regions[0][:, None] + regions[1])[None, :, :, None], sides)[0]  # (windows, N, 1)
     return (region == region.transpose(1, 2)).unsqueeze(1)
 

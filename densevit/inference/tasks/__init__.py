@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..task import PredictionError, Task
 from .detection import Detection
+from .restoration import Restoration
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = ['TASKS', 'read_by', 'tasks_of']
 # In order: where two read the same data sample of a model of another library, the first does.
 TASKS: tuple[Task, ...] = (
     Detection(),
+    Restoration(),
     Segmentation(),
 )
 

@@ -1,7 +1,7 @@
 """Restoration: a better picture, of the same size or enlarged."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,7 @@ from ..result import Result, Row, Table
 from ..task import Call, Picture, PredictionError, Task
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.structures import BaseDataElement
     from torch import nn
 
@@ -116,18 +117,29 @@ def _is_grey(image: np.ndarray) -> bool:
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
 
 
+def spandrel_config(file: str) -> Config:
+    """The config of a model with the network and the weights of a checkpoint that spandrel reads."""
+    from mmengine.config import Config
+    pipeline = [dict(type='densevit.LoadPair'), dict(type='densevit.PackPair')]
+    return Config(dict(
+        model=dict(type='densevit.Restorer', head=dict(type='densevit.SpandrelNet', file=file)),
+        test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+
+
 class Restoration(Task):
-    """Restored pictures of models of ours."""
+    """Restored pictures of models of ours, and of networks that spandrel reads."""
 
     names = ('restoration', )
     fields = ('pred_img', )
     needs_classes = False
     can_tile = True
     whole_picture = False  # tiles show all that there is
-    options: ClassVar[Mapping[str, Any]] = {}
+    schemes = dict(spandrel=spandrel_config)
     help = """restoration writes, beside the picture before and after with a magnified detail outputs/old.jpg:
   outputs/old.jpg.restored.png  the restored picture
   outputs/old.jpg.json          (--json) scale and restored_size"""
+    examples = """
+  {prog} spandrel:DCTLSA_X4.pt old.jpg"""
 
     def max_pixels(self, model: nn.Module, num_classes: int) -> None:
         """No picture is shrunk: each of its pixels is wanted."""

@@ -1,5 +1,6 @@
 """Restoration: images to better images."""
 from .preprocessor import RestorationPreprocessor
 from .restorer import Restorer
+from .spandrel import SpandrelNet
 
-__all__ = ['RestorationPreprocessor', 'Restorer']
+__all__ = ['RestorationPreprocessor', 'Restorer', 'SpandrelNet']

@@ -4,9 +4,9 @@ Nothing is listed here: a class that its package names in ``__all__`` is registe
 :class:`Backbone` or a :class:`Network` and not a base class of a task (in its file ``base.py``). A task's folder in
 ``models`` may register a class of its own in the place of a network.
 
-A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
-with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
-would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
+A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``: a path, a URL or the name of a
+known model, under any of the names that :func:`densevit.load_weights` knows. It keeps those weights; mmengine's own
+initialisation would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
 """
 from __future__ import annotations
 

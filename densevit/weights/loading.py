@@ -11,6 +11,7 @@ from torch import nn
 from ..backbones import PlainViT
 from ..errors import shorten
 from ..networks.base import Network
+from . import zoo
 from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
@@ -57,7 +58,8 @@ def load_weights(
     Args:
         model: One of these, a ``Segmentor`` (its network is filled), or any module for a checkpoint under the
             module's own names.
-        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
+        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, a state dict, or the
+            name of a known model, such as ``'eomt_tiny_animals'``.
         base: The weights that a checkpoint of differences refers to: DINOv3's for EoMT-DINOv3, under any of its names.
         prefix: Where in the checkpoint the weights are, such as ``'teacher.backbone.'``; only names that begin with it
             are looked at. Needed where it holds several such models; any one prefix is found without.
@@ -75,8 +77,11 @@ def load_weights(
         WeightsError: The file cannot be read, its names are not known, it holds several such models, it does not
             fit, or its weights are NaN or infinite.
     """
-    state, meta = read_weights(source)
     label = 'the state dict' if isinstance(source, Mapping) else str(source)
+    if isinstance(source, str) and source in zoo.names() and not os.path.exists(source):
+        item = zoo.entry(source)
+        source, base = zoo.find_weights(item), zoo.find_base(item, base)
+    state, meta = read_weights(source)
     if prefix:
         state = _under(prefix, state, label)
     base_state = None if base is None else read_state_dict(base)

@@ -115,7 +115,7 @@ def read_trunk(state: State, trunk: nn.Module) -> tuple[str, State, list[str]] |
     Returns:
         The naming's label, the renamed tensors and the names that no backbone needs; None for an unknown naming.
     """
-    # FSDP's chunks of blocks; a convolutional stem also has blocks, in stages, which are no chunks.
+    # Official checkpoints may have blocks in chunks; the blocks of a convolutional stem are in stages, which stay.
     state = {re.sub(r'^((?!.*patch_embed\.).*\bblocks)\.\d+\.(\d+)\.', r'\1.\2.', name): tensor
              for name, tensor in state.items()}
     for naming in _NAMINGS:

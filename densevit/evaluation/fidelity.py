@@ -65,7 +65,7 @@ def ssim(
     y_channel: bool = False,
     round_y: bool = False,
 ) -> float:
-    """Structural similarity, at most 1: a Gaussian window of 11 pixels and deviation 1.5 where it lies within the image.
+    """Structural similarity, at most 1, of Gaussian windows of 11 pixels and deviation 1.5 that lie within the image.
 
     That is the authors' form, which scikit-image computes with these settings; its defaults, torchmetrics and padded
     windows give other figures. Of colour images that are compared as RGB, the mean over the channels.
@@ -80,7 +80,7 @@ def ssim(
 
     pred, target, peak = _prepared(pred, target, Protocol(crop_border, y_channel, round_y))
     if min(pred.shape[:2]) < _WINDOW:
-        raise ValueError(f'SSIM needs {_WINDOW} pixels within the border, and there are {pred.shape[1]}x{pred.shape[0]}')
+        raise ValueError(f'SSIM needs {_WINDOW} pixels within the border: there are {pred.shape[1]}x{pred.shape[0]}')
     return float(structural_similarity(pred, target, data_range=peak, channel_axis=2, gaussian_weights=True, sigma=1.5,
                                        use_sample_covariance=False))
 

@@ -54,7 +54,8 @@ def load(
     Args:
         name_or_config: A name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
             (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
-            Or a checkpoint that another package reads, ``'spandrel:FILE'``: networks of restoration that spandrel knows.
+            Or a checkpoint that another package reads, ``'spandrel:FILE'``: networks of restoration that spandrel
+            knows.
         weights: A checkpoint file; for a name of the zoo, in place of the known one.
         device: A device of PyTorch, or ``'auto'``: the GPU if there is one.
         base: The weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are

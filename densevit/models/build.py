@@ -15,8 +15,8 @@ def build_network(head: dict[str, Any], backbone: dict[str, Any] | None, num_cla
 
     Args:
         head: Config of the network (``dict(type='densevit.EoMT', ...)``).
-        backbone: Config of its backbone (``dict(type='densevit.PlainViT', ...)``); None for a network without one, which
-            gets no such argument.
+        backbone: Config of its backbone (``dict(type='densevit.PlainViT', ...)``); None for a network without one,
+            which gets no such argument.
         num_classes: The number of classes; None for networks that have none, which get no such argument.
     """
     nested = {

@@ -12,8 +12,8 @@ class Network(nn.Module):
     """A network around a backbone, in plain PyTorch.
 
     Args:
-        backbone: Gives tokens or maps of normalised (B, 3, H, W) images. None for a network that is a whole architecture,
-            which then says its ``size_divisor`` itself.
+        backbone: Gives tokens or maps of normalised (B, 3, H, W) images. None for a network that is a whole
+            architecture, which then says its ``size_divisor`` itself.
 
     Attributes:
         loss_class: The module that compares what the network returns in train mode with the targets of a batch. A model

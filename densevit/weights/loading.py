@@ -48,8 +48,8 @@ def load_weights(
     - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
       authors' point classifiers, which leave the proposer;
     - for a ``SegFormerNet``: its authors' code, transformers, and OpenMMLab (with ``norm_maps=True``);
-    - for a ``SwinIR``, ``HAT``, ``DRCT``, ``ATD``, ``CAT`` or ``Swin2SR``: their authors' code (averaged weights first),
-      for the last also transformers;
+    - for a ``SwinIR``, ``HAT``, ``DRCT``, ``ATD``, ``CAT`` or ``Swin2SR``: their authors' code (averaged weights
+      first), for the last also transformers;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch

@@ -50,12 +50,13 @@ class RestorationChecks(TaskChecks):
         given, wanted = sample['inputs'].shape[-2:], sample['data_samples'].gt_img.shape[-2:]
         if tuple(wanted) != tuple(self.scale * side for side in given):
             raise DataError(
-                f'the pipeline of training gives images of {given[1]}x{given[0]} pixels for {wanted[1]}x{wanted[0]}, and '
-                f'the model has the scale {self.scale}: set model.head.scale or densevit.Degrade to the same')
+                f'the pipeline of training gives images of {given[1]}x{given[0]} pixels for {wanted[1]}x{wanted[0]}, '
+                f'and the model has the scale {self.scale}: set model.head.scale or densevit.Degrade to the same')
 
     def notes(self, dataset: Any) -> list[str]:
-        made = sum(not is_pair(leaf.get_data_info(0)) for leaf in leaves(dataset) if isinstance(leaf, RestorationDataset))
-        return ['images are degraded by the pipeline'] if made else []
+        of_task = [leaf for leaf in leaves(dataset) if isinstance(leaf, RestorationDataset)]
+        is_made = any(not is_pair(leaf.get_data_info(0)) for leaf in of_task)
+        return ['images are degraded by the pipeline'] if is_made else []
 
 
 def _remedy(size: Sequence[int], small: Sequence[int]) -> str:

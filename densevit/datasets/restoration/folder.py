@@ -71,7 +71,8 @@ def divided_pairs(folder: Path) -> tuple[dict[str, list[Pair]], str]:
     if None in pairs:
         pairs = dict(train=pairs[None])
     if 'train' not in pairs:
-        raise FolderError(f'{folder} has images for {", ".join(pairs)}, and none to learn from: name their folder train')
+        raise FolderError(f'{folder} has images for {", ".join(pairs)}, and none to learn from: name their folder '
+                          'train')
     division = 'in folders of their own'
     if 'val' not in pairs:
         by_name = {pair.hq.relative_to(folder).as_posix(): pair for pair in pairs['train']}

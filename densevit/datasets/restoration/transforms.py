@@ -83,8 +83,8 @@ class Degrade(BaseTransform):
         if 'gt_img' not in results or is_pair(results):  # predict gives images that are to be restored
             return results
         results['gt_img'] = image = crop_to_multiple(results['gt_img'], self.scale)
-        random = np.random.default_rng(
-            np.random.randint(2**32) if self.seed is None else [self.seed, crc32(Path(results['gt_path']).name.encode())])
+        name = crc32(Path(results['gt_path']).name.encode())
+        random = np.random.default_rng(np.random.randint(2**32) if self.seed is None else [self.seed, name])
         for step in self.steps:
             image = step(image, random)
         results['img'] = image

@@ -97,7 +97,8 @@ class RestorationResult(Result):
         Args:
             detail: See `draw`.
         """
-        return [Artifact('', partial(self.draw, detail=detail)), Artifact('.restored.png', lambda: _grey(self.restored))]
+        return [Artifact('', partial(self.draw, detail=detail)),
+                Artifact('.restored.png', lambda: _grey(self.restored))]
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -155,9 +156,9 @@ class Restoration(Task):
         if len(restored) == 1 or _is_grey(picture.image):
             restored = restored.mean(0, keepdim=True).expand(3, -1, -1)
         dtype = picture.canvas.image.dtype
-        values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round()
-        return RestorationResult(picture.image, np.ascontiguousarray(values.cpu().numpy().transpose(1, 2, 0).astype(dtype)),
-                                 source=picture.source, notes=picture.notes)
+        values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round().cpu().numpy().transpose(1, 2, 0)
+        return RestorationResult(picture.image, np.ascontiguousarray(values.astype(dtype)), source=picture.source,
+                                 notes=picture.notes)
 
     def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> RestorationResult:
         """Tiles blended where they overlap, with weights that fall linearly: no seam where two agree.

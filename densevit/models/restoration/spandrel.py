@@ -1,4 +1,4 @@
-"""Architectures of others that spandrel reads (github.com/chaiNNer-org/spandrel, MIT): told by the names of a checkpoint."""
+"""Architectures that spandrel (github.com/chaiNNer-org/spandrel, MIT) tells by the names of a checkpoint."""
 from __future__ import annotations
 
 import os

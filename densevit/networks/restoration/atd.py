@@ -1,8 +1,8 @@
 """ATD (Zhang et al., Transcending the Limit of Local Window, arXiv:2401.08209): a dictionary of tokens beside windows.
 
-Each group learns a dictionary. Pixels attend to it (section 3.2), are sorted by the entry that they resemble most and attend
-to others of their category anywhere in the image (section 3.3), and attend within windows; the three are added. The
-dictionary is refined from layer to layer by the pixels of the image (equation 6). The rest is SwinIR's frame.
+Each group learns a dictionary. Pixels attend to it (section 3.2), are sorted by the entry that they resemble most and
+attend to others of their category anywhere in the image (section 3.3), and attend within windows; the three are added.
+The dictionary is refined from layer to layer by the pixels of the image (equation 6). The rest is SwinIR's frame.
 
 Parameters have the names of the authors' checkpoints (github.com/LabShuHangGU/Adaptive-Token-Dictionary).
 """
@@ -73,7 +73,8 @@ class DictionaryAttention(nn.Module):
 class CategoryAttention(nn.Module):
     """Pixels attend to others of their category (section 3.3).
 
-    They are sorted by category and cut into groups of one size; the last group is filled with pixels before it, mirrored.
+    They are sorted by category and cut into groups of one size; the last group is filled with pixels before it,
+    mirrored.
 
     Args:
         dim: Channels C.
@@ -199,7 +200,8 @@ class ATD(ResidualFrame):
         group_convs: 1 or 3 convolutions at the ends of groups.
         num_features: Channels of a reconstruction with several convolutions.
         img_range: Images are multiplied by it.
-        subtract_mean: Whether the mean colour of DIV2K is subtracted from images; False in checkpoints with a ``no_norm``.
+        subtract_mean: Whether the mean colour of DIV2K is subtracted from images; False in checkpoints with a
+            ``no_norm``.
 
     Raises:
         ValueError: The options do not go together.

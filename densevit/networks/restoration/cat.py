@@ -1,8 +1,8 @@
-"""CAT (Chen et al., Cross Aggregation Transformer for Image Restoration, arXiv:2211.13654): windows that are rectangles.
+"""CAT (Chen et al., Cross Aggregation Transformer for Image Restoration, arXiv:2211.13654): rectangles as windows.
 
-Half of the heads attend within lying rectangles and half within standing ones, so that the two meet in more of the image than
-squares of their area (section 3.2). CAT-R has rectangles of one size, CAT-A such that are as long as the image. A depthwise
-convolution of the values adds what is local (section 3.3). The rest is SwinIR's frame.
+Half of the heads attend within lying rectangles and half within standing ones, so that the two meet in more of the
+image than squares of their area (section 3.2). CAT-R has rectangles of one size, CAT-A such that are as long as the
+image. A depthwise convolution of the values adds what is local (section 3.3). The rest is SwinIR's frame.
 
 Parameters have names like those of SwinIR; :mod:`densevit.weights.names.restoration` knows the authors'
 (github.com/zhengchen1999/CAT).
@@ -23,7 +23,7 @@ from .windows import attend, from_windows, relative_position_index, shifted_mask
 
 
 class PositionBias(nn.Module):
-    """A small network from an offset in pixels to the bias of each head (CrossFormer, arXiv:2108.00154, section 3.3)."""
+    """A network from an offset in pixels to the bias of each head (CrossFormer, arXiv:2108.00154, section 3.3)."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -166,9 +166,9 @@ class CAT(ResidualFrame):
         for heads, short, rates in zip(heads_of_groups(num_heads, len(depths)), shorts,
                                        stochastic_depth(drop_path_rate, depths), strict=True):
             if heads % 2:
-                raise ValueError(f'num_heads={heads}: half of them are for each kind of rectangles, so give an even one')
+                raise ValueError(f'num_heads={heads}: half of them are for each kind of rectangles, give an even one')
             blocks = [CrossAggregationBlock(embed_dim, heads, (short, long_side), bool(index % 2), mlp_ratio, rate,
                                             qkv_bias) for index, rate in enumerate(rates)]
             layers.append(ResidualGroup(_Blocks(blocks), end_convs(embed_dim, group_convs)))
-        super().__init__(layers, embed_dim, math.lcm(*shorts, long_side or 1), scale, in_channels, upsampler, group_convs,
-                         num_features, img_range)
+        super().__init__(layers, embed_dim, math.lcm(*shorts, long_side or 1), scale, in_channels, upsampler,
+                         group_convs, num_features, img_range)

@@ -1,7 +1,7 @@
 """DRCT (Hsu et al., arXiv:2404.00722): Swin blocks that each read what all before them in their group have found.
 
-Section 3.2: a group concatenates the features of its five blocks as DenseNet does, so that what is found early is not lost on
-the way (the "information bottleneck" of the paper). The rest is SwinIR's frame.
+Section 3.2: a group concatenates the features of its five blocks as DenseNet does, so that what is found early is not
+lost on the way (the "information bottleneck" of the paper). The rest is SwinIR's frame.
 
 Parameters have the names of the authors' checkpoints (github.com/ming053l/DRCT).
 """

@@ -1,7 +1,7 @@
 """The frame of SwinIR (Liang et al., arXiv:2108.10257, section 3.1), into which later papers put blocks of their own.
 
-A convolution gives shallow features, groups of blocks with a sum around them deep ones, and a reconstruction makes an image
-of both. Parameters have the names of the authors' checkpoints, which those of HAT, DRCT, ATD and CAT share.
+A convolution gives shallow features, groups of blocks with a sum around them deep ones, and a reconstruction makes an
+image of both. Parameters have the names of the authors' checkpoints, which those of HAT, DRCT, ATD and CAT share.
 """
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def heads_of_groups(num_heads: int | Sequence[int], groups: int) -> tuple[int, .
 
 def _check(scale: int, upsampler: str | None, group_convs: int, skip: str | None) -> None:
     if upsampler not in (None, 'pixelshuffle', 'pixelshuffledirect', 'nearest+conv'):
-        raise ValueError(f"upsampler='{upsampler}': choose 'pixelshuffle', 'pixelshuffledirect', 'nearest+conv' or None")
+        raise ValueError(f"upsampler='{upsampler}': choose pixelshuffle, pixelshuffledirect, nearest+conv or None")
     if upsampler is None and scale != 1:
         raise ValueError(f"scale={scale} needs an upsampler: 'pixelshuffle', 'pixelshuffledirect' or 'nearest+conv'")
     if upsampler == 'nearest+conv' and scale not in (2, 4):

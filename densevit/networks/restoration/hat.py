@@ -1,8 +1,8 @@
 """HAT (Chen et al., Activating More Pixels in Image Super-Resolution Transformer, arXiv:2205.04437).
 
-SwinIR's frame with three additions: channel attention beside window attention (section 3.2.2), and at the end of each group
-attention of windows to larger ones around them (section 3.2.3), both for more pixels to play a part. HAT-S, HAT and HAT-L
-differ in channels and depths.
+SwinIR's frame with three additions: channel attention beside window attention (section 3.2.2), and at the end of each
+group attention of windows to larger ones around them (section 3.2.3), both for more pixels to play a part. HAT-S, HAT
+and HAT-L differ in channels and depths.
 
 Parameters have the names of the authors' checkpoints (github.com/XPixelGroup/HAT).
 """
@@ -86,8 +86,8 @@ class OverlappingCrossAttention(nn.Module):
         self.window_size, self.num_heads = window_size, num_heads
         self.key_window = window_size + int(window_size * overlap_ratio)
         if (self.key_window - window_size) % 2:
-            raise ValueError(f'overlap_ratio={overlap_ratio} makes windows of keys {self.key_window} pixels wide around '
-                             f'those of {window_size}: choose one that adds an even number')
+            raise ValueError(f'overlap_ratio={overlap_ratio} puts windows of {self.key_window} pixels around those of '
+                             f'{window_size}: choose one that adds an even number')
         span = window_size + self.key_window - 1
         self.norm1 = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)

@@ -1,7 +1,7 @@
 """Swin2SR (Conde et al., arXiv:2209.11345): SwinIR's frame with the blocks of Swin V2 (arXiv:2111.09883).
 
-Attention compares directions of queries and keys at a learned temperature, the bias of an offset comes from a small network
-of its logarithm, and norms stand behind attention and MLP: training is steadier and window sizes may change.
+Attention compares directions of queries and keys at a learned temperature, the bias of an offset comes from a small
+network of its logarithm, and norms stand behind attention and MLP: training is steadier and window sizes may change.
 
 Parameters have the names of the authors' checkpoints (github.com/mv-lab/swin2sr). Of their forms, the one for high
 frequencies (``pixelshuffle_hf``) is not here.
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...layers import crop
 from .base import stochastic_depth
-from .frame import ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups, shuffles
+from .frame import ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups
 from .windows import attend, attend_in_windows, relative_position_index, shifted_mask
 
 _MAX_LOGIT_SCALE = math.log(100.)  # Swin V2, section 3.2

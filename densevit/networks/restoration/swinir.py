@@ -12,8 +12,8 @@ denoising                   ``None``                1        8           180    
 JPEG                        ``None``                1        7           180           6 x 6
 ==========================  ======================  =======  ==========  ============  =============
 
-Parameters have the names of the authors' checkpoints (github.com/JingyunLiang/SwinIR). What depends on the size of images
-there (masks, the grid of the patch embedding) is computed for each image.
+Parameters have the names of the authors' checkpoints (github.com/JingyunLiang/SwinIR). What depends on the size of
+images there (masks, the grid of the patch embedding) is computed for each image.
 """
 from __future__ import annotations
 

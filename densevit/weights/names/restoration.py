@@ -1,10 +1,9 @@
 """Names of checkpoints of restoration networks: their authors', and transformers' of Swin2SR.
 
-The networks here have the authors' names but for CAT. What is left of a file follows from sizes: masks and indices of windows,
-which are of the size of the training images there, so that such a file would fit no other.
+The networks here have the authors' names but for CAT. What is left of a file follows from sizes: masks and indices of
+windows, which are of the size of the training images there, so that such a file would fit no other.
 """
 from __future__ import annotations
-
 
 from ...networks.restoration import ATD, CAT, DRCT, HAT, Swin2SR, SwinIR
 from ..load_report import WeightsError

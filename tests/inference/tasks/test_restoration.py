@@ -109,8 +109,9 @@ def test_tiles_that_differ_are_blended_without_a_step():
     """Of constant tiles, no two neighbouring pixels differ by more than a step of the ramps."""
     image = np.zeros((40, 40, 3), np.uint8)
     values = iter((0, 200, 100, 240))
-    parts = [Part(RestorationResult(np.zeros((24, 24, 3), np.uint8), np.full((24, 24, 3), next(values), np.uint8)), *corner)
+    parts = [Part(RestorationResult(image[:24, :24], np.full((24, 24, 3), next(values), np.uint8)), *corner)
              for corner in ((0, 0), (0, 16), (16, 0), (16, 16))]
-    joined = Restoration().merge(iter(parts), Picture(image, Canvas.fit(image, None)), Call()).restored[..., 0].astype(int)
+    result = Restoration().merge(iter(parts), Picture(image, Canvas.fit(image, None)), Call())
+    joined = result.restored[..., 0].astype(int)
     assert joined[0, 0] == 0 and joined[0, -1] == 200 and joined[-1, 0] == 100 and joined[-1, -1] == 240
     assert max(abs(np.diff(joined, axis=axis)).max() for axis in (0, 1)) <= 200 / 8 + 1

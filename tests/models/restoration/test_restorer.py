@@ -22,7 +22,8 @@ def batch(count=2, size=(13, 18), scale=2, channels=3, dtype=torch.uint8):
     generator = torch.Generator().manual_seed(0)
     most = torch.iinfo(dtype).max
     images = torch.randint(most + 1, (count, channels, scale * size[0], scale * size[1]), generator=generator)
-    samples = [BaseDataElement(gt_img=image.to(dtype), metainfo=dict(img_shape=size, ori_shape=size)) for image in images]
+    metainfo = dict(img_shape=size, ori_shape=size)
+    samples = [BaseDataElement(gt_img=image.to(dtype), metainfo=metainfo) for image in images]
     inputs = [image[:, ::scale, ::scale].to(dtype) for image in images]
     return dict(inputs=inputs, data_samples=samples)
 
@@ -54,7 +55,7 @@ def test_prediction_covers_the_image_without_pads():
     data = dict(inputs=small['inputs'] + large['inputs'], data_samples=small['data_samples'] + large['data_samples'])
     found = model.test_step(data)
     assert [tuple(sample.pred_img.shape) for sample in found] == [(3, 16, 32), (3, 32, 48)]
-    assert all(0 <= sample.pred_img.min() and sample.pred_img.max() <= 1 for sample in found)
+    assert all(sample.pred_img.min() >= 0 and sample.pred_img.max() <= 1 for sample in found)
     alone = model.test_step(large)[0].pred_img
     torch.testing.assert_close(found[1].pred_img, alone, rtol=0, atol=1e-4)
 

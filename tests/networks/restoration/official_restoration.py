@@ -35,8 +35,9 @@ FORMS = {
                dict(category_size=50, num_tokens=16, reducted_dim=4)),
     'ATD light x3': (ATD, dict(scale=3, category_size=50, num_tokens=16, reduced_dim=4, upsampler='pixelshuffledirect'),
                      dict(category_size=50, num_tokens=16, reducted_dim=4)),
-    'ATD without mean': (ATD, dict(scale=1, category_size=50, num_tokens=16, reduced_dim=4, upsampler=None,
-                                   subtract_mean=False), dict(category_size=50, num_tokens=16, reducted_dim=4, norm=False)),
+    'ATD without mean': (
+        ATD, dict(scale=1, category_size=50, num_tokens=16, reduced_dim=4, upsampler=None, subtract_mean=False),
+        dict(category_size=50, num_tokens=16, reducted_dim=4, norm=False)),
 }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .restoration.dataset import RestorationDataset
     from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
     from .restoration.folder import RestorationFolderDataset
+    from .restoration.real_world import GaussianBlur, SecondOrderDegradation
     from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset', 'CocoInstanceDataset', 'Degrade',
-    'FitToBucket', 'FlipAndTurn', 'GaussianNoise', 'JPEGCompression', 'LoadColorLabels', 'LoadImage', 'LoadPair',
-    'LoadPanopticSegments', 'MaskFolderDataset', 'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop',
+    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'JPEGCompression', 'LoadColorLabels', 'LoadImage',
+    'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop',
     'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
     'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
-    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -43,6 +44,7 @@ _HOMES = dict(
     Degrade='restoration.transforms',
     FitToBucket='common.buckets',
     FlipAndTurn='restoration.transforms',
+    GaussianBlur='restoration.real_world',
     GaussianNoise='restoration.degradations',
     JPEGCompression='restoration.degradations',
     LoadColorLabels='segmentation.folder',
@@ -64,6 +66,7 @@ _HOMES = dict(
     ScaleColourCropFlip='segmentation.augmentations',
     ScaleCropFlip='segmentation.augmentations',
     ScaleJitterCrop='common.transforms',
+    SecondOrderDegradation='restoration.real_world',
     SeedAugmentation='common.seeding',
     ShortestSideCrop='segmentation.augmentations',
     UntilSegments='common.transforms')

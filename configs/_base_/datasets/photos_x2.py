@@ -4,7 +4,7 @@
 scale = 2
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
-    dict(type='densevit.LoadPair'),
+    dict(type='densevit.LoadPair', keep_depth=True),
     dict(type='densevit.PairedCrop', size=96),
     dict(type='densevit.FlipAndTurn'),
     dict(type='densevit.Degrade', scale=scale, steps=[dict(type='densevit.BicubicDown', scale=scale)]),
@@ -13,7 +13,7 @@ train_pipeline = [
     dict(type='densevit.PackPair')
 ]
 test_pipeline = [
-    dict(type='densevit.LoadPair'),
+    dict(type='densevit.LoadPair', keep_depth=True),
     dict(type='densevit.Degrade', scale=scale, steps=[dict(type='densevit.BicubicDown', scale=scale)], seed=0),
     dict(type='densevit.PackPair')
 ]

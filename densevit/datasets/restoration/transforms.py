@@ -15,7 +15,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ...images import read_image
+from ...images import read_deep, read_image
 from ...registry import TRANSFORMS
 from ..common.load_image import to_openmmlab
 from .dataset import is_pair
@@ -28,6 +28,8 @@ class LoadPair(BaseTransform):
 
     Args:
         color_type: ``'color'``, (H, W, 3) in BGR order, or ``'grayscale'``, (H, W).
+        keep_depth: Whether files of 16 bits stay such; else they are scaled to 8. ``predict`` then gives back what it
+            gets: 16 bits for 16 bits.
 
     Required keys: ``img_path``, ``gt_path``; the same for a true image alone.
 
@@ -35,8 +37,8 @@ class LoadPair(BaseTransform):
     degraded image.
     """
 
-    def __init__(self, color_type: Literal['color', 'grayscale'] = 'color') -> None:
-        self.color_type = color_type
+    def __init__(self, color_type: Literal['color', 'grayscale'] = 'color', keep_depth: bool = False) -> None:
+        self.color_type, self.keep_depth = color_type, keep_depth
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         results['gt_img'] = results['img'] = self._read(results['gt_path'])
@@ -47,7 +49,7 @@ class LoadPair(BaseTransform):
         return results
 
     def _read(self, path: str) -> np.ndarray:
-        return to_openmmlab(read_image(path), self.color_type)
+        return to_openmmlab(read_deep(path).pixels if self.keep_depth else read_image(path), self.color_type)
 
 
 def scale_of_pair(results: dict[str, Any]) -> int:

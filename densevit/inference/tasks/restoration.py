@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...images import ImageSource, read_image
+from ...datasets.restoration.matlab_resize import matlab_resize
+from ...images import ImageSource, read_deep
 from ...visualization.before_after import draw_before_after
 from ..files import Artifact
 from ..result import Result, Row, Table
@@ -65,8 +66,10 @@ class RestorationResult(Result):
         return ssim(*self._pair(reference), self._border(crop_border), y_channel)
 
     def _pair(self, reference: ImageSource) -> tuple[np.ndarray, np.ndarray]:
-        target = read_image(reference)
-        return _eight_bits(self.restored), target
+        target = read_deep(reference).pixels
+        if target.dtype != self.restored.dtype:
+            return _eight_bits(self.restored), _eight_bits(target)
+        return self.restored, target
 
     def _border(self, crop_border: int | None) -> int:
         return crop_border if crop_border is not None else self.scale if self.scale > 1 else 0
@@ -92,13 +95,23 @@ class RestorationResult(Result):
         return super().to_dict() | dict(scale=self.scale, restored_size=dict(height=height, width=width))
 
     def artifacts(self, *, detail: bool = True) -> list[Artifact]:
-        """The picture of `draw`, and the restored one.
+        """The picture of `draw`, and the restored one: of 16 bits if the picture is, grey if it is, with its alpha.
 
         Args:
             detail: See `draw`.
         """
         return [Artifact('', partial(self.draw, detail=detail)),
-                Artifact('.restored.png', lambda: _grey(self.restored))]
+                Artifact('.restored.png', self._to_file)]
+
+    def _to_file(self) -> np.ndarray:
+        """The restored picture with as many channels as the file of the picture has."""
+        pixels = self.restored[..., 0] if _is_grey(self.restored) else self.restored
+        alpha = None if self.source is None else read_deep(self.source).alpha
+        if alpha is None:
+            return pixels
+        scale = self.restored.dtype.type(257) if self.restored.dtype == np.uint16 and alpha.dtype == np.uint8 else 1
+        alpha = matlab_resize(alpha * scale, self.scale)
+        return np.concatenate([self.restored, alpha[..., None].astype(self.restored.dtype)], 2)
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -109,11 +122,6 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
     return image if image.dtype == np.uint8 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
-    """(H, W) of a picture without colours, which its file then has not either."""
-    return image[..., 0] if _is_grey(image) else image
-
-
 def _is_grey(image: np.ndarray) -> bool:
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
 
@@ -121,7 +129,7 @@ def _is_grey(image: np.ndarray) -> bool:
 def spandrel_config(file: str) -> Config:
     """The config of a model with the network and the weights of a checkpoint that spandrel reads."""
     from mmengine.config import Config
-    pipeline = [dict(type='densevit.LoadPair'), dict(type='densevit.PackPair')]
+    pipeline = [dict(type='densevit.LoadPair', keep_depth=True), dict(type='densevit.PackPair')]
     return Config(dict(
         model=dict(type='densevit.Restorer', head=dict(type='densevit.SpandrelNet', file=file)),
         test_dataloader=dict(dataset=dict(pipeline=pipeline))))

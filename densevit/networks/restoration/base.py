@@ -68,5 +68,6 @@ def mirror_to_multiple(images: Tensor, multiple: int, repeat_edge: bool = False)
 
 def stochastic_depth(rate: float, depths: Sequence[int]) -> list[list[float]]:
     """Rates of stochastic depth that rise linearly over all blocks from 0 to ``rate``, by group."""
-    rates = iter(torch.linspace(0, rate, sum(depths)).tolist())
+    last = max(sum(depths) - 1, 1)
+    rates = iter([rate * block / last for block in range(sum(depths))])
     return [[next(rates) for _ in range(depth)] for depth in depths]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .base import stochastic_depth
 from .frame import ResidualFrame, Upsampler
 from .swinir import SwinBlock
 from .windows import shifted_mask
@@ -95,7 +96,7 @@ class DRCT(ResidualFrame):
     ) -> None:
         layers = nn.ModuleList(
             DenseGroup(embed_dim, num_heads, window_size, mlp_ratio, rate, growth)
-            for rate in torch.linspace(0, drop_path_rate, num_groups).tolist())
+            for rate, in stochastic_depth(drop_path_rate, (1, ) * num_groups))
         super().__init__(layers, embed_dim, window_size, scale, in_channels, upsampler, num_features=num_features,
                          img_range=img_range)
         self.window_size = window_size

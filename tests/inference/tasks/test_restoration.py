@@ -1,15 +1,19 @@
 """Restoration in predict: results, what they write, and tiles that are joined."""
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from densevit.inference.canvas import Canvas
+from densevit.inference.predictor import Predictor
 from densevit.inference.task import Call, Picture, PredictionError
 from densevit.inference.tasks.restoration import Restoration, RestorationResult
+from densevit.registry import MODELS
 
 
 class Part(NamedTuple):
@@ -115,3 +119,60 @@ def test_tiles_that_differ_are_blended_without_a_step():
     joined = result.restored[..., 0].astype(int)
     assert joined[0, 0] == 0 and joined[0, -1] == 200 and joined[-1, 0] == 100 and joined[-1, -1] == 240
     assert max(abs(np.diff(joined, axis=axis)).max() for axis in (0, 1)) <= 200 / 8 + 1
+
+
+def predictor(scale=2, **head):
+    """A network that gives interpolation, so that what comes out tells what went in."""
+    options = dict(type='densevit.SwinIR', scale=scale, embed_dim=8, depths=(1, ), num_heads=1,
+                   upsampler='pixelshuffledirect', skip='bicubic', **head)
+    model = MODELS.build(dict(type='densevit.Restorer', head=options))
+    pipeline = [dict(type='densevit.LoadPair', keep_depth=True), dict(type='densevit.PackPair')]
+    return Predictor(model, Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))))
+
+
+def test_sixteen_bits_from_file_to_file(tmp_path):
+    """Steps of a 257th of one of 8 bits: quantised anywhere, there would be a hundredth of the values."""
+    values = np.linspace(20000, 22000, 32 * 48 * 3).reshape(32, 48, 3).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.png'), values)
+    result = predictor().predict(tmp_path / 'deep.png')
+    assert result.restored.dtype == np.uint16 and result.image.dtype == np.uint8
+    pixels = torch.from_numpy(values[..., ::-1].astype(np.float64)).permute(2, 0, 1)[None]
+    expected = torch.nn.functional.interpolate(pixels, scale_factor=2, mode='bicubic')[0].permute(1, 2, 0).numpy()
+    assert abs(result.restored - expected).max() <= 1
+    _, file = result.save(tmp_path / 'out.png')
+    written = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written[..., ::-1], result.restored)
+    assert len(np.unique(written)) > 1000
+    result.save(tmp_path / 'out.png')  # known as its own
+    assert result.psnr(result.restored) == float('inf')
+
+
+def test_sixteen_bits_of_grey(tmp_path):
+    values = np.linspace(20000, 22000, 32 * 48).reshape(32, 48).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.png'), values)
+    _, file = predictor().predict(tmp_path / 'deep.png').save(tmp_path / 'out.png')
+    written = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    assert written.shape == (64, 96) and written.dtype == np.uint16 and len(np.unique(written)) > 1000
+
+
+@pytest.mark.parametrize('dtype', (np.uint8, np.uint16))
+def test_alpha_is_carried(tmp_path, dtype):
+    most = np.iinfo(dtype).max
+    values = np.full((20, 24, 4), most // 2, dtype)
+    values[..., 3] = most
+    values[:, :12, 3] = 0
+    cv2.imwrite(str(tmp_path / 'a.png'), values)
+    _, file = predictor().predict(tmp_path / 'a.png').save(tmp_path / 'out.png')
+    written = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    assert written.shape == (40, 48, 4) and written.dtype == dtype
+    assert (written[:, :20, 3] == 0).all() and (written[:, -20:, 3] == most).all()
+    assert abs(written[..., :3].astype(int) - most // 2).max() <= 1  # not whitened where it is transparent
+
+
+def test_predicted_in_tiles():
+    """Interpolation looks at four pixels, so that tiles differ from the whole at their borders alone."""
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
+    restore = predictor()
+    whole, tiled = restore.predict(image), restore.predict(image, tiles=(40, 40), overlap=.4, batch_size=4)
+    assert tiled.restored.shape == whole.restored.shape and 'tiles' in tiled.notes[0]
+    assert abs(tiled.restored.astype(int) - whole.restored).mean() < 2

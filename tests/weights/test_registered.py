@@ -34,6 +34,8 @@ TINIES = {
     'SemanticTTA': dict(module=SEGMENTOR),
     'Detector': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LWDETR', num_queries=4, num_layers=1)),
     'Restorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1)),
+    'AdversarialRestorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1),
+                                discriminator=dict(width=4)),
     'RestorationPreprocessor': {},
     'LayerNorm2d': dict(num_channels=4),
 }

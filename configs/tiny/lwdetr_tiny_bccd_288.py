@@ -9,8 +9,8 @@
 #
 # The stem's weights are downloaded by timm (huggingface.co/timm/tf_efficientnet_lite0.in1k, Apache-2.0).
 #
-# Command:  python tools/train.py configs/tiny/lwdetr_tiny_bccd.py --amp
-# Test:     python tools/test.py configs/tiny/lwdetr_tiny_bccd.py work_dirs/lwdetr_tiny_bccd/iter_1500.pth
+# Command:  python tools/train.py configs/tiny/lwdetr_tiny_bccd_288.py --amp
+# Test:     python tools/test.py configs/tiny/lwdetr_tiny_bccd_288.py work_dirs/lwdetr_tiny_bccd_288/iter_1500.pth
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/bccd.py']
 num_classes = 3
 max_iters = 1500  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone

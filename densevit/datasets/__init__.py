@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from .common.albumentations_transform import AlbumentationsTransform
     from .common.buckets import AspectRatioBuckets, FitToBucket
     from .common.coco_instances import CocoInstanceDataset
+    from .common.joined import JoinedDataset
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
+    from .common.stages import InStages
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .depth.dataset import DepthDataset
+    from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
+    from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .restoration.dataset import RestorationDataset
     from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
     from .restoration.folder import RestorationFolderDataset
@@ -27,31 +32,41 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset', 'CocoInstanceDataset', 'Degrade',
-    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'JPEGCompression', 'LoadColorLabels', 'LoadImage',
-    'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
-    'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
-    'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
+    'CocoInstanceDataset', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'FlipAndTurn',
+    'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadColorLabels', 'LoadDepth',
+    'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackPair', 'PackWithTruth',
+    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad',
+    'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip',
+    'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop',
+    'UntilSegments'
 ]
 
 _HOMES = dict(
+    AffineMosaic='detection.dense_one_to_one',
     AlbumentationsTransform='common.albumentations_transform',
     AspectRatioBuckets='common.buckets',
     BicubicDown='restoration.degradations',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
     Degrade='restoration.transforms',
+    DenseOneToOne='detection.dense_one_to_one',
+    DepthCrop='depth.transforms',
+    DepthDataset='depth.dataset',
     FitToBucket='common.buckets',
     FlipAndTurn='restoration.transforms',
     GaussianBlur='restoration.real_world',
     GaussianNoise='restoration.degradations',
+    InStages='common.stages',
     JPEGCompression='restoration.degradations',
+    JoinedDataset='common.joined',
     LoadColorLabels='segmentation.folder',
+    LoadDepth='depth.transforms',
     LoadImage='common.load_image',
     LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    PackDepth='depth.transforms',
     PackPair='restoration.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
@@ -60,6 +75,7 @@ _HOMES = dict(
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
     ResizeAndPad='common.transforms',
+    ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',
     RestorationDataset='restoration.dataset',
     RestorationFolderDataset='restoration.folder',

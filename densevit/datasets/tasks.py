@@ -11,7 +11,7 @@ from .common.locate import SPLITS, datasets_of
 from .common.task_checks import TaskChecks
 
 # A folder, and the class in its checks.py.
-_TASKS = dict(restoration='RestorationChecks', segmentation='SegmentationChecks')
+_TASKS = dict(segmentation='SegmentationChecks', depth='DepthChecks', restoration='RestorationChecks')
 
 
 def task_checks() -> list[type[TaskChecks]]:

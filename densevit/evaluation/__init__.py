@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
+    from .depth import DepthErrorMetric
     from .fidelity import psnr, psnr_b, ssim
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
     from .restoration import RestorationMetric
 
 __all__ = [
-    'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric', 'panoptic_counts', 'panoptic_quality',
-    'psnr', 'psnr_b', 'ssim'
+    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric', 'panoptic_counts',
+    'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
 ]
 
 _HOMES = dict(
+    DepthErrorMetric='depth',
     InstanceMetric='coco_ap',
     PanopticCounts='pq',
     PanopticMetric='panoptic',

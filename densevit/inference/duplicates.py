@@ -8,7 +8,9 @@ takes an object for a piece of the neighbour that it stands in front of. But whe
 - objects of different tiles are compared where both tiles look: a piece is there as large as the object. What a model
   found in one tile is left as it is, duplicates were its own affair;
 - what a border of a tile cuts gives way to what is whole, whatever their scores;
-- pieces alone are joined. An object that was seen as a whole has its own box, which those of others would only widen.
+- pieces alone are joined. An object that was seen as a whole has its own box, which those of others would only widen;
+- of what is found in the whole picture counts what no tile can show. The rest is smaller than what the model learned,
+  and a red blood cell seen from afar is a platelet.
 """
 from __future__ import annotations
 
@@ -45,13 +47,19 @@ class Sightings:
     masks: InstanceMasks | None = None
 
     def rank(self) -> np.ndarray:
-        """(N,): 0 for what a tile shows as a whole, 1 for what the picture does, from afar, and 2 for what is cut."""
+        """(N,): 0 for what a tile shows as a whole, 1 for what the whole picture does, and 2 for what is cut."""
         end = np.array(self.size[::-1])
         margin = _BORDER * (self.tiles[:, 2:] - self.tiles[:, :2])
         before = (self.tiles[:, :2] > 0) & (self.boxes[:, :2] - self.tiles[:, :2] <= margin)
         after = (self.tiles[:, 2:] < end) & (self.tiles[:, 2:] - self.boxes[:, 2:] <= margin)
         of_picture = (self.tiles == [0, 0, *end]).all(-1)
         return np.where((before | after).any(-1), 2, of_picture)
+
+
+def beyond_tiles(boxes: np.ndarray, tiles: np.ndarray) -> np.ndarray:
+    """Which boxes (N, 4) lie in none of (T, 4) tiles wholly, (N,) bool."""
+    inside = (boxes[:, None, :2] >= tiles[:, :2]) & (boxes[:, None, 2:] <= tiles[:, 2:])
+    return ~inside.all(-1).any(-1)
 
 
 class SameObject(NamedTuple):

@@ -16,6 +16,7 @@ from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .load_report import LoadReport, WeightsError
+from .lora import place_adapters, split_adapters
 from .reading import State, read_state_dict, read_weights
 from .renaming import split_prefix
 from .translate import OURS, OWN, Translated, translate
@@ -52,6 +53,9 @@ def load_weights(
       first), for the last also transformers;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
 
+    Low-rank adapters (LoRA) of a checkpoint become those of the model, where it has the same, and are merged into the
+    weights otherwise; a model whose adapters are not in the checkpoint begins with new ones that change nothing.
+
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
     embeddings of a ViT to its patch size. Pickles are read without running code.
 
@@ -87,11 +91,14 @@ def load_weights(
     base_state = None if base is None else read_state_dict(base)
     network = getattr(model, 'network', None)
     module = network if isinstance(network, Network) else model
+    model_state, own_adapters = split_adapters(module.state_dict())
     try:
+        state, adapters = place_adapters(state, own_adapters)
         translated = translate(state, module, base_state)
+        if translated.check is not None:
+            translated.check(meta)
     except WeightsError as error:
         raise WeightsError(f'{label}: {error}') from error
-    model_state = module.state_dict()
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
     result = fit(translated.state, model_state, sizes)
     is_of_classes = getattr(module, 'is_of_classes', other_outputs(result.misfits).__contains__)
@@ -100,11 +107,15 @@ def load_weights(
         result = fit(translated.state, model_state, sizes)
     kept = tuple(name for name in result.missing
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
-    _refuse(label, translated, module, sizes, result, strict, kept)
+    _refuse(label, translated, module, sizes, result, strict, kept, adapters)
     wrong = [name for name, tensor in result.tensors.items()
              if tensor.is_complex() and not model_state[name].is_complex()]
     if wrong:
         raise WeightsError(f'{label}: holds complex numbers for {shorten(wrong)}, which has real ones')
+    result.tensors.update(adapters)
+    if len(adapters) < len(own_adapters):  # those of the model begin anew
+        result.zeroed += list(adapters)
+        kept += tuple(name for name in own_adapters if name not in adapters)
     module.load_state_dict(result.tensors, strict=False)
     if hasattr(module, 'after_loading'):
         module.after_loading(kept)
@@ -159,6 +170,7 @@ def _refuse(
     result: Fit,
     strict: bool,
     kept: Sequence[str],
+    adapters: State,
 ) -> None:
     result = replace(result, missing=[name for name in result.missing if name not in kept])
     lines = describe(result, strict)
@@ -167,6 +179,6 @@ def _refuse(
     if lines:
         hint = explain(translated.state, module, sizes.prefix if sizes else '', result)
         raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: {hint}', *lines]))
-    if wrong := non_finite(result.tensors):
+    if wrong := non_finite({**result.tensors, **adapters}):
         raise WeightsError(f'{label}: holds NaN or infinite weights ({shorten(wrong)}), with which a model predicts '
                            'nothing: the training diverged; take an earlier checkpoint of it')

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from densevit.inference.duplicates import Sightings, same_objects
+from densevit.inference.duplicates import Sightings, beyond_tiles, same_objects
 from densevit.inference.instances import InstanceMasks
 
 SIZE = (200, 300)
@@ -86,6 +86,13 @@ def test_what_the_whole_picture_shows_takes_pieces_but_not_what_a_tile_shows_who
                      (1, (29, 99, 62, 133), .95), last_tile=(0, 0, *SIZE[::-1]))
     groups = {group.best: group.others for group in same_objects(seen)}
     assert groups == {1: [3], 2: [0]}
+
+
+def test_beyond_tiles():
+    tiles = np.array([(0, 0, 100, 100), (80, 0, 180, 100)])
+    boxes = np.array([(0, 0, 100, 100), (85, 5, 175, 95), (70, 5, 110, 20), (10, 90, 30, 101), (90, 20, 95, 30)])
+    assert beyond_tiles(boxes, tiles).tolist() == [False, False, True, True, False]
+    assert beyond_tiles(boxes[:0], tiles).shape == (0,) and beyond_tiles(boxes, tiles[:0]).all()
 
 
 def test_nothing():

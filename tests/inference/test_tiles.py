@@ -112,6 +112,24 @@ def test_a_shrunk_whole_and_a_pipeline_that_resizes(image):
     np.testing.assert_allclose(large, [300, 180, 520, 390], atol=4)
 
 
+def test_of_the_whole_picture_counts_what_no_tile_shows(image):
+    """Seen from afar, a small object may look like another class."""
+    predictor = rectangle_predictor()
+    step = predictor.model.test_step
+
+    def confused(data):
+        samples = step(data)
+        for sample in samples:
+            if sample.ori_shape == (400, 600):
+                sample.pred_instances.labels = (sample.pred_instances.labels + 1) % 3
+        return samples
+
+    predictor.model.test_step = confused
+    result = found(predictor.predict(image, tiles=(160, 160), merge='nms', class_agnostic=True))
+    (large,) = (box for box in PICTURE if box[2] - box[0] > 160)
+    assert result == PICTURE | {large: (2, 180)}
+
+
 def test_batches_and_notes(image, tmp_path):
     Image.fromarray(image).save(tmp_path / 'large.png')
     predictor = rectangle_predictor(notes=['of the model'])

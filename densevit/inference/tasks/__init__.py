@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..task import PredictionError, Task
+from .depth import Depth
 from .detection import Detection
 from .restoration import Restoration
 from .segmentation import Segmentation
@@ -19,6 +20,7 @@ TASKS: tuple[Task, ...] = (
     Detection(),
     Restoration(),
     Segmentation(),
+    Depth(),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import printable
 from ...visualization.boxes import draw_boxes
 from ...visualization.palette import Color
-from ..duplicates import Sightings, same_objects
+from ..duplicates import Sightings, beyond_tiles, same_objects
 from ..files import Artifact
 from ..instances import (
     ARGUMENTS,
@@ -275,16 +275,17 @@ class Detection(Task):
         ``merge='nmm'`` (non-maximum merging) joins the pieces of an object that is nowhere seen as a whole, ``'nms'``
         (non-maximum suppression) keeps the best of them.
         """
-        size, found = picture.image.shape[:2], []
+        size, places, found, masks = picture.image.shape[:2], [], [], []
         for result, top, left in tiles:
-            height, width = result.image_size
-            found.append((
-                result.boxes + np.float32([left, top, left, top]), result.labels, result.scores,
-                np.tile([left, top, left + width, top + height], (len(result.labels), 1)),
-                None if result.masks is None else result.masks.moved(top, left, size)))
-        *columns, masks = zip(*found, strict=True)
-        boxes, labels, scores, places = map(np.concatenate, columns)
-        masks = None if masks[0] is None else InstanceMasks.together(masks)
+            places.append([left, top, left + result.image_size[1], top + result.image_size[0]])
+            found.append((result.boxes + np.float32([left, top, left, top]), result.labels, result.scores))
+            masks += [] if result.masks is None else [result.masks.moved(top, left, size)]
+        places, counts = np.array(places), [len(labels) for _, labels, _ in found]
+        boxes, labels, scores = map(np.concatenate, zip(*found, strict=True))
+        is_tile = (places != [0, 0, *size[::-1]]).any(-1)
+        keep = is_tile.repeat(counts) | beyond_tiles(boxes, places[is_tile])
+        boxes, labels, scores, places = boxes[keep], labels[keep], scores[keep], places.repeat(counts, axis=0)[keep]
+        masks = InstanceMasks.together(masks)[keep] if masks else None
         options = call.options
         joins = options['merge'] == 'nmm'
         groups = same_objects(

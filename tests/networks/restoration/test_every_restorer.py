@@ -1,11 +1,28 @@
 """Every restoration network: sizes, saving, a training step, torch.compile and torch.export."""
 import pytest
 import torch
-from networks.base import assert_near, check_every_parameter_learns, check_saved_and_loaded, images_of
+from networks.base import (
+    assert_near,
+    check_every_parameter_learns,
+    check_saved_and_loaded,
+    images_of,
+    pyramid,
+    vit,
+)
 from randomised import randomise
 
 from densevit.networks import restoration
-from densevit.networks.restoration import ATD, CAT, DRCT, HAT, PixelLoss, RestorationNetwork, Swin2SR, SwinIR
+from densevit.networks.restoration import (
+    ATD,
+    CAT,
+    DRCT,
+    HAT,
+    DPTRestoration,
+    PixelLoss,
+    RestorationNetwork,
+    Swin2SR,
+    SwinIR,
+)
 from densevit.networks.restoration.base import mirror_to_multiple
 from densevit.networks.restoration.windows import from_windows, shifted_mask, to_windows
 
@@ -14,6 +31,10 @@ ROWS = {
     'ATD': (ATD, dict(SMALL, scale=2, window_size=8, category_size=40, num_tokens=8, reduced_dim=4)),
     'CAT': (CAT, dict(SMALL, scale=2, embed_dim=32, short_sides=(2, 4), long_side=8, mlp_ratio=2.)),
     'CAT axial': (CAT, dict(SMALL, scale=1, embed_dim=32, short_sides=(2, 4), long_side=None, upsampler=None)),
+    'DPTRestoration': (DPTRestoration, dict(
+        backbone=lambda: vit(depth=4, patch_size=14, img_size=56, out_indices=(0, 1, 2, 3)), channels=(8, 8, 8, 8),
+        width=8, num_features=8, depth=1)),
+    'DPTRestoration pyramid': (DPTRestoration, dict(backbone=pyramid, scale=2, width=8, num_features=8, depth=1)),
     'DRCT': (DRCT, dict(scale=3, embed_dim=16, num_groups=2, num_heads=2, window_size=8, growth=4)),
     'HAT': (HAT, dict(SMALL, scale=4, window_size=8, compress_ratio=2, squeeze_factor=4, conv_scale=1.)),
     'Swin2SR': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffledirect')),
@@ -34,7 +55,10 @@ def name(request):
 def build(name, seed=0):
     cls, options = ROWS[name]
     torch.manual_seed(seed)
-    return randomise(cls(drop_path_rate=0., **options) if cls is not ATD else cls(**options), seed)
+    options = {key: value() if callable(value) else value for key, value in options.items()}
+    if cls not in (ATD, DPTRestoration):
+        options['drop_path_rate'] = 0.
+    return randomise(cls(**options), seed)
 
 
 def images(network, size, count=2):

@@ -1,11 +1,15 @@
 # SwinIR (arXiv:2108.10257) in miniature for super-resolution x2: two groups of four Swin blocks of width 48 in windows of
 # 8 pixels, pixel shuffle at once, and what is learned is added to bicubic interpolation. 0.23 M parameters.
 #
-# Not trained here.
+# Trained here: 36.83 PSNR (0.9557 SSIM) of luma without a border of 2 pixels on Set5, where bicubic interpolation has
+# 33.67 (0.9303); 34.65 of RGB; 35.33, 36.49 and 36.75 after 500, 1000 and 1500 iterations. 2000 iterations of 4 crops,
+# bfloat16, in 77 minutes on one crowded CPU core; the first 1423 with a decay that would have ended at 2500. The authors'
+# light SwinIR has 38.14. The weights are in the package (swinir_tiny_x2), with the curve in their card.
 #
 # Command:  python tools/train.py configs/tiny/swinir_tiny_x2.py --amp
+# Test:     python tools/test.py configs/tiny/swinir_tiny_x2.py densevit/weights/bundled/swinir_tiny_x2.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/photos_x2.py']
-max_iters = 2500  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 2000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.Restorer',
     head=dict(

@@ -12,7 +12,7 @@ size = (512, 512)
 train_pipeline = _base_.train_pipeline
 train_pipeline[3] = dict(type='densevit.DepthCrop', size=size)
 test_pipeline = _base_.test_pipeline
-test_pipeline[1] = dict(type='densevit.ResizeForDepth', size=size, divisor=32, cover=True)
+test_pipeline[1] = dict(type='densevit.ResizeForDepth', size=size, divisor=32, cover=True, cubic=True)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -156,7 +156,7 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def example(model: nn.Module, size: Sequence[int], objects: int, seed: int = 0) -> BaseDataElement:
-    """A data sample with what models of any task learn from: objects with boxes and masks, and a map of classes."""
+    """A data sample with all that models learn from: objects with boxes and masks, maps of classes and of metres."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size
     corners = torch.rand(objects, 2, 2, generator=generator).sort(1).values * torch.tensor([width - 8, height - 8])
@@ -170,6 +170,7 @@ def example(model: nn.Module, size: Sequence[int], objects: int, seed: int = 0) 
                 batch_input_shape=(height, width), scale_factor=(1., 1.))
     if isinstance(model, DenseModel):
         sample, maps = BaseDataElement(metainfo=meta), PixelData(data=classes)
+        sample.gt_depth_map = PixelData(data=1. + torch.rand(1, height, width, generator=generator))
     elif hasattr(model, 'decode_head'):
         from mmseg.structures import SegDataSample
         sample, maps = SegDataSample(metainfo=meta), PixelData(data=classes)

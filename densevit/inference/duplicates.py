@@ -96,6 +96,8 @@ def same_objects(
     order = np.lexsort((-seen.scores, rank))
     boxes, labels, tiles, rank = seen.boxes[order], seen.labels[order], seen.tiles[order], rank[order]
     masks = None if seen.masks is None else seen.masks[order]
+    tile_ids = np.unique(tiles, axis=0, return_inverse=True)[1].reshape(-1)
+    (x0, y0), (x1, y1) = boxes[:, :2].T, boxes[:, 2:].T
     left = np.ones(len(order), bool)
     groups = []
     for best in range(len(order)):
@@ -104,7 +106,8 @@ def same_objects(
         left[best] = False
         is_cut, members = bool(rank[best] == 2), [best]
         for member in members:  # which grows on the way
-            maybe = left & (tiles != tiles[member]).any(-1)
+            maybe = left & (tile_ids != tile_ids[member])
+            maybe &= (x0 < x1[member]) & (x1 > x0[member]) & (y0 < y1[member]) & (y1 > y0[member])
             if not class_agnostic:
                 maybe &= labels == labels[member]
             maybe = np.flatnonzero(maybe)

@@ -55,6 +55,15 @@ def test_frozen_and_adapted_runs_take_less_than_three_fifths(name):
     assert all(report.peak < .6 * reports[0].peak for report in reports[1:])
 
 
+def test_depth(tmp_path):
+    path = tmp_path / 'depth.py'
+    path.write_text(CONFIG.replace('PixelSegmentor', 'MonocularDepth').replace('num_classes=3, ', '').replace(
+        "type='densevit.LinearNet', norm=False", "type='densevit.DPTDepth', channels=(8, ) * 4, width=8").replace(
+            'class_token=False', 'class_token=False, out_indices=(0, 1, 2, 3)'))
+    reports = list(training_memory.measure(path, CPU, dict(r=2)))
+    assert reports[1].peak < reports[4].peak < reports[2].peak < reports[0].peak
+
+
 def test_stock_models_with_our_backbones(tmp_path):
     pytest.importorskip('mmdet')
     swin = dict(type='densevit.TimmPyramid', name='swin_tiny_patch4_window7_224', embed_dim=16, depths=(1, 1, 2, 1),

@@ -17,7 +17,7 @@ from densevit.weights import WeightsError, load_weights, publish
 from densevit.weights.lora import merge_adapters
 
 LORA = dict(r=3, alpha=6)
-NAMES = ('EoMT', 'LWDETR', 'SegFormerNet')
+NAMES = ('EoMT', 'LWDETR', 'SegFormerNet', 'DPTDepth')
 
 
 def with_lora(name, lora=LORA, seed=1, num_classes=NUM_CLASSES):

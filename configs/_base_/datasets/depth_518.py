@@ -12,7 +12,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='densevit.LoadImage'),
-    dict(type='densevit.ResizeForDepth', size=size, divisor=14, cover=True),
+    dict(type='densevit.ResizeForDepth', size=size, divisor=14, cover=True, cubic=True),
     dict(type='densevit.LoadDepth'),
     dict(type='densevit.PackDepth')
 ]

@@ -65,12 +65,21 @@ class ResizeForDepth(BaseTransform):
         size: (height, width) within which the image becomes as large as fits; None keeps the size.
         divisor: Sides are rounded to whole multiples of it.
         cover: Whether the image becomes as small as covers ``size`` instead, as Depth Anything sees it.
+        cubic: Whether the image is interpolated with cubic splines, as MiDaS and Depth Anything do, whether it grows or
+            shrinks; otherwise linearly where it grows and by means where it shrinks.
 
     Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``.
     """
 
-    def __init__(self, size: int | Sequence[int] | None, divisor: int = 1, cover: bool = False) -> None:
-        self.size, self.divisor, self.cover = None if size is None else height_and_width(size), divisor, cover
+    def __init__(
+        self,
+        size: int | Sequence[int] | None,
+        divisor: int = 1,
+        cover: bool = False,
+        cubic: bool = False,
+    ) -> None:
+        self.size, self.divisor = None if size is None else height_and_width(size), divisor
+        self.cover, self.cubic = cover, cubic
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
@@ -78,10 +87,11 @@ class ResizeForDepth(BaseTransform):
         factor = 1. if self.size is None else fit(self.size[0] / height, self.size[1] / width)
         target = tuple(max(self.divisor, round(side * factor / self.divisor) * self.divisor)
                        for side in (height, width))
-        return cut_and_resize(results, (0, 0, height, width), target)
+        return cut_and_resize(results, (0, 0, height, width), target, cv2.INTER_CUBIC if self.cubic else None)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, cover={self.cover})'
+        return (f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, cover={self.cover}, '
+                f'cubic={self.cubic})')
 
 
 @TRANSFORMS.register_module()
@@ -158,14 +168,23 @@ class PackDepth(BaseTransform):
         return f'{type(self).__name__}()'
 
 
-def cut_and_resize(results: dict[str, Any], part: tuple[int, int, int, int], size: Sequence[int]) -> dict[str, Any]:
-    """Cut ``part`` (top, left, height, width) out of an image and what belongs to it, and resize it to ``size``."""
+def cut_and_resize(
+    results: dict[str, Any],
+    part: tuple[int, int, int, int],
+    size: Sequence[int],
+    interpolation: int | None = None,
+) -> dict[str, Any]:
+    """Cut ``part`` (top, left, height, width) out of an image and what belongs to it, and resize it to ``size``.
+
+    ``interpolation`` is OpenCV's; None takes means of what shrinks and is linear where an image grows.
+    """
     image, (top, left, h, w), (height, width) = results['img'], part, size
     if results.get('camera') is not None:
         camera = as_camera(results['camera'], image.shape[:2])
         results['camera'] = scaled(camera, width / w, height / h, left, top)
     # Means of what shrinks to a pixel; INTER_AREA is nearest neighbour where an image grows.
     how = cv2.INTER_AREA if height < h and width < w else cv2.INTER_LINEAR
+    how = how if interpolation is None else interpolation
     image = image[top:top + h, left:left + w]
     results['img'] = image if (h, w) == (height, width) else cv2.resize(image, (width, height), interpolation=how)
     results['img_shape'] = (height, width)

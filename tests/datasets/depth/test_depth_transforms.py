@@ -1,4 +1,5 @@
 """Transforms of depth: no depth is invented at edges or in pads, and the camera follows."""
+import cv2
 import numpy as np
 import pytest
 from mmengine.registry import DATASETS, TRANSFORMS
@@ -34,6 +35,15 @@ def test_resize_depth__keeps_what_a_lidar_saw():
     depth[3, 5], depth[2, 4], depth[33, 38] = 7., 9., 20.
     resized = resize_depth(depth, (10, 10))
     assert resized[0, 1] == 7. and resized[8, 9] == 20. and np.count_nonzero(resized) == 2
+
+
+def test_resize__within_or_covering_a_size():
+    """Covering, as Depth Anything and MiDaS resize: at least the size on both sides, rounded to whole patches."""
+    image = np.random.default_rng(0).integers(0, 256, (340, 512, 3), np.uint8)
+    sizes = {cover: ResizeForDepth(518, 14, cover=cover)(dict(img=image))['img'].shape[:2] for cover in (True, False)}
+    assert sizes == {True: (518, 784), False: (350, 518)}
+    cubic = ResizeForDepth(518, 14, cover=True, cubic=True)(dict(img=image))['img']
+    assert np.array_equal(cubic, cv2.resize(image, (784, 518), interpolation=cv2.INTER_CUBIC))
 
 
 def test_crop__camera_and_depth_follow():

@@ -61,7 +61,7 @@ def compare(
     for name, gradient in translate(gradients, ours).state.items():
         own = ours.get_parameter(name).grad
         if own is not None and gradient.any():
-            close(own, gradient.reshape(own.shape), 10 * share, name)
+            close(own, gradient.reshape(own.shape), share, name)
             compared += 1
     reached = [name for name, parameter in ours.named_parameters()
                if parameter.grad is not None and parameter.grad.any()]

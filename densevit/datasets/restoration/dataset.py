@@ -84,9 +84,6 @@ class RestorationDataset(BaseDataset):
                              'of both')
         super().__init__(data_root=data_root, lazy_init=lazy_init, **options)
 
-    def _join_prefix(self) -> None:
-        """Folders are arguments of their own."""
-
     def pairs(self) -> list[Pair]:
         """All pairs of the dataset."""
         root = Path(self.data_root or '')

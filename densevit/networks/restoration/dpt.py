@@ -51,8 +51,8 @@ class DPTRestoration(RestorationNetwork):
         image_std: Sequence[float] = IMAGENET_DEFAULT_STD,
     ) -> None:
         super().__init__(scale, 3, backbone)
-        for name, values in (('image_mean', image_mean), ('image_std', image_std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('image_mean', torch.tensor(image_mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('image_std', torch.tensor(image_std).view(1, 3, 1, 1), persistent=False)
         self.decoder = DPTDecoder(backbone.out_channels, backbone.strides, channels, width,
                                   readout_of(backbone, readout))
         self.narrow = nn.Conv2d(width, num_features, 1)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from .depth.dataset import DepthDataset
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
+    from .restoration.dataset import RestorationDataset
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
+    from .restoration.folder import RestorationFolderDataset
+    from .restoration.real_world import GaussianBlur, SecondOrderDegradation
+    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -27,42 +32,57 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset',
-    'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'InStages', 'JoinedDataset', 'LoadColorLabels',
-    'LoadDepth', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackWithTruth', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
+    'CocoInstanceDataset', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'FlipAndTurn',
+    'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadColorLabels', 'LoadDepth',
+    'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackPair', 'PackWithTruth',
+    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad',
+    'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip',
+    'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop',
+    'UntilSegments'
 ]
 
 _HOMES = dict(
     AffineMosaic='detection.dense_one_to_one',
     AlbumentationsTransform='common.albumentations_transform',
     AspectRatioBuckets='common.buckets',
+    BicubicDown='restoration.degradations',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    Degrade='restoration.transforms',
     DenseOneToOne='detection.dense_one_to_one',
     DepthCrop='depth.transforms',
     DepthDataset='depth.dataset',
     FitToBucket='common.buckets',
+    FlipAndTurn='restoration.transforms',
+    GaussianBlur='restoration.real_world',
+    GaussianNoise='restoration.degradations',
     InStages='common.stages',
+    JPEGCompression='restoration.degradations',
     JoinedDataset='common.joined',
     LoadColorLabels='segmentation.folder',
     LoadDepth='depth.transforms',
     LoadImage='common.load_image',
+    LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
     PackDepth='depth.transforms',
+    PackPair='restoration.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
+    PairedCrop='restoration.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',
+    RestorationDataset='restoration.dataset',
+    RestorationFolderDataset='restoration.folder',
     ScaleColourCropFlip='segmentation.augmentations',
     ScaleCropFlip='segmentation.augmentations',
     ScaleJitterCrop='common.transforms',
+    SecondOrderDegradation='restoration.real_world',
     SeedAugmentation='common.seeding',
     ShortestSideCrop='segmentation.augmentations',
     UntilSegments='common.transforms')

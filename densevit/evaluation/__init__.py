@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .depth import DepthErrorMetric
+    from .fidelity import psnr, psnr_b, ssim
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
+    from .restoration import RestorationMetric
 
 __all__ = [
-    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality'
+    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric', 'panoptic_counts',
+    'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
 ]
 
 _HOMES = dict(
@@ -19,8 +22,12 @@ _HOMES = dict(
     InstanceMetric='coco_ap',
     PanopticCounts='pq',
     PanopticMetric='panoptic',
+    RestorationMetric='restoration',
     panoptic_counts='pq',
-    panoptic_quality='pq')
+    panoptic_quality='pq',
+    psnr='fidelity',
+    psnr_b='fidelity',
+    ssim='fidelity')
 
 
 def __getattr__(name: str) -> Any:

@@ -7,13 +7,16 @@ import json
 import os
 import re
 import shutil
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -49,9 +52,9 @@ class Artifact(NamedTuple):
     Attributes:
         name: What its path adds to the picture's: ``''`` for the picture itself, ``'.json'`` for ``a.jpg.json``,
             ``'.masks/000_car.png'`` for a file in the folder ``a.jpg.masks``.
-        make: Gives the content: an array or a PIL image for a picture of a mode that the format takes, a dictionary
-            for JSON, or the bytes of a file in another format. Such a file has no mark of ours: it is known by the
-            picture that it belongs to.
+        make: Gives the content: an array or a PIL image for a picture of a mode that the format takes, (H, W, 3 | 4)
+            uint16 for PNG, a dictionary for JSON, or the bytes of a file in another format. Such a file has no mark of
+            ours: it is known by the picture that it belongs to.
     """
 
     name: str
@@ -203,11 +206,26 @@ def _encoded(content: np.ndarray | Image.Image | dict[str, Any] | bytes, path: P
         return content
     if isinstance(content, dict):
         return json_text({'generator': _GENERATOR, **content}).encode() + b'\n'
-    image = content if isinstance(content, Image.Image) else Image.fromarray(content)
-    image_format = _FORMATS[path.suffix.lower()]
     exif = Image.Exif()
     exif[_SOFTWARE_TAG] = _GENERATOR
+    if isinstance(content, np.ndarray) and content.dtype == np.uint16 and content.ndim == 3:
+        return _deep_png(content, exif)
+    image = content if isinstance(content, Image.Image) else Image.fromarray(content)
+    image_format = _FORMATS[path.suffix.lower()]
     options = dict(JPEG=dict(quality=92, subsampling=0), WEBP=dict(quality=92), TIFF=dict(compression='tiff_deflate'))
     buffer = BytesIO()
     image.save(buffer, image_format, exif=exif, **options.get(image_format, {}))
     return buffer.getvalue()
+
+
+def _deep_png(image: np.ndarray, exif: Image.Exif) -> bytes:
+    """(H, W, 3 | 4) uint16 in RGB(A) order as PNG, which Pillow does not write, with the mark in its EXIF data."""
+    order = [2, 1, 0, 3][:image.shape[2]]
+    is_written, data = cv2.imencode('.png', image[..., order])
+    if not is_written:
+        raise ValueError('OpenCV cannot write it as PNG of 16 bits')
+    data, content = data.tobytes(), exif.tobytes().removeprefix(b'Exif\x00\x00')
+    chunk = b'eXIf' + content
+    header = 8 + 25  # the signature and IHDR, behind which other chunks may stand
+    return (data[:header] + struct.pack('>I', len(content)) + chunk + struct.pack('>I', zlib.crc32(chunk))
+            + data[header:])

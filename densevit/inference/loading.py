@@ -22,7 +22,7 @@ from ..weights import WeightsNotFoundError, zoo
 from .metadata import DatasetMeta, config_meta, dataset_meta
 from .pipeline import in_scope
 from .predictor import Predictor
-from .tasks import tasks_of
+from .tasks import TASKS, tasks_of
 
 _CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
@@ -54,6 +54,8 @@ def load(
     Args:
         name_or_config: A name of the zoo (``'eomt_tiny_camvid'``), a config file, its name as in ``_base_``
             (``'densevit::tiny/eomt_tiny_camvid.py'``), or a config. A config is code: take it from where you trust it.
+            Or a checkpoint that another package reads, ``'spandrel:FILE'``: networks of restoration that spandrel
+            knows.
         weights: A checkpoint file; for a name of the zoo, in place of the known one.
         device: A device of PyTorch, or ``'auto'``: the GPU if there is one.
         base: The weights that a checkpoint of differences refers to (EoMT-DINOv3); for a name of the zoo they are
@@ -70,9 +72,12 @@ def load(
         Exception: What `densevit.weights.load_weights` raises for a checkpoint that does not fit.
     """
     device, dtype = pick_device(device), pick_dtype(dtype)
-    cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
+    has_weights = (cfg := _of_scheme(name_or_config)) is not None
+    checkpoint = None
+    if not has_weights:
+        cfg, checkpoint, base = _resolve(name_or_config, weights, base, allow_random)
     notes = []
-    if checkpoint is None:
+    if checkpoint is None and not has_weights:
         notes.append(f'{_name(name_or_config)}: the weights are random, so the results mean nothing; give a checkpoint '
                      'with weights= (--weights)')
         warnings.warn(notes[0], DoubtfulResultWarning, stacklevel=2)
@@ -89,6 +94,21 @@ def load(
         if meta.classes is None and all(task.needs_classes for task in tasks_of(model)):
             raise ValueError('neither the checkpoint nor the config names the classes; give classes=[...]')
         return Predictor(model, cfg, classes=meta.classes, palette=meta.palette, device=device, notes=notes, **options)
+
+
+def _of_scheme(name: str | os.PathLike | Config) -> Config | None:
+    """The config, with its weights, of ``'scheme:FILE'``; None where a task knows no such scheme.
+
+    Raises:
+        WeightsNotFoundError: There is no such file.
+    """
+    scheme, _, file = name.partition(':') if isinstance(name, str) else ('', '', '')
+    makers = {scheme: maker for task in TASKS for scheme, maker in task.schemes.items()}
+    if scheme not in makers:
+        return None
+    if not (path := Path(file).expanduser()).is_file():
+        raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
+    return makers[scheme](str(path))
 
 
 def build_model(cfg: Config) -> nn.Module:

@@ -16,7 +16,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import BaseDataElement
 
 from ..datasets.common.load_image import to_openmmlab
-from ..images import ImageSource, read_image, read_with_doubts
+from ..images import ImageSource, read_deep, read_image, read_with_doubts
 
 _SCOPE_LOCK = RLock()
 
@@ -34,6 +34,7 @@ class InferencePipeline:
         loads = [transform for transform in transforms if _is_loading(transform)]
         self.to_float32 = any(transform.get('to_float32', False) for transform in loads)
         self.color_type = next((load['color_type'] for load in loads if 'color_type' in load), 'color')
+        self.keep_depth = any(load.get('keep_depth', False) for load in loads)
         with in_scope(cfg):
             self.compose = Compose([transform for transform in transforms if not _is_loading(transform)])
             self._loader = _stock_loader(loads)
@@ -56,7 +57,8 @@ class InferencePipeline:
 
         A file goes through mmcv's ``LoadImageFromFile`` where the config has it, so that the model sees what it saw in
         its training and tests: no alpha, another scale of 16 bits, one channel if its ``color_type`` says so. What that
-        cannot read, and pictures in memory, are read by `densevit.images.read_image`, as `densevit.LoadImage` does.
+        cannot read, and pictures in memory, are read by `densevit.images.read_image`, as `densevit.LoadImage` does. A
+        loading transform with ``keep_depth=True`` has pictures of 16 bits stay such for the model.
 
         Args:
             source: The picture.
@@ -70,6 +72,8 @@ class InferencePipeline:
             ImageError: The picture cannot be read.
         """
         image, doubts = read_with_doubts(source)
+        if self.keep_depth:
+            return image, to_openmmlab(read_deep(source).pixels, self.color_type), doubts
         loaded = _loaded(self._loader, path)
         if loaded is None:
             return image, to_openmmlab(image, self.color_type), doubts

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from ..visualization.palette import Color
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.structures import BaseDataElement
     from torch import nn
 
@@ -121,6 +122,8 @@ class Task:
     tile_options: ClassVar[Mapping[str, Any]] = {}  # further arguments of `predict`, which `merge` reads
     help: ClassVar[str] = ''  # lines for the end of --help: the files it writes
     examples: ClassVar[str] = ''  # lines for the end of --help; {prog} is the command
+    # By scheme, what makes a config, with its weights, of the file in ``densevit.load('scheme:FILE')``.
+    schemes: ClassVar[Mapping[str, Callable[[str], Config]]] = {}
 
     def reads(self, sample: BaseDataElement) -> bool:
         """Whether a data sample of a model of another library is for this task; the first task that says so reads it.

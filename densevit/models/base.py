@@ -34,7 +34,7 @@ class DenseModel(BaseModel):
     :meth:`predict_each`.
 
     Args:
-        backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``).
+        backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``); None for a network that has none.
         head: Config of a network built around the backbone (``dict(type='densevit.EoMT', ...)``).
         num_classes: The number of classes C; None for networks that have none.
         criterion: Options of the network's loss.
@@ -57,7 +57,7 @@ class DenseModel(BaseModel):
 
     def __init__(
         self,
-        backbone: dict[str, Any],
+        backbone: dict[str, Any] | None,
         head: dict[str, Any],
         num_classes: int | None = None,
         criterion: dict[str, Any] | None = None,
@@ -79,7 +79,7 @@ class DenseModel(BaseModel):
             raise ValueError(f'test_cfg.{error}') from None
 
     @property
-    def backbone(self) -> nn.Module:
+    def backbone(self) -> nn.Module | None:
         return self.network.backbone
 
     @property

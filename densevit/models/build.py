@@ -7,7 +7,7 @@ from ..networks.base import Network
 from ..registry import MODELS
 
 
-def build_network(head: dict[str, Any], backbone: dict[str, Any], num_classes: int | None = None) -> Network:
+def build_network(head: dict[str, Any], backbone: dict[str, Any] | None, num_classes: int | None = None) -> Network:
     """Build a network around a backbone.
 
     What ``head`` holds as ``dict(type=..., backbone=dict(...))``, such as the proposer of ViT-P, is a network of its
@@ -15,12 +15,14 @@ def build_network(head: dict[str, Any], backbone: dict[str, Any], num_classes: i
 
     Args:
         head: Config of the network (``dict(type='densevit.EoMT', ...)``).
-        backbone: Config of its backbone (``dict(type='densevit.PlainViT', ...)``).
+        backbone: Config of its backbone (``dict(type='densevit.PlainViT', ...)``); None for a network without one,
+            which gets no such argument.
         num_classes: The number of classes; None for networks that have none, which get no such argument.
     """
     nested = {
         name: build_network(value, value['backbone'], value.get('num_classes', num_classes))
         for name, value in head.items() if isinstance(value, dict) and {'type', 'backbone'} <= value.keys()
     }
+    trunk = {} if backbone is None else dict(backbone=MODELS.build(backbone))
     classes = {} if num_classes is None else dict(num_classes=num_classes)
-    return MODELS.build({**head, **nested, 'backbone': MODELS.build(backbone), **classes})
+    return MODELS.build({**head, **nested, **trunk, **classes})

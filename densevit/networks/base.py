@@ -12,7 +12,8 @@ class Network(nn.Module):
     """A network around a backbone, in plain PyTorch.
 
     Args:
-        backbone: Gives tokens or maps of normalised (B, 3, H, W) images.
+        backbone: Gives tokens or maps of normalised (B, 3, H, W) images. None for a network that is a whole
+            architecture, which then says its ``size_divisor`` itself.
 
     Attributes:
         loss_class: The module that compares what the network returns in train mode with the targets of a batch. A model
@@ -23,7 +24,7 @@ class Network(nn.Module):
     loss_class: ClassVar[type[nn.Module]]
     class_parts: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.backbone = backbone
 

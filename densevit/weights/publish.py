@@ -22,7 +22,8 @@ _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
 # Metrics that the curve of a card keeps, with what brings them to [0, 1].
 _CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.,
-           r'(.+/)?(delta1|AbsRel)': 1.}
+           r'(.+/)?(delta1|AbsRel)': 1., r'(.+/)?(PSNR|SSIM)': 1.}
+_DECIBELS = re.compile(r'(.+[/_])?PSNR')
 
 
 def publish_weights(
@@ -41,7 +42,7 @@ def publish_weights(
     Args:
         checkpoint: A checkpoint that mmengine's runner wrote; its averaged weights are taken if it has any.
         name: The model's name in the zoo.
-        metrics: What it reaches on the test data, in [0, 1].
+        metrics: What it reaches on the test data, in [0, 1]; PSNR in decibels.
         data: What it was trained on.
         terms: Under which terms the data are given.
         command: How to train it again.
@@ -55,7 +56,8 @@ def publish_weights(
         WeightsError: The checkpoint cannot be read, or a weight does not fit into half precision.
         ValueError: No such name in the zoo, or a metric outside [0, 1].
     """
-    if wrong := {key: value for key, value in metrics.items() if not 0 <= value <= 1}:
+    if wrong := {key: value for key, value in metrics.items()
+                 if not (0 <= value <= 1 or (_DECIBELS.fullmatch(key) and value > 0))}:
         raise ValueError(f'metrics are given in [0, 1], not {wrong}; divide percentages by 100')
     item = entry(name)
     content = read_checkpoint(checkpoint)
@@ -86,8 +88,8 @@ def half_precision(state: State) -> State:
 def read_curve(scalars: Path) -> list[dict[str, float]]:
     """Loss and validation metrics in [0, 1] by step, thinned out, of what mmengine's ``LocalVisBackend`` writes.
 
-    Metrics keep the names under which they were logged (``mIoU``, ``coco/segm_mAP`` ...). Those that do not exist for
-    the data, such as the AP of large objects where there are none, are left out.
+    PSNR is in decibels. Metrics keep the names under which they were logged (``mIoU``, ``coco/segm_mAP`` ...). Those
+    that do not exist for the data, such as the AP of large objects where there are none, are left out.
     """
     losses, metrics = [], []
     for line in scalars.read_text(encoding='utf-8').splitlines():

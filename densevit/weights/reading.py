@@ -27,7 +27,8 @@ _MAX_REPEATED = 2**28  # elements of one tensor that repeats what is in memory
 
 # What holds the weights in training checkpoints. Averaged weights come first; mmengine's EMAHook already puts them
 # into `state_dict` and the others into `ema_state_dict`.
-_WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'model_state', 'teacher', 'module', 'params')
+_WRAPPERS = ('state_dict_ema', 'model_ema', 'params_ema', 'state_dict', 'model', 'model_state', 'teacher', 'module',
+             'params')
 _HEADER_KEYS = ('dataset_meta', 'classes', 'palette')  # of safetensors files, as JSON text
 _FOLDER_FILES = ('model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin',
                  'pytorch_model.bin.index.json')

@@ -51,6 +51,12 @@ class LoadImage(BaseTransform):
 
 
 def to_openmmlab(image: np.ndarray, color_type: str = 'color', to_float32: bool = False) -> np.ndarray:
-    """Turn (H, W, 3) uint8 RGB into BGR, or into (H, W) where ``color_type`` says grayscale, as OpenMMLab has them."""
-    image = to_grey(image) if color_type.startswith('grayscale') else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    """Turn (H, W, 3) RGB into BGR, or into (H, W) where ``color_type`` says grayscale, as OpenMMLab has them.
+
+    Pictures of 16 bits stay such; their luma is OpenCV's.
+    """
+    if not color_type.startswith('grayscale'):
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    else:
+        image = to_grey(image) if image.dtype == np.uint8 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return image.astype(np.float32) if to_float32 else image

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..task import PredictionError, Task
 from .depth import Depth
 from .detection import Detection
+from .restoration import Restoration
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = ['TASKS', 'read_by', 'tasks_of']
 # In order: where two read the same data sample of a model of another library, the first does.
 TASKS: tuple[Task, ...] = (
     Detection(),
+    Restoration(),
     Segmentation(),
     Depth(),
 )

@@ -1,0 +1,11 @@
+# CAT-A for super-resolution x4, trained on DF2K.
+#
+# paper: Cross Aggregation Transformer for Image Restoration, arXiv:2211.13654.
+# published: 33.08 PSNR, table 2, Set5; 29.18, 27.99, 27.89 and 32.39 on Set14, BSD100, Urban100 and Manga109.
+# hardware: for 8 GPUs with 4 patches each.
+# command: tools/dist_train.sh configs/cat/cat_a_x4_df2k.py 8
+# 1 GPU: python tools/train.py configs/cat/cat_a_x4_df2k.py \
+#     --cfg-options train_dataloader.batch_size=32
+# not trained here.
+_base_ = '../_base_/recipes/sr_x4_df2k.py'
+model = dict(head=dict(type='densevit.CAT', scale=4, short_sides=(2, 2, 2, 4, 4, 4), long_side=None))

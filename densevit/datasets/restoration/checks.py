@@ -1,0 +1,66 @@
+"""What restoration sees to in its data before a run: pairs whose sizes are those of the model's scale."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..common.file_facts import FactsMemory
+from ..common.survey import leaves
+from ..common.task_checks import DataError, Labels, Picture, TaskChecks
+from .dataset import RestorationDataset, is_pair
+
+
+class RestorationChecks(TaskChecks):
+    """Sizes of pairs.
+
+    Args:
+        scale: How many times larger the model makes images; None for a model of another task.
+    """
+
+    def __init__(self, scale: int | None = None) -> None:
+        self.scale = scale
+
+    @classmethod
+    def of(cls, model: nn.Module, dataset: Any, metrics: Sequence[Any]) -> RestorationChecks:
+        return cls(model.scale if getattr(model, 'task', None) == 'restoration' else None)
+
+    def look(self, leaf: Any, picture: Picture, memory: FactsMemory) -> Labels | None:
+        """Compare the sizes of a pair; a true image needs no partner here."""
+        if not isinstance(leaf, RestorationDataset):
+            return None
+        if is_pair(picture.info) and picture.shape is not None and self.scale is not None:
+            large, small = memory.facts(picture.info['gt_path'], 'image'), picture.shape
+            size = (large.height, large.width) if large.orientation < 5 else (large.width, large.height)
+            if size != tuple(self.scale * side for side in small):
+                raise DataError(
+                    f'{picture.info["gt_path"]} has {size[1]}x{size[0]} pixels and {picture.info["img_path"]} '
+                    f'{small[1]}x{small[0]}, and the model has the scale {self.scale}: {_remedy(size, small)}')
+        return Labels((0, ))  # there is something to learn from
+
+    def check_sample(self, sample: Mapping[str, Any]) -> None:
+        """See that the pipeline of training gives a pair of the model's scale.
+
+        Raises:
+            DataError: It does not.
+        """
+        if self.scale is None or 'gt_img' not in sample['data_samples']:
+            return
+        given, wanted = sample['inputs'].shape[-2:], sample['data_samples'].gt_img.shape[-2:]
+        if tuple(wanted) != tuple(self.scale * side for side in given):
+            raise DataError(
+                f'the pipeline of training gives images of {given[1]}x{given[0]} pixels for {wanted[1]}x{wanted[0]}, '
+                f'and the model has the scale {self.scale}: set model.head.scale or densevit.Degrade to the same')
+
+    def notes(self, dataset: Any) -> list[str]:
+        of_task = [leaf for leaf in leaves(dataset) if isinstance(leaf, RestorationDataset)]
+        is_made = any(not is_pair(leaf.get_data_info(0)) for leaf in of_task)
+        return ['images are degraded by the pipeline'] if is_made else []
+
+
+def _remedy(size: Sequence[int], small: Sequence[int]) -> str:
+    scale = size[0] // small[0]
+    if scale and tuple(size) == tuple(scale * side for side in small):
+        return f'set model.head.scale={scale}'
+    return 'crop the true image to a whole number of times the other'

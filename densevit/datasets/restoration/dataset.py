@@ -1,0 +1,107 @@
+"""Images to restore and what they should become, found by their names."""
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.dataset import BaseDataset
+
+from ...registry import DATASETS
+from ..common.folders import IMAGE_SUFFIXES
+from ..common.locate import HELP, MissingDataError
+
+# What names of degraded images have behind those of the true ones: 0001x4.png (DIV2K), img_LR.png ...
+_ENDS = re.compile(r'(x\d|[_-]?(?:lq|lr|hq|hr|gt|sr|noisy|clean|input|target))+$', re.IGNORECASE)
+
+
+class Pair(NamedTuple):
+    """A true image and its degraded one; None where that is made in the pipeline."""
+    hq: Path
+    lq: Path | None = None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder and of those in it, by name."""
+    return [path for path in sorted(folder.rglob('*'))
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')]
+
+
+def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
+    """The pictures of a folder, each with that of the same name in another one.
+
+    Names may differ in their suffix and in an end such as ``x4``, ``_LR`` or ``_HR``.
+
+    Raises:
+        MissingDataError: A folder is missing or has no picture, or a picture has no partner or several.
+    """
+    for folder in filter(None, (hq, lq)):
+        if not folder.is_dir():
+            raise MissingDataError(f'{folder} is missing: put the images there, or name their folder in the dataset '
+                                   f'(hq, lq); {HELP}')
+    found = pictures_in(hq)
+    if not found:
+        raise MissingDataError(f'{hq} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
+    if lq is None:
+        return [Pair(path) for path in found]
+    partners: dict[str, Path] = {}
+    for path in pictures_in(lq):
+        if (name := _name(path, lq)) in partners:
+            raise MissingDataError(f'{partners[name]} and {path} have one name, and pairs are found by it: rename one')
+        partners[name] = path
+    if without := [path for path in found if _name(path, hq) not in partners]:
+        more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
+        raise MissingDataError(f'{without[0]}{more} no image of that name in {lq}: add it, or remove what has no '
+                               'partner')
+    return [Pair(path, partners[_name(path, hq)]) for path in found]
+
+
+def _name(path: Path, folder: Path) -> str:
+    relative = path.relative_to(folder)
+    return relative.with_name(_ENDS.sub('', relative.stem) or relative.stem).as_posix()
+
+
+@DATASETS.register_module()
+class RestorationDataset(BaseDataset):
+    """True images in folders, with degraded ones in others or without, which then are made by ``densevit.Degrade``.
+
+    Args:
+        hq: The folder of true images, or several, below ``data_root``.
+        lq: That of degraded images, as many as ``hq`` has; None where there are none.
+        data_root: Where these folders are.
+        options: Other arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        MissingDataError: Folders are missing or empty, or a picture has no partner.
+    """
+
+    def __init__(self, hq: str | Sequence[str] = 'hq', lq: str | Sequence[str] | None = None,
+                 data_root: str = '', lazy_init: bool = False, **options: Any) -> None:
+        self.hq, self.lq = _several(hq), None if lq is None else _several(lq)
+        if self.lq is not None and len(self.lq) != len(self.hq):
+            raise ValueError(f'{len(self.hq)} folders of true images and {len(self.lq)} of degraded ones: give as many '
+                             'of both')
+        super().__init__(data_root=data_root, lazy_init=lazy_init, **options)
+
+    def pairs(self) -> list[Pair]:
+        """All pairs of the dataset."""
+        root = Path(self.data_root or '')
+        lq = [None] * len(self.hq) if self.lq is None else [root / folder for folder in self.lq]
+        return [pair for place, partner in zip(self.hq, lq, strict=True) for pair in find_pairs(root / place, partner)]
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """An entry for each pair: ``img_path``, what is to be restored, and ``gt_path``, the true image.
+
+        Both are the same file where there is no degraded one.
+        """
+        return [dict(img_path=str(pair.lq or pair.hq), gt_path=str(pair.hq)) for pair in self.pairs()]
+
+
+def _several(folders: str | Sequence[str]) -> list[str]:
+    return [folders] if isinstance(folders, str) else list(folders)
+
+
+def is_pair(info: Mapping[str, Any]) -> bool:
+    """Whether an entry of a data set has a degraded image."""
+    return info['img_path'] != info['gt_path']

@@ -1,0 +1,119 @@
+"""Folders of one's own for restoration: ``lq/`` and ``hq/``, or true images alone, which a config degrades."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...registry import DATASETS
+from ..common.file_facts import FactsMemory, UnreadableFileError
+from ..common.folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide
+from ..common.locate import MissingDataError
+from .dataset import Pair, RestorationDataset, find_pairs, pictures_in
+
+HQ_FOLDERS, LQ_FOLDERS = ('hq', 'HQ', 'HR', 'hr', 'gt', 'GT', 'target'), ('lq', 'LQ', 'LR', 'lr', 'input')
+
+
+@DATASETS.register_module()
+class RestorationFolderDataset(RestorationDataset):
+    """A split of the folder ``data_root``, as :class:`RestorationFolder` divides it.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        options: Other arguments of :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    def __init__(self, split: str, lazy_init: bool = False, **options: Any) -> None:
+        self.split = split
+        super().__init__(lazy_init=lazy_init, **options)
+
+    def pairs(self) -> list[Pair]:
+        return divided_pairs(Path(self.data_root))[0].get(self.split, [])
+
+
+class RestorationFolder(FolderReader):
+    """``lq/`` and ``hq/`` with pictures of the same names, ``hq/`` alone, or pictures without such folders.
+
+    Where there are no degraded images, they are made by ``densevit.Degrade`` of the config's pipeline; pairs pass it
+    by. ``train/``, ``val/`` and ``test/`` may be above or below ``lq`` and ``hq``.
+    """
+
+    def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
+        pairs, division = divided_pairs(folder)
+        first = next(iter(pairs.values()))[0]
+        notes = []
+        if first.lq is None:
+            layout = 'true images, degraded by the config'
+        else:
+            layout = f'pairs of images, {_scale(first, FactsMemory(scratch.parent / "data_check.json"))} times larger'
+        options = dict(type='densevit.RestorationFolderDataset', data_root=str(folder))
+        return FolderFacts(layout, {split: dict(options, split=split) for split in pairs},
+                           {split: len(each) for split, each in pairs.items()}, division, notes=notes)
+
+    def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: old[key] for key in ('pipeline', 'test_mode', 'serialize_data', 'max_refetch') if key in old} | new
+
+
+READERS = {'densevit.RestorationDataset': RestorationFolder()}
+
+
+def divided_pairs(folder: Path) -> tuple[dict[str, list[Pair]], str]:
+    """Pairs by split, and where the split comes from.
+
+    Raises:
+        FolderError: There is no picture, or a picture has no partner.
+    """
+    try:
+        parts = _parts(folder)
+        pairs = {split: find_pairs(*part) for split, part in parts.items()}
+    except MissingDataError as error:
+        raise FolderError(str(error)) from error
+    if None in pairs:
+        pairs = dict(train=pairs[None])
+    if 'train' not in pairs:
+        raise FolderError(f'{folder} has images for {", ".join(pairs)}, and none to learn from: name their folder '
+                          'train')
+    division = 'in folders of their own'
+    if 'val' not in pairs:
+        by_name = {pair.hq.relative_to(folder).as_posix(): pair for pair in pairs['train']}
+        for split, names in zip(('train', 'val'), divide(list(by_name), folder), strict=True):
+            pairs[split] = [by_name[name] for name in names]
+        division = HASHED
+    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}, division
+
+
+def _parts(folder: Path) -> dict[str | None, tuple[Path, Path | None]]:
+    """The folders of true and of degraded images by split; None for one that is not divided."""
+    found: dict[str | None, tuple[Path, Path | None]] = {}
+    hq, lq = _first(folder, HQ_FOLDERS), _first(folder, LQ_FOLDERS)
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            inside = _first(folder / name, HQ_FOLDERS)
+            if inside:
+                found[split] = inside, _first(folder / name, LQ_FOLDERS)
+            elif hq and (hq / name).is_dir():
+                found[split] = hq / name, lq and lq / name
+            elif not hq and not lq and (folder / name).is_dir():
+                found[split] = folder / name, None
+    if found:
+        return found
+    if hq:
+        return {None: (hq, lq)}
+    if lq:
+        raise FolderError(f'{folder} has {lq.name}/ and no true images: put them into {folder / "hq"} under the same '
+                          'names')
+    if not pictures_in(folder):
+        raise FolderError(f'{folder} holds no pictures: put pairs into lq/ and hq/, or true images alone into hq/')
+    return {None: (folder, None)}
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _scale(pair: Pair, memory: FactsMemory) -> int:
+    try:
+        large, small = (memory.facts(str(path), 'image') for path in (pair.hq, pair.lq))
+    except UnreadableFileError as error:
+        raise FolderError(str(error)) from error
+    return max(1, large.height // small.height)

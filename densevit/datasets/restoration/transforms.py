@@ -1,0 +1,163 @@
+"""Transforms of pairs: ``img``, what is to be restored, and ``gt_img``, the true image, both BGR as everywhere here.
+
+``gt_img`` is a whole number of times larger than ``img``, or of its size.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from ...images import read_deep, read_image
+from ...registry import TRANSFORMS
+from ..common.load_image import to_openmmlab
+from .dataset import is_pair
+from .degradations import crop_to_multiple
+
+
+@TRANSFORMS.register_module()
+class LoadPair(BaseTransform):
+    """Reads a true image and its degraded one, where there is one.
+
+    Args:
+        color_type: ``'color'``, (H, W, 3) in BGR order, or ``'grayscale'``, (H, W).
+        keep_depth: Whether files of 16 bits stay such; else they are scaled to 8. ``predict`` then gives back what it
+            gets: 16 bits for 16 bits.
+
+    Required keys: ``img_path``, ``gt_path``; the same for a true image alone.
+
+    Added keys: ``gt_img``, ``img``, ``ori_shape``, ``img_shape``. ``img`` is a view of ``gt_img`` where there is no
+    degraded image.
+    """
+
+    def __init__(self, color_type: Literal['color', 'grayscale'] = 'color', keep_depth: bool = False) -> None:
+        self.color_type, self.keep_depth = color_type, keep_depth
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        results['gt_img'] = results['img'] = self._read(results['gt_path'])
+        if is_pair(results):
+            results['img'] = self._read(results['img_path'])
+            scale_of_pair(results)
+        results['ori_shape'] = results['img_shape'] = results['img'].shape[:2]
+        return results
+
+    def _read(self, path: str) -> np.ndarray:
+        return to_openmmlab(read_deep(path).pixels if self.keep_depth else read_image(path), self.color_type)
+
+
+def scale_of_pair(results: dict[str, Any]) -> int:
+    """How many times larger the true image is than the other.
+
+    Raises:
+        ValueError: It is no whole number, or not the same in both directions.
+    """
+    (height, width), (small_height, small_width) = results['gt_img'].shape[:2], results['img'].shape[:2]
+    scale = height // small_height
+    if scale < 1 or (height, width) != (scale * small_height, scale * small_width):
+        raise ValueError(f'{results["gt_path"]} has {width}x{height} pixels and {results["img_path"]} '
+                         f'{small_width}x{small_height}: the first must be a whole number of times larger, so crop it')
+    return scale
+
+
+@TRANSFORMS.register_module()
+class Degrade(BaseTransform):
+    """Makes the image that is to be restored of the true one, where the data have none; pairs stay as they are.
+
+    Args:
+        steps: Configs of degradations, one after the other, such as ``dict(type='densevit.BicubicDown', scale=2)``.
+        scale: How many times smaller they make the image. The true one is cropped to whole multiples of it first.
+        seed: For validation and tests: what is drawn follows from it and the name of the file. None in training: it
+            follows from numpy's generator, which ``densevit.SeedAugmentation`` seeds.
+    """
+
+    def __init__(self, steps: Sequence[dict[str, Any]], scale: int = 1, seed: int | None = None) -> None:
+        self.steps = [TRANSFORMS.build(step) for step in steps]
+        self.scale, self.seed = scale, seed
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'gt_img' not in results or is_pair(results):  # predict gives images that are to be restored
+            return results
+        results['gt_img'] = image = crop_to_multiple(results['gt_img'], self.scale)
+        name = crc32(Path(results['gt_path']).name.encode())
+        random = np.random.default_rng(np.random.randint(2**32) if self.seed is None else [self.seed, name])
+        for step in self.steps:
+            image = step(image, random)
+        results['img'] = image
+        results['ori_shape'] = results['img_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PairedCrop(BaseTransform):
+    """Crops both images of a pair to the same part.
+
+    Args:
+        size: Side of the crop of the true image in pixels; a whole multiple of the scale. Images that are smaller are
+            mirrored.
+        place: ``'random'``, or ``'center'``: to cut off what a degradation did at the borders of a larger crop.
+    """
+
+    def __init__(self, size: int, place: Literal['random', 'center'] = 'random') -> None:
+        if place not in ('random', 'center'):
+            raise ValueError(f"place='{place}': choose 'random' or 'center'")
+        self.size, self.place = size, place
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        scale = results['gt_img'].shape[0] // results['img'].shape[0]
+        if self.size % scale:
+            raise ValueError(f'size={self.size} of PairedCrop is no whole multiple of the scale {scale}')
+        side = self.size // scale
+        room = [max(0, length - side) for length in results['img'].shape[:2]]
+        corner = [np.random.randint(free + 1) if self.place == 'random' else free // 2 for free in room]
+        results['gt_img'] = _cut(results['gt_img'], [scale * start for start in corner], self.size)
+        results['img'] = _cut(results['img'], corner, side)
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+
+def _cut(image: np.ndarray, corner: Sequence[int], side: int) -> np.ndarray:
+    part = image[corner[0]:corner[0] + side, corner[1]:corner[1] + side]
+    lacking = [(0, side - length) for length in part.shape[:2]]
+    if any(after for _, after in lacking):
+        part = np.pad(part, (*lacking, (0, 0))[:part.ndim], mode='symmetric')
+    return part
+
+
+@TRANSFORMS.register_module()
+class FlipAndTurn(BaseTransform):
+    """One of the eight ways to mirror and turn a pair by right angles, drawn evenly."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        turns, mirrored = np.random.randint(4), np.random.randint(2)
+        for key in ('img', 'gt_img'):
+            image = np.rot90(results[key], turns)
+            results[key] = image[:, ::-1] if mirrored else image
+        results['img_shape'] = results['img'].shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackPair(BaseTransform):
+    """The end of a pipeline: ``inputs`` (C, H, W) and a data sample with ``gt_img`` (C, scale * H, scale * W), RGB.
+
+    Pictures of ``predict`` have no ``gt_img``.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        sample = BaseDataElement(metainfo={
+            key: results[key] for key in ('img_path', 'gt_path', 'ori_shape', 'img_shape') if key in results})
+        if 'gt_img' in results:
+            sample.gt_img = _to_tensor(results['gt_img'])
+        return dict(inputs=_to_tensor(results['img']), data_samples=sample)
+
+
+def _to_tensor(image: np.ndarray) -> Tensor:
+    image = image[:, :, None] if image.ndim == 2 else image[:, :, ::-1] if image.shape[2] == 3 else image
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

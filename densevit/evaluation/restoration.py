@@ -1,0 +1,69 @@
+"""PSNR and SSIM of a data set, with the protocol in the name of the figures."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from ..registry import METRICS
+from .fidelity import Protocol, psnr, psnr_b, ssim
+
+Figure = Literal['PSNR', 'SSIM', 'PSNRB']
+_COMPARE = dict(PSNR=psnr, SSIM=ssim, PSNRB=psnr_b)
+
+
+@METRICS.register_module()
+class RestorationMetric(BaseMetric):
+    """Means over the images of a data set, each of ``pred_img`` as a file would hold it, clipped and rounded.
+
+    The figures are called after the protocol, for example ``Y_border2/PSNR`` (in dB) or ``RGB/SSIM``: the same
+    prediction has figures of other protocols that differ by decibels.
+
+    Args:
+        figures: Of ``'PSNR'``, ``'SSIM'`` and, for JPEG, ``'PSNRB'``.
+        crop_border: Pixels left out at each side; the scale in papers on super-resolution, else 0.
+        y_channel: Whether luma is compared, as in papers on super-resolution, or RGB.
+        round_y: Whether luma is rounded, see :func:`densevit.evaluation.psnr`.
+        collect_device, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
+
+    Raises:
+        ValueError: A figure is unknown.
+    """
+
+    def __init__(self, figures: Sequence[Figure] = ('PSNR', 'SSIM'), crop_border: int = 0, y_channel: bool = False,
+                 round_y: bool = False, collect_device: str = 'cpu', collect_dir: str | None = None) -> None:
+        if unknown := [figure for figure in figures if figure not in get_args(Figure)]:
+            raise ValueError(f'RestorationMetric knows no {unknown[0]!r}: choose of {", ".join(get_args(Figure))}')
+        self.figures, self.protocol = tuple(figures), Protocol(crop_border, y_channel, round_y)
+        super().__init__(collect_device, str(self.protocol), collect_dir)
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Compare ``pred_img`` of each sample with its ``gt_img``."""
+        for sample in data_samples:
+            target = _to_array(sample['gt_img'])
+            pred = as_file(sample['pred_img'], target.dtype)
+            self.results.append([self._compare(figure, pred, target) for figure in self.figures])
+
+    def _compare(self, figure: Figure, pred: np.ndarray, target: np.ndarray) -> float:
+        crop_border, y_channel, round_y = self.protocol
+        options = {} if figure == 'PSNRB' else dict(round_y=round_y)
+        return _COMPARE[figure](pred, target, crop_border=crop_border, y_channel=y_channel, **options)
+
+    def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
+        """Mean over the images, as all papers have it."""
+        return dict(zip(self.figures, np.mean(results, axis=0).tolist(), strict=True))
+
+
+def as_file(image: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
+    """(C, H, W) in [0, 1] to (H, W, C) of a type of integers, clipped and rounded."""
+    values = image.detach().double().clamp(0, 1).mul(np.iinfo(dtype).max).round()
+    return values.cpu().numpy().transpose(1, 2, 0).astype(dtype)
+
+
+def _to_array(image: Tensor) -> np.ndarray:
+    return image.detach().cpu().to(torch.int64).numpy().transpose(1, 2, 0).astype(
+        np.uint8 if image.dtype == torch.uint8 else np.uint16)

@@ -1,0 +1,84 @@
+"""A restoration network as an mmengine model: data samples in, losses or restored images out."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from ...networks.restoration import RestorationNetwork
+from ...registry import MODELS
+from ..base import DenseModel
+from ..options import PredictionOptions
+from ..row_maps import shown_size
+from .preprocessor import to_unit
+
+
+@MODELS.register_module()
+class Restorer(DenseModel):
+    """Restores images: super-resolution, noise, JPEG, blur.
+
+    It learns from ``gt_img`` (C, scale * H, scale * W) of data samples, of 8 or 16 bits, and gives ``pred_img`` of that
+    shape, float32 in [0, 1].
+
+    Args:
+        head: Config of a network (``dict(type='densevit.SwinIR', ...)``).
+        backbone: Config of a backbone, for networks around one.
+        criterion: Options of the network's loss.
+        test_cfg: Options of prediction.
+        data_preprocessor: ``dict(type='densevit.RestorationPreprocessor')`` unless it is given.
+        init_cfg: Config of mmengine's initialisation.
+    """
+    task = 'restoration'
+    network_class = RestorationNetwork
+
+    def __init__(
+        self,
+        head: dict[str, Any],
+        backbone: dict[str, Any] | None = None,
+        criterion: dict[str, Any] | None = None,
+        test_cfg: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            backbone, head, criterion=criterion, test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor or dict(type='densevit.RestorationPreprocessor'), init_cfg=init_cfg)
+
+    @property
+    def scale(self) -> int:
+        """How many times larger the sides of a restored image are."""
+        return self.network.scale
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
+        """Losses of (B, C, H, W) images in [0, 1], all of one size.
+
+        Raises:
+            ValueError: A true image has another size than the restored one.
+        """
+        restored = self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
+        targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
+        return self.criterion(restored, targets)
+
+    def target(self, sample: BaseDataElement, restored: Tensor) -> Tensor:
+        """The true image of a sample, (C, scale * H, scale * W)."""
+        target = sample.gt_img
+        if target.shape != restored.shape[1:]:
+            raise ValueError(f'{sample.get("gt_path", "a true image")} has {tuple(target.shape)} values (C, H, W), and '
+                             f'the model makes {tuple(restored.shape[1:])}: set model.head.scale to that of the data, '
+                             'and crop images of one batch to one size')
+        return target
+
+    def predict_each(
+        self,
+        images: Tensor,
+        samples: Sequence[BaseDataElement],
+        options: PredictionOptions,
+    ) -> Iterator[dict[str, Any]]:
+        """``pred_img`` of each image."""
+        restored = self.network(self.pad(images))
+        for image, sample in zip(restored, samples, strict=True):
+            height, width = (self.scale * side for side in shown_size(sample, images.shape[-2:]))
+            yield dict(pred_img=image[..., :height, :width].float().clamp(0, 1))

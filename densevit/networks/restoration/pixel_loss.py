@@ -1,0 +1,34 @@
+"""The loss of the first stage of training: how far each pixel is from the true one."""
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class PixelLoss(nn.Module):
+    """Mean distance of all values of restored and true images, both in [0, 1].
+
+    Args:
+        kind: ``'l1'``; ``'charbonnier'``, ``sqrt(d^2 + eps^2)``, which is smooth at 0 (Lai et al., arXiv:1710.01992,
+            equation 3); or ``'mse'``.
+        eps: Of Charbonnier's form. 1e-3, its authors' value, is a quarter of an 8-bit level.
+    """
+
+    def __init__(self, kind: Literal['l1', 'charbonnier', 'mse'] = 'l1', eps: float = 1e-3) -> None:
+        super().__init__()
+        if kind not in ('l1', 'charbonnier', 'mse'):
+            raise ValueError(f"kind='{kind}': choose 'l1', 'charbonnier' or 'mse'")
+        self.kind, self.eps = kind, eps
+
+    def forward(self, restored: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Compare (B, C, H, W) with the true images of the same shape."""
+        difference = restored.float() - target.float()
+        if self.kind == 'l1':
+            loss = difference.abs().mean()
+        elif self.kind == 'mse':
+            loss = difference.square().mean()
+        else:
+            loss = torch.sqrt(difference.square() + self.eps**2).mean()
+        return dict(loss_pixel=loss)

@@ -1,0 +1,56 @@
+"""Training and testing of restoration on folders of one's own, through the commands."""
+import re
+
+import numpy as np
+import pytest
+from checkout import ROOT
+from PIL import Image
+
+from densevit.datasets.restoration.matlab_resize import matlab_resize
+
+CONFIG = """
+_base_ = ['{root}/configs/tiny/swinir_tiny_x2.py']
+model = dict({kind}head=dict(embed_dim=8, depths=(1, ), num_heads=1))
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = dict(num_workers=0, persistent_workers=False)
+param_scheduler = [dict(type='LinearLR', start_factor=.5, by_epoch=False, begin=0, end=3)]
+train_cfg = dict(max_iters=3, val_interval=3)
+default_hooks = dict(checkpoint=dict(interval=3), logger=dict(interval=1))
+custom_hooks = []
+"""
+
+
+def write_images(folder, pairs):
+    random = np.random.default_rng(0)
+    for index in range(6):
+        true = matlab_resize(random.integers(0, 256, (24, 28, 3)).astype(np.uint8), 5)
+        for name, image in (('hq', true), *((('lq', matlab_resize(true, .5)), ) if pairs else ())):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / name / f'{index}.png')
+
+
+@pytest.mark.parametrize(('pairs', 'kind'), [
+    (True, ''), (False, ''), (False, "type='densevit.AdversarialRestorer', discriminator=dict(width=4), ")])
+def test_folder_is_trained_on_and_tested(tmp_path, tool, capsys, pairs, kind):
+    """The two stages; figures of a network that begins as interpolation are those of interpolation, about."""
+    write_images(tmp_path / 'mine', pairs)
+    (tmp_path / 'small.py').write_text(CONFIG.format(root=ROOT.as_posix(), kind=kind))
+    work = tmp_path / 'work'
+    assert tool('train', tmp_path / 'small.py', '--data', tmp_path / 'mine', '--work-dir', work) == 0
+    out = capsys.readouterr().out
+    assert ('pairs of images, 2 times larger' if pairs else 'degraded by the config') in out
+    figures = re.findall(r'Y_border2/PSNR: ([\d.]+)', out)
+    assert figures and float(figures[-1]) > 20
+    assert tool('test', tmp_path / 'small.py', work / 'iter_3.pth', '--data', tmp_path / 'mine', '--work-dir',
+                tmp_path / 'test') == 0
+    tested = re.findall(r'Y_border2/PSNR: ([\d.]+)', capsys.readouterr().out)
+    assert float(tested[-1]) == pytest.approx(float(figures[-1]), abs=.01)
+
+
+def test_pairs_of_another_scale_are_refused_before_the_run(tmp_path, tool, capsys):
+    write_images(tmp_path / 'mine', True)
+    text = CONFIG.format(root=ROOT.as_posix(), kind='').replace('dict(embed', 'dict(scale=3, embed')
+    (tmp_path / 'small.py').write_text(text)
+    assert tool('train', tmp_path / 'small.py', '--data', tmp_path / 'mine', '--work-dir', tmp_path / 'work') == 2
+    assert 'set model.head.scale=2' in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Every config of restoration: its parts are known and fit each other; the networks have the published sizes."""
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.structures import BaseDataElement
+from shrink import RESTORATION, load, scope
+
+from densevit.models.check import check_model
+from densevit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+
+# Millions of parameters, counted in the authors' code.
+SIZES = {
+    'swinir_m_x4_df2k': 11.900, 'swinir_s_x4_df2k': .930, 'swinir_m_denoise25': 11.504, 'swinir_m_jpeg40': 11.486,
+    'hat_s_x4_df2k': 9.621, 'hat_m_x4_df2k': 20.773, 'hat_l_x4_df2k': 40.847, 'drct_m_x4_df2k': 14.140,
+    'drct_l_x4_df2k': 27.581, 'cat_a_x4_df2k': 16.60}
+
+
+@pytest.mark.parametrize('name', RESTORATION)
+def test_config__builds(name):
+    cfg = load(name)
+    cfg.model.pop('perceptual', None)  # whose weights are downloaded
+    for stage in ('train', 'val', 'test'):
+        dataset = cfg[f'{stage}_dataloader'].dataset
+        assert issubclass(DATASETS.get(dataset.type), DATASETS.get('densevit.RestorationDataset'))
+        for transform in dataset.pipeline:
+            TRANSFORMS.build(dict(transform))
+    METRICS.build(dict(cfg.val_evaluator))
+    with scope(cfg), torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    check_model(model)
+    cfg.optim_wrapper.optimizer.pop('fused', None)
+    with scope(cfg):
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    assert {id(parameter) for group in groups for parameter in group['params']} == {
+        id(parameter) for parameter in model.parameters()}
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    stem = name.rsplit('/', 1)[-1].removesuffix('.py')
+    if stem in SIZES:
+        assert millions == pytest.approx(SIZES[stem], abs=.006)
+    if 'tiny' in stem:
+        assert millions <= 2
+    # The loader, the scale of the degradation and that of the network agree.
+    scale = cfg.model.head.get('scale', 1)
+    degraded = [step for stage in ('train', 'val') for step in cfg[f'{stage}_dataloader'].dataset.pipeline
+                if step.type == 'densevit.Degrade']
+    assert len(degraded) == 2 and all(step.get('scale', 1) == scale for step in degraded)
+    assert cfg.val_evaluator.get('crop_border', 0) == (scale if scale > 1 else 0)
+
+
+def test_tiny_config__learns_and_predicts():
+    """With a step at the rates of the config, its loss falls below that of interpolation."""
+    cfg = load('configs/tiny/swinir_tiny_x2.py')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    with scope(cfg):
+        optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+
+    true = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
+    data = dict(inputs=[image[:, ::2, ::2] for image in true],
+                data_samples=[BaseDataElement(gt_img=image, metainfo=dict(img_shape=(16, 16))) for image in true])
+    losses = [model.train_step(data, optim_wrapper)['loss'].item() for _ in range(3)]
+    assert losses[2] < losses[0]
+    assert model.eval().val_step(data)[0].pred_img.shape == (3, 32, 32)

@@ -1,0 +1,113 @@
+"""Pairs of images through the pipeline, and what makes images worse."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from densevit.datasets import (
+    BicubicDown,
+    Degrade,
+    FlipAndTurn,
+    GaussianNoise,
+    JPEGCompression,
+    LoadPair,
+    PackPair,
+    PairedCrop,
+)
+from densevit.datasets.restoration.matlab_resize import matlab_resize
+
+
+@pytest.fixture
+def true(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (41, 62, 3)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    return dict(img_path=str(tmp_path / 'a.png'), gt_path=str(tmp_path / 'a.png')), image
+
+
+def through(results, *transforms):
+    for transform in transforms:
+        results = transform(results)
+    return results
+
+
+def test_a_true_image_is_degraded_and_packed(true):
+    info, image = true
+    degrade = Degrade([dict(type='densevit.BicubicDown', scale=4)], scale=4, seed=0)
+    packed = through(info, LoadPair(), degrade, PackPair())
+    sample = packed['data_samples']
+    np.testing.assert_array_equal(sample.gt_img.permute(1, 2, 0).numpy(), image[:40, :60])
+    np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), matlab_resize(image[:40, :60], 1 / 4))
+    assert sample.img_shape == (10, 15)
+
+
+def test_a_pair_is_left_as_it_is(true, tmp_path):
+    info, image = true
+    small = matlab_resize(image[:40, :60], 1 / 2)
+    Image.fromarray(image[:40, :60]).save(tmp_path / 'a.png')
+    Image.fromarray(small).save(tmp_path / 'low.png')
+    info['img_path'] = str(tmp_path / 'low.png')
+    packed = through(info, LoadPair(), Degrade([dict(type='densevit.GaussianNoise', sigma=50)], seed=0), PackPair())
+    np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0).numpy(), small)
+    Image.fromarray(small[1:]).save(tmp_path / 'low.png')
+    with pytest.raises(ValueError, match='whole number of times'):
+        LoadPair()(info)
+
+
+def test_crops_and_turns_keep_pairs_together():
+    """Each pixel of the small image is the mean of four, in the pixels that it stands for."""
+    large = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.float32)
+    small = large.reshape(20, 2, 30, 2, 3).mean((1, 3))
+    for seed in range(12):
+        np.random.seed(seed)
+        found = through(dict(gt_img=large, img=small), PairedCrop(16), FlipAndTurn(), PairedCrop(12, 'center'))
+        assert found['gt_img'].shape == (12, 12, 3) and found['img_shape'] == (6, 6)
+        np.testing.assert_allclose(found['gt_img'].reshape(6, 2, 6, 2, 3).mean((1, 3)), found['img'], rtol=1e-5)
+    tiny = through(dict(gt_img=large[:10], img=small[:5]), PairedCrop(16))  # is mirrored
+    np.testing.assert_allclose(tiny['gt_img'].reshape(8, 2, 8, 2, 3).mean((1, 3)), tiny['img'], rtol=1e-5)
+    with pytest.raises(ValueError, match='multiple of the scale'):
+        PairedCrop(15)(dict(gt_img=large, img=small))
+
+
+def test_noise_follows_from_the_seed_and_the_name(true, tmp_path):
+    info, image = true
+    Image.fromarray(image).save(tmp_path / 'b.png')
+    steps = [dict(type='densevit.GaussianNoise', sigma=25)]
+
+    def noise(name, **options):
+        paths = dict(img_path=str(tmp_path / name), gt_path=str(tmp_path / name))
+        results = through(paths, LoadPair(), Degrade(steps, **options))
+        return results['img'] - results['gt_img'].astype(np.float32) / 255
+
+    first = noise('a.png', seed=0)
+    assert first.std() * 255 == pytest.approx(25, rel=.05)
+    assert np.array_equal(noise('a.png', seed=0), first)
+    assert not np.array_equal(noise('b.png', seed=0), first) and not np.array_equal(noise('a.png', seed=1), first)
+    np.random.seed(3)
+    drawn = noise('a.png')
+    np.random.seed(3)
+    assert np.array_equal(noise('a.png'), drawn) and not np.array_equal(noise('a.png'), drawn)
+
+
+def test_jpeg_is_pillows_of_rgb():
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 40, 3)).astype(np.uint8)
+
+    file = BytesIO()
+    Image.fromarray(rgb).save(file, 'JPEG', quality=30)
+    expected = np.asarray(Image.open(file))
+    found = JPEGCompression(30)(rgb[..., ::-1], np.random.default_rng(0))
+    np.testing.assert_array_equal(found[..., ::-1], expected)
+    grey = JPEGCompression((10, 20))(rgb[..., 0], np.random.default_rng(0))
+    assert grey.shape == (32, 40) and grey.dtype == np.uint8
+
+
+def test_degradations_follow_each_other():
+    """Noise of a fraction of a level stays until JPEG rounds it."""
+    generator, image = np.random.default_rng(0), np.full((16, 16, 3), 100, np.uint8)
+    noisy = GaussianNoise(10)(BicubicDown(2)(image, generator), generator)
+    assert noisy.dtype == np.float32 and noisy.shape == (8, 8, 3)
+    assert JPEGCompression(90)(noisy, generator).dtype == np.uint8
+    packed = PackPair()(dict(img=noisy, gt_img=image))
+    assert packed['inputs'].dtype == torch.float32

@@ -1,0 +1,35 @@
+"""The metric of restoration: means over images, of what a file would hold, named after the protocol."""
+import numpy as np
+import pytest
+import torch
+
+from densevit.engine.checkpoints import better_end, task_metric
+from densevit.evaluation import RestorationMetric, psnr, ssim
+
+
+def samples(count=3, dtype=torch.uint8):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(count):
+        target = torch.randint(256, (3, 20, 24), generator=generator).to(dtype)
+        pred = target.float() / 255 + .1 * torch.randn(3, 20, 24, generator=generator)
+        yield dict(gt_img=target, pred_img=pred)
+
+
+def test_means_over_images():
+    metric = RestorationMetric(crop_border=2, y_channel=True)
+    pairs = list(samples())
+    metric.process(None, pairs)
+    found = metric.evaluate(len(pairs))
+    arrays = [[(sample[key].double().clamp(0, scale) * (255 / scale)).round().permute(1, 2, 0).numpy().astype(np.uint8)
+               for key, scale in (('pred_img', 1), ('gt_img', 255))] for sample in pairs]
+    options = dict(crop_border=2, y_channel=True)
+    assert found == {'Y_border2/PSNR': pytest.approx(np.mean([psnr(*pair, **options) for pair in arrays])),
+                     'Y_border2/SSIM': pytest.approx(np.mean([ssim(*pair, **options) for pair in arrays]))}
+    assert task_metric(found) == 'Y_border2/PSNR' and better_end('Y_border2/PSNR') == 'greater'
+
+
+def test_names_of_protocols():
+    assert RestorationMetric().prefix == 'RGB'
+    assert RestorationMetric(y_channel=True, round_y=True).prefix == 'rounded_Y'
+    with pytest.raises(ValueError, match='LPIPS'):
+        RestorationMetric(figures=('LPIPS', ))

@@ -1,0 +1,70 @@
+"""The second stage of training: who learns from which loss, and that it stays finite."""
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.structures import BaseDataElement
+from torchvision.models import vgg
+
+from densevit.networks.restoration.discriminator import UNetDiscriminator
+from densevit.networks.restoration.perceptual import PerceptualLoss
+from densevit.registry import MODELS
+
+HEAD = dict(type='densevit.SwinIR', scale=2, embed_dim=8, depths=(1, ), num_heads=1, upsampler='pixelshuffledirect',
+            drop_path_rate=0.)
+
+
+def build(**options):
+    torch.manual_seed(0)
+    return MODELS.build(dict(type='densevit.AdversarialRestorer', head=HEAD, discriminator=dict(width=8), **options))
+
+
+def batch():
+    true = torch.randint(256, (2, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    samples = [BaseDataElement(gt_img=image, metainfo=dict(img_shape=(16, 24))) for image in true]
+    return dict(inputs=[image[:, ::2, ::2] for image in true], data_samples=samples)
+
+
+def test_neither_learns_from_the_loss_of_the_other():
+    model = build(perceptual=dict(layers=dict(conv1_2=1., conv2_2=.5), pretrained=False)).train()
+    losses = model(**model.data_preprocessor(batch(), True), mode='loss')
+    assert set(losses) == {'loss_pixel', 'loss_perceptual', 'loss_adversarial', 'loss_discriminator'}
+    for name, loss in losses.items():
+        model.zero_grad()
+        loss.backward(retain_graph=True)
+        learns = {part for part in ('network', 'discriminator')
+                  if any(parameter.grad is not None and parameter.grad.any()
+                         for parameter in getattr(model, part).parameters())}
+        assert learns == {'discriminator' if name == 'loss_discriminator' else 'network'}, name
+    assert not any(parameter.requires_grad for parameter in model.perceptual.parameters())
+
+
+def test_some_steps_stay_finite_and_the_discriminator_learns():
+    model = build().train()
+    wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), 2e-3))
+    found = [model.train_step(batch(), wrapper) for _ in range(20)]
+    assert all(loss.isfinite() for losses in found for loss in losses.values())
+    assert found[-1]['loss_discriminator'] < found[0]['loss_discriminator']
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_discriminator():
+    """A logit for each pixel; spectral norms bound what a change of the image can do."""
+    network = UNetDiscriminator(width=4)
+    assert network(torch.rand(2, 3, 24, 40)).shape == (2, 1, 24, 40)
+    assert sum('weight_orig' in name for name, _ in network.named_parameters()) == 8
+
+
+def test_equal_images_look_alike():
+    loss = PerceptualLoss(pretrained=False, layers=dict(conv2_2=1.))
+    image = torch.rand(1, 3, 16, 16)
+    assert loss(image, image) == 0 and loss(image, image.flip(-1)) > 0
+    with pytest.raises(ValueError, match='conv9'):
+        PerceptualLoss(layers=dict(conv9=1.))
+
+
+def test_features_have_torchvisions_names_and_places():
+    ours = PerceptualLoss(pretrained=False).features
+    theirs = vgg.vgg19(init_weights=False).features[:len(ours)]
+    assert [type(part) for part in ours] == [type(part) for part in theirs]
+    assert {name: value.shape for name, value in ours.state_dict().items()} == {
+        name: value.shape for name, value in theirs.state_dict().items()}

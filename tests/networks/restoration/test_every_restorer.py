@@ -1,0 +1,186 @@
+"""Every restoration network: sizes, saving, a training step, torch.compile and torch.export."""
+import pytest
+import torch
+from networks.base import (
+    assert_near,
+    check_every_parameter_learns,
+    check_saved_and_loaded,
+    images_of,
+    pyramid,
+    vit,
+)
+from randomised import randomise
+
+from densevit.networks import restoration
+from densevit.networks.restoration import (
+    ATD,
+    CAT,
+    DRCT,
+    HAT,
+    DPTRestoration,
+    PixelLoss,
+    RestorationNetwork,
+    Swin2SR,
+    SwinIR,
+)
+from densevit.networks.restoration.base import mirror_to_multiple
+from densevit.networks.restoration.windows import from_windows, shifted_mask, to_windows
+
+SMALL = dict(embed_dim=16, depths=(1, 2), num_heads=2)
+ROWS = {
+    'ATD': (ATD, dict(SMALL, scale=2, window_size=8, category_size=40, num_tokens=8, reduced_dim=4)),
+    'CAT': (CAT, dict(SMALL, scale=2, embed_dim=32, short_sides=(2, 4), long_side=8, mlp_ratio=2.)),
+    'CAT axial': (CAT, dict(SMALL, scale=1, embed_dim=32, short_sides=(2, 4), long_side=None, upsampler=None)),
+    'DPTRestoration': (DPTRestoration, dict(
+        backbone=lambda: vit(depth=4, patch_size=14, img_size=56, out_indices=(0, 1, 2, 3)), channels=(8, 8, 8, 8),
+        width=8, num_features=8, depth=1)),
+    'DPTRestoration pyramid': (DPTRestoration, dict(backbone=pyramid, scale=2, width=8, num_features=8, depth=1)),
+    'DRCT': (DRCT, dict(scale=3, embed_dim=16, num_groups=2, num_heads=2, window_size=8, growth=4)),
+    'HAT': (HAT, dict(SMALL, scale=4, window_size=8, compress_ratio=2, squeeze_factor=4, conv_scale=1.)),
+    'Swin2SR': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffledirect')),
+    'Swin2SR compressed': (Swin2SR, dict(SMALL, scale=4, upsampler='pixelshuffle_aux')),
+    'SwinIR': (SwinIR, dict(SMALL, scale=4, upsampler='nearest+conv', group_convs=3)),
+    'SwinIR light': (SwinIR, dict(SMALL, scale=2, upsampler='pixelshuffledirect', skip='bicubic')),
+    'SwinIR grey': (SwinIR, dict(SMALL, in_channels=1, window_size=7, img_range=255.)),
+}
+# To trace takes long, and networks differ in their blocks alone: HAT and CAT were traced once, too.
+TRACED = ('SwinIR', )
+
+
+@pytest.fixture(params=ROWS)
+def name(request):
+    return request.param
+
+
+def build(name, seed=0):
+    cls, options = ROWS[name]
+    torch.manual_seed(seed)
+    options = {key: value() if callable(value) else value for key, value in options.items()}
+    if cls not in (ATD, DPTRestoration):
+        options['drop_path_rate'] = 0.
+    return randomise(cls(**options), seed)
+
+
+def images(network, size, count=2):
+    return images_of(size, count)[:, :network.in_channels].sigmoid()
+
+
+def test_every_restorer_has_a_row():
+    public = {name for name in restoration.__all__ if isinstance(cls := getattr(restoration, name), type)
+              and issubclass(cls, RestorationNetwork) and cls is not RestorationNetwork}
+    assert public == {cls.__name__ for cls, _ in ROWS.values()}
+
+
+@torch.no_grad()
+def test_any_size(name):
+    """Of sides that no window divides, also smaller than a window and of one pixel; images do not see each other."""
+    network = build(name).eval()
+    for size in ((19, 35), (5, 40), (1, 9)):
+        batch = images(network, size, 3)
+        together = network(batch)
+        assert together.shape == (3, network.in_channels, *(network.scale * side for side in size))
+        assert together.isfinite().all()
+        assert_near([network(batch[1:2])], [together[1:2]])
+
+
+def test_every_parameter_learns(name):
+    network = build(name)
+
+    def learn(network):
+        batch = images(network, (16, 24))
+        target = torch.rand(2, network.in_channels, *(network.scale * side for side in (16, 24)))
+        loss = PixelLoss('charbonnier')(network(batch), target)['loss_pixel']
+        assert loss.isfinite()
+        loss.backward()
+
+    # A constant that is added to all biases of a head changes no attention.
+    still = [key for key, _ in network.named_parameters() if key.endswith('pos.pos3.2.bias')]
+    learn(network.train())
+    if still:
+        assert all(parameter.grad is not None for parameter in network.parameters())
+    else:
+        network.zero_grad()
+        check_every_parameter_learns(network, learn)
+
+
+@pytest.mark.parametrize('name', ['SwinIR', 'ATD'])
+def test_saved_and_loaded(name):
+    check_saved_and_loaded(build(name), build(name, seed=1))
+
+
+@pytest.mark.parametrize('name', TRACED)
+@torch.no_grad()
+def test_compiles_as_one_graph_for_all_sizes(name):
+    network = build(name).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(network, fullgraph=True, dynamic=True, backend='eager')
+    for size in ((16, 24), (21, 37)):
+        batch = images(network, size)
+        assert_near([compiled(batch)], [network(batch)])
+
+
+@pytest.mark.parametrize('name', ['SwinIR'])
+@torch.no_grad()
+def test_exports_for_all_sizes(name):
+    network = build(name).eval()
+    dynamic = torch.export.Dim.DYNAMIC
+    program = torch.export.export(network, (images(network, (20, 28)), ), strict=False,
+                                  dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, )).module()
+    for count, size in ((1, (16, 40)), (3, (31, 23))):
+        batch = images(network, size, count)
+        assert_near([program(batch)], [network(batch)])
+
+
+def test_a_network_with_a_skip_begins_as_interpolation():
+    cls, options = ROWS['SwinIR light']
+    batch = torch.rand(1, 3, 16, 24)
+    enlarged = torch.nn.functional.interpolate(batch, scale_factor=2, mode='bicubic')
+    torch.testing.assert_close(cls(**options).eval()(batch), enlarged)
+
+
+def test_windows_there_and_back():
+    x = torch.arange(2 * 12 * 20 * 3).view(2, 12, 20, 3)
+    windows = to_windows(x, (4, 10))
+    assert windows.shape == (2, 6, 40, 3)
+    assert torch.equal(windows[1, 3], x[1, 4:8, 10:20].reshape(40, 3))
+    assert torch.equal(from_windows(windows, (4, 10), (12, 20)), x)
+
+
+def test_a_shifted_mask_parts_what_were_no_neighbours():
+    mask = shifted_mask((8, 12), 4, torch.device('cpu'))  # moved by 2: the last rows and columns came from the others
+    assert mask.shape == (6, 1, 16, 16)
+    assert mask[:2].all() and not mask[2].all() and not mask[5].all()
+    columns = torch.arange(16) % 4 < 2
+    assert torch.equal(mask[2, 0], columns[:, None] == columns)
+
+
+@pytest.mark.parametrize('length', (1, 2, 3, 7, 8))
+def test_mirrored_images(length):
+    """As ``F.pad`` does where it can, and back and forth where it cannot."""
+    line = torch.arange(1., length + 1).view(1, 1, 1, length)
+    found = mirror_to_multiple(line, 8)[0, 0, 0]
+    there = list(range(1, length + 1)) + list(range(length - 1, 1, -1))
+    assert found.tolist() == [there[place % len(there)] for place in range(8)]
+    edge = list(range(1, length + 1)) + list(range(length, 0, -1))
+    assert mirror_to_multiple(line, 8, True)[0, 0, 0].tolist() == [edge[place % len(edge)] for place in range(8)]
+
+
+def test_options_that_do_not_go_together():
+    for wrong, said in ((dict(scale=2), 'needs an upsampler'), (dict(scale=6, upsampler='pixelshuffle'), 'power of 2'),
+                        (dict(scale=3, upsampler='nearest+conv'), '2 or 4'), (dict(num_heads=(2, 2, 2)), 'num_heads'),
+                        (dict(upsampler='cubic', scale=2), 'choose')):
+        with pytest.raises(ValueError, match=said):
+            SwinIR(**{**SMALL, **wrong})
+    with pytest.raises(ValueError, match='divide'):
+        DRCT(scale=2, embed_dim=16, num_heads=5, growth=4)
+    with pytest.raises(ValueError, match='even'):
+        CAT(**{**SMALL, 'num_heads': 3})
+
+
+def test_losses():
+    a, b = torch.tensor([.5, .2]), torch.tensor([.2, .6])
+    assert PixelLoss()(a, b)['loss_pixel'].item() == pytest.approx(.35)
+    assert PixelLoss('mse')(a, b)['loss_pixel'].item() == pytest.approx(.125)
+    assert PixelLoss('charbonnier', eps=.4)(a, b)['loss_pixel'].item() == pytest.approx((.5 + .32**.5) / 2)
+    with pytest.raises(ValueError, match='charbonnier'):
+        PixelLoss('l3')

@@ -65,6 +65,11 @@ class Adapter(Backbone):
         part, _, inner = name.partition('.')
         return self.vit.layer_index(inner) if part == 'vit' else self.depth + 1
 
+    def is_of_stem(self, name: str) -> bool:
+        """Whether a parameter of this name belongs to the ViT's stem."""
+        part, _, inner = name.partition('.')
+        return part == 'vit' and self.vit.is_of_stem(inner)
+
     def stage_index(self, name: str) -> int | None:
         part, _, inner = name.partition('.')
         return self.vit.stage_index(inner) if part == 'vit' and inner else None

@@ -10,6 +10,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
+from ..adapters.adapter import Adapter
 from ..backbones import PlainViT
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .sharding import WRAPPED, whole_shapes
@@ -32,8 +33,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             learning rate and the embedding as much as layer 0; ``'beit'`` gives d ** (L - i) and d ** (L + 1), as in
             BEiT, ViTDet (arXiv:2203.16527), ViT-Adapter and ViT-CoMer. A final norm learns at the full rate in both.
         backbone_lr_mult: Factor for all backbone parameters.
-        stem_lr_mult: Another factor for the stem of a ``PlainViT``, which may have weights where the blocks have none
-            yet.
+        stem_lr_mult: Another factor for the stem of a ``PlainViT``, alone or in an adapter, which may have weights
+            where the blocks have none yet.
         full_lr_blocks: The last layers, which are not decayed.
         as_embedding: Beginnings of names outside the backbone that learn as slowly as its embedding.
         no_decay: What has no weight decay: ``'vectors'`` (all of one dimension: biases, norms, layer scales),
@@ -83,7 +84,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
 
 def _is_of_stem(backbone: nn.Module, name: str) -> bool:
-    return isinstance(backbone, PlainViT) and backbone.is_of_stem(name)
+    return isinstance(backbone, PlainViT | Adapter) and backbone.is_of_stem(name)
 
 
 def owner(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:

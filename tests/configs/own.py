@@ -41,7 +41,8 @@ def shrink(cfg: Config) -> Config:
     if model.data_preprocessor.get('pad_size_divisor', 0) > SIZE[0]:
         model.data_preprocessor.pad_size_divisor = SIZE[0]
     for augment in model.data_preprocessor.get('batch_augments') or ():
-        augment.size = SIZE
+        if 'size' in augment:
+            augment.size = SIZE
     if 'crop_size' in (model.get('test_cfg') or {}):
         model.test_cfg.crop_size = SIZE
         if model.test_cfg.get('stride'):

@@ -56,14 +56,16 @@ def test_rule_eomt__last_block_at_the_full_rate():
     assert rates['backbone.norm.weight']['stage'] == 'backbone' and rates['head.weight']['stage'] == 'head'
 
 
-def test_a_stem_with_weights_of_its_own__learns_more_slowly_than_the_blocks():
+@pytest.mark.parametrize('in_an_adapter', [False, True])
+def test_a_stem_with_weights_of_its_own__learns_more_slowly_than_the_blocks(in_an_adapter):
     vit = PlainViT(stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), img_size=32, embed_dim=16, depth=3,
                    num_heads=2)
-    rates = groups(nn.ModuleDict(dict(backbone=vit)), layer_decay=.8, stem_lr_mult=.1)
+    backbone, prefix = (Adapter(vit), 'backbone.vit.') if in_an_adapter else (vit, 'backbone.')
+    rates = groups(nn.ModuleDict(dict(backbone=backbone)), layer_decay=.8, stem_lr_mult=.1)
     stem = [name for name in rates if '.patch_embed.backbone.' in name]
     assert stem and all(rates[name]['lr'] == pytest.approx(.8**2 * .1) for name in stem)
-    assert rates['backbone.trunk.patch_embed.proj.weight']['lr'] == pytest.approx(.8**2)  # from random weights
-    assert rates['backbone.trunk.blocks.2.norm1.weight']['lr'] == 1.
+    assert rates[f'{prefix}trunk.patch_embed.proj.weight']['lr'] == pytest.approx(.8**2)  # from random weights
+    assert rates[f'{prefix}trunk.blocks.2.norm1.weight']['lr'] == 1.
 
 
 class BEiTNames(nn.Module):

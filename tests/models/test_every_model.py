@@ -96,7 +96,8 @@ ROWS = {
         dict(type='densevit.PixelSegmentor', head=dict(type='densevit.LinearNet'), num_classes=5), classes,
         lambda found: [found.seg_confidence.data, found.pred_sem_seg.data], dict(mode='slide', crop_size=(32, 48))),
     'depth': Row(
-        dict(type='densevit.MonocularDepth', head=dict(type='densevit.LinearDepth', bins=dict(num_bins=8), max_depth=9.)),
+        dict(type='densevit.MonocularDepth',
+             head=dict(type='densevit.LinearDepth', bins=dict(num_bins=8), max_depth=9.)),
         metres, lambda found: [found.pred_depth_map.data], dict(flip=True)),
     'a task of its own': Row(
         dict(type=DepthModel, head=dict(type=DepthNetwork)),

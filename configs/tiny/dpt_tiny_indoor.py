@@ -3,7 +3,12 @@
 # eomt_tiny_animals. 459 images of NYU Depth v2 and 70 of RedKitchen; depth is learned as that of one canonical camera
 # (arXiv:2307.10984), so that parts which are enlarged look nearer and images of any focal length have metres.
 #
+# Begun here and not finished: after 450 iterations of 8 crops (7 epochs) 71.2 % delta1 and .191 AbsRel on the 124 rooms of
+# NYU's validation with median alignment, 52.5 % and .230 without (the per-pixel median of the training depth: 52.2 % and
+# .303), since the scale of all images settles as the rate ends; RedKitchen 73.2 % with median alignment.
+#
 # Command:  python tools/train.py configs/tiny/dpt_tiny_indoor.py --amp
+# Test:     python tools/test.py configs/tiny/dpt_tiny_indoor.py work_dirs/dpt_tiny_indoor/iter_1000.pth
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
 max_iters = 1000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (128, 176)
@@ -79,6 +84,6 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(type='densevit.ChannelsLastHook'),
-    dict(type='mmengine.EMAHook', momentum=.006, priority='NORMAL')
+    dict(type='mmengine.EMAHook', momentum=.02, priority='NORMAL')
 ]
 default_hooks = dict(checkpoint=dict(interval=50))

@@ -15,13 +15,11 @@ from ...datasets.depth.depth_files import depth_npy, depth_pfm, depth_png
 from ...visualization.depth_colors import draw_depth
 from ..files import Artifact
 from ..result import Result, Row, Table
-from ..task import Argument, Call, Picture, PredictionError, Task
+from ..task import Argument, Call, Picture, PredictionError, Task, Tile
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
     from torch import nn
-
-    from ..task import Tile
 
 DepthKind = Literal['metric', 'relative_depth', 'relative_disparity']
 

@@ -1,8 +1,8 @@
 """What teaches depth: errors over the pixels whose depth is known.
 
 Every loss takes predictions and targets (B, H, W) with a mask (B, H, W) of the pixels that count, computes in single
-precision whatever it is given, and is 0 with zero gradients where the mask is empty. What the target holds outside of
-the mask (zeros, NaN) has no influence. Dense and sparse ground truth (lidar) are treated alike.
+precision, or in double if it is given that, and is 0 with zero gradients where the mask is empty. What the target holds
+outside of the mask (zeros, NaN) has no influence. Dense and sparse ground truth (lidar) are treated alike.
 """
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def gradient_loss(error: Tensor, mask: Tensor, scales: int = 4) -> Tensor:
         mask: (B, H, W).
         scales: The number of scales.
     """
-    total = error.new_zeros((), dtype=torch.float32)
+    total = error.new_zeros(())
     for step in (2**scale for scale in range(scales)):
         e, m = error[:, ::step, ::step], mask[:, ::step, ::step]
         across = (e[:, :, 1:] - e[:, :, :-1]).abs() * (m[:, :, 1:] & m[:, :, :-1])
@@ -92,7 +92,7 @@ def least_squares_alignment(prediction: Tensor, target: Tensor, mask: Tensor) ->
     best that there is.
     """
     count = mask.sum((1, 2)).clamp(min=1)
-    p, t = (torch.where(mask, x.float(), 0.) for x in (prediction, target))
+    p, t = (torch.where(mask, _wide(x), 0.) for x in (prediction, target))
     mean_p, mean_t = p.sum((1, 2)) / count, t.sum((1, 2)) / count
     # About the means: single precision does not suffice for differences of sums of squares.
     p, t = (torch.where(mask, x - mean[:, None, None], 0.) for x, mean in ((p, mean_p), (t, mean_t)))
@@ -108,7 +108,7 @@ def median_alignment(x: Tensor, mask: Tensor) -> Tensor:
     Medians are those of the mask: in the authors' code, where pixels outside count as zeros, they are biased, and 0
     where ground truth is sparse. What is the same everywhere becomes 0.
     """
-    x = torch.where(mask, x.float(), 0.)
+    x = torch.where(mask, _wide(x), 0.)
     count = mask.sum((1, 2))
     # A pixel outside is larger than any, so that the lower median is the one at the middle of the others.
     order = torch.where(mask, x, torch.inf).flatten(1).sort(1).values
@@ -153,7 +153,7 @@ def ssi_loss(
         data = _trimmed_sum(error.abs(), mask, trim)
     elif alignment == 'least_squares':
         scale, shift = least_squares_alignment(prediction, target, mask)
-        error = _difference(scale[:, None, None] * prediction.float() + shift[:, None, None], target, mask)
+        error = _difference(scale[:, None, None] * _wide(prediction) + shift[:, None, None], target, mask)
         data = (error**2).sum()
     else:
         raise ValueError(f"alignment='{alignment}': choose 'median' or 'least_squares'")
@@ -241,15 +241,20 @@ def sky_loss(logits: Tensor, sky: Tensor) -> Tensor:
     return torch.where(known, errors, 0.).sum() / known.sum().clamp(min=1)
 
 
+def _wide(x: Tensor) -> Tensor:
+    """In single precision at least: half precision has three digits, of which differences leave one."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _difference(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Prediction - target, 0 outside of the mask."""
-    return torch.where(mask, prediction.float() - torch.where(mask, target.float(), 0.), 0.)
+    return torch.where(mask, _wide(prediction) - torch.where(mask, _wide(target), 0.), 0.)
 
 
 def _log_ratio(prediction: Tensor, target: Tensor, mask: Tensor, eps: float = _EPS) -> Tensor:
     """log prediction - log target, 0 outside of the mask."""
-    target = torch.where(mask, target.float(), 1.)
-    return torch.where(mask, (prediction.float().clamp(min=0.) + eps).log() - (target + eps).log(), 0.)
+    target = torch.where(mask, _wide(target), 1.)
+    return torch.where(mask, (_wide(prediction).clamp(min=0.) + eps).log() - (target + eps).log(), 0.)
 
 
 def _trimmed_sum(errors: Tensor, mask: Tensor, trim: float) -> Tensor:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def test_predict__depth_in_metres():
     assert found.depth[0, 0] == pytest.approx(2.) and found.depth[-1, -1] == pytest.approx(8.)
     assert found.camera.origin == 'presumed' and found.task == 'depth' and not found.notes
     assert repr(found).startswith('DepthResult(40x50, metric, 2.')
-    with pytest.raises(TypeError, match="no option 'min_score': choose of max_pixels, focal, K"):
+    with pytest.raises(TypeError, match="no option 'min_score': choose of max_pixels, .*focal, K"):
         predictor().predict(ramp(), min_score=.3)
 
 
@@ -208,7 +207,7 @@ def test_stabilise():
 def test_merge__tiles_of_other_scales(kind, with_whole):
     """Every tile has a scale of its own, for disparity a shift too; one map comes out, without seams."""
     from densevit.inference.canvas import Canvas
-    from densevit.inference.task import Call, Picture
+    from densevit.inference.task import Call, Picture, Tile
     from densevit.inference.tasks.depth import Depth
 
     image = np.zeros((60, 90, 3), np.uint8)
@@ -218,18 +217,25 @@ def test_merge__tiles_of_other_scales(kind, with_whole):
 
     def part(top, left, height, width, scale, shift):
         values = scene[top:top + height, left:left + width] * scale + shift * (kind == 'relative_disparity')
-        return SimpleNamespace(result=DepthResult(image[top:top + height, left:left + width], values, kind, camera),
-                               top=top, left=left)
+        return Tile(DepthResult(image[top:top + height, left:left + width], values, kind, camera), top, left)
 
     generator = np.random.default_rng(0)
     tiles = [part(0, 0, 60, 90, 1., 0.)] if with_whole else []
     tiles += [part(top, left, 40, 40, *generator.uniform(.5, 2, 2) if with_whole or top + left else (1., 0.))
               for top in (0, 20) for left in (0, 25, 50)]
-    found = Depth().merge(((each.result, each.top, each.left) for each in tiles),
-                          Picture(image, Canvas.fit(image, None), notes=('in tiles', )),
+    found = Depth().merge(iter(tiles), Picture(image, Canvas.fit(image, None), notes=('in tiles', )),
                           Call(options=dict(focal=None, K=None)))
     assert np.abs(found.values - scene).max() < 2e-3 and found.kind == kind and found.notes == ('in tiles', )
     assert found.camera.origin == ('given' if with_whole else 'presumed')
+
+
+def test_predict__in_tiles():
+    """As a whole, whatever a tile's model would presume of its camera."""
+    whole = predictor(focal=100.).predict(ramp(80, 100), focal=200.)
+    for options in (dict(focal=200.), dict(focal=200., whole_picture=False)):
+        tiled = predictor(focal=100.).predict(ramp(80, 100), tiles=(48, 64), **options)
+        assert np.allclose(tiled.depth, whole.depth, rtol=1e-3) and 'tiles of 64x48' in tiled.notes[0]
+        assert np.allclose(tiled.camera.numbers, whole.camera.numbers)
 
 
 def test_other_models():

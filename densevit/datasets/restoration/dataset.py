@@ -17,7 +17,14 @@ _ENDS = re.compile(r'(x\d|[_-]?(?:lq|lr|hq|hr|gt|sr|noisy|clean|input|target))+$
 
 
 class Pair(NamedTuple):
-    """A true image and its degraded one; None where that is made in the pipeline."""
+    """A true image and its degraded one; None where that is made in the pipeline.
+
+    Attributes:
+        name: The path of the true image below its folder.
+        hq: The true image.
+        lq: The degraded one.
+    """
+    name: str
     hq: Path
     lq: Path | None = None
 
@@ -44,7 +51,7 @@ def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
     if not found:
         raise MissingDataError(f'{hq} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
     if lq is None:
-        return [Pair(path) for path in found]
+        return [Pair(path.relative_to(hq).as_posix(), path) for path in found]
     partners: dict[str, Path] = {}
     for path in pictures_in(lq):
         if (name := _name(path, lq)) in partners:
@@ -54,7 +61,7 @@ def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
         more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
         raise MissingDataError(f'{without[0]}{more} no image of that name in {lq}: add it, or remove what has no '
                                'partner')
-    return [Pair(path, partners[_name(path, hq)]) for path in found]
+    return [Pair(path.relative_to(hq).as_posix(), path, partners[_name(path, hq)]) for path in found]
 
 
 def _name(path: Path, folder: Path) -> str:

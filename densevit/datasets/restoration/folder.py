@@ -7,8 +7,9 @@ from typing import Any
 
 from ...registry import DATASETS
 from ..common.file_facts import FactsMemory, UnreadableFileError
-from ..common.folders import HASHED, SPLIT_NAMES, FolderError, FolderFacts, FolderReader, divide
+from ..common.folders import SPLIT_NAMES, FolderError, FolderFacts, FolderReader
 from ..common.locate import MissingDataError
+from ..common.paired_folders import first_folder, with_validation
 from .dataset import Pair, RestorationDataset, find_pairs, pictures_in
 
 HQ_FOLDERS, LQ_FOLDERS = ('hq', 'HQ', 'HR', 'hr', 'gt', 'GT', 'target'), ('lq', 'LQ', 'LR', 'lr', 'input')
@@ -69,28 +70,19 @@ def divided_pairs(folder: Path) -> tuple[dict[str, list[Pair]], str]:
     except MissingDataError as error:
         raise FolderError(str(error)) from error
     if None in pairs:
-        pairs = dict(train=pairs[None])
-    if 'train' not in pairs:
-        raise FolderError(f'{folder} has images for {", ".join(pairs)}, and none to learn from: name their folder '
-                          'train')
-    division = 'in folders of their own'
-    if 'val' not in pairs:
-        by_name = {pair.hq.relative_to(folder).as_posix(): pair for pair in pairs['train']}
-        for split, names in zip(('train', 'val'), divide(list(by_name), folder), strict=True):
-            pairs[split] = [by_name[name] for name in names]
-        division = HASHED
-    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}, division
+        return with_validation(dict(train=pairs[None]), folder, '')
+    return with_validation(pairs, folder, 'in folders of their own')
 
 
 def _parts(folder: Path) -> dict[str | None, tuple[Path, Path | None]]:
     """The folders of true and of degraded images by split; None for one that is not divided."""
     found: dict[str | None, tuple[Path, Path | None]] = {}
-    hq, lq = _first(folder, HQ_FOLDERS), _first(folder, LQ_FOLDERS)
+    hq, lq = first_folder(folder, HQ_FOLDERS), first_folder(folder, LQ_FOLDERS)
     for split, names in SPLIT_NAMES.items():
         for name in names:
-            inside = _first(folder / name, HQ_FOLDERS)
+            inside = first_folder(folder / name, HQ_FOLDERS)
             if inside:
-                found[split] = inside, _first(folder / name, LQ_FOLDERS)
+                found[split] = inside, first_folder(folder / name, LQ_FOLDERS)
             elif hq and (hq / name).is_dir():
                 found[split] = hq / name, lq and lq / name
             elif not hq and not lq and (folder / name).is_dir():
@@ -105,10 +97,6 @@ def _parts(folder: Path) -> dict[str | None, tuple[Path, Path | None]]:
     if not pictures_in(folder):
         raise FolderError(f'{folder} holds no pictures: put pairs into lq/ and hq/, or true images alone into hq/')
     return {None: (folder, None)}
-
-
-def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
 def _scale(pair: Pair, memory: FactsMemory) -> int:

@@ -36,8 +36,8 @@ class OfficialPlainDETR:
             body = backbone.TransformerBackbone.__new__(backbone.TransformerBackbone)
             nn.Module.__init__(body)
             body.body = swin_transformer_v2.SwinTransformerV2(
-                embed_dim=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 2, 4], window_size=4, drop_path_rate=0.,
-                pretrained_window_size=[0, 0, 0, 0], out_indices=(3, ))
+                embed_dim=16, depths=[1, 1, 2, 2], num_heads=[1, 2, 2, 4], window_size=4, drop_path_rate=0.,
+                pretrained_window_size=[0, 0, 0, 3], out_indices=(3, ), global_blocks=[[-1], [-1], [-1], [0, 1]])
             body.strides, body.num_channels = [32], [128]
             joined = backbone.Joiner(backbone.UpSampleWrapper(body, 16),
                                      position_encoding.build_position_encoding(args))

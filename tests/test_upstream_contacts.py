@@ -138,6 +138,12 @@ CONTACTS = [
             'pads before it shifts', takes='self x'),
     Contact('timm.models.swin_transformer_v2.SwinTransformerV2Block._attn', 'backbones/timm_sizes.py', 'the same',
             takes='self x'),
+    Contact('timm.models.swin_transformer_v2.SwinTransformerV2Block._attn', 'backbones/swin_global.py',
+            'a map is its one window', takes='self x'),
+    Contact('timm.models.swin_transformer_v2.WindowAttention', 'backbones/swin_global.py',
+            'an attention sees a whole map by another class',
+            has=('qkv q_bias k_bias v_bias num_heads logit_scale cpb_mlp pretrained_window_size attn_drop proj '
+                 'proj_drop')),
     Contact('timm.models.swin_transformer_v2_cr.SwinTransformerV2CrBlock._shifted_window_attn',
             'backbones/timm_sizes.py', 'the same', takes='self x'),
     # mmengine

@@ -9,10 +9,23 @@
 # The authors' checkpoint loads as it is. Without it, the ViT learns from random weights.
 _base_ = '../_base_/recipes/deimv2_coco.py'
 epoch = 3696
+epochs = 102
+train_pipeline = _base_.train_pipeline
+train_pipeline[3]['starts'] = (4 / epochs, 49 / epochs, 90 / epochs)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 model = dict(
-    backbone=dict(embed_dim=256, num_heads=4), head=dict(embed_dim=256, expansion=.67, num_blocks=3))
+    data_preprocessor=dict(batch_augments=[
+        dict(
+            type='densevit.MixUpOrCopyBlend',
+            mix_up_during=(4 / epochs, 49 / epochs),
+            copy_blend_during=(4 / epochs, 90 / epochs)),
+        dict(type='densevit.MultiScaleBatch', until=90 / epochs, repeat=6)
+    ]),
+    backbone=dict(embed_dim=256, num_heads=4),
+    head=dict(embed_dim=256, expansion=.67, num_blocks=3),
+    criterion=dict(late_matching=80 / epochs))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=.001, by_epoch=False, begin=0, end=2000),
+    dict(type='mmdet.QuadraticWarmupLR', by_epoch=False, begin=0, end=2000),
     dict(type='CosineAnnealingLR', eta_min_ratio=.5, by_epoch=False, begin=49 * epoch, end=90 * epoch)
 ]
-train_cfg = dict(max_iters=102 * epoch)
+train_cfg = dict(max_iters=epochs * epoch)

@@ -5,7 +5,7 @@
 # Trained here: 87.7 box AP, 87.4 mask AP (both 100.0 AP50) on the same images after 400 iterations of 4, bfloat16, in 13
 # minutes on a shared CPU core; 12.6 and 47.5, 53.1 and 78.4, 84.4 and 85.9 after 100, 200 and 300.
 # command: python tools/train.py configs/overfit/rfdetr_seg_coco8.py --amp
-_base_ = '../tiny/lwdetr_tiny_bccd.py'
+_base_ = '../tiny/lwdetr_tiny_bccd_288.py'
 num_classes = 80
 max_iters = 400
 size = (256, 256)

@@ -9,7 +9,8 @@ from timm.layers import DropPath, HybridEmbed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .contract import Backbone, pad_to_multiple
+from ..layers.pos_embed import Kernel
+from .contract import Backbone, crop_to_strides, pad_to_multiple
 from .options import PosEmbed, as_grid, as_indices, checked_frozen_stages, pick
 from .timm_models import near_options
 from .trunks import (
@@ -65,12 +66,15 @@ class PlainViT(Backbone):
             (arXiv:2311.05613), a parameter that starts at zero. The last two need positions of ``window_size``.
         pos_embed_grid: (h, w) or side in tokens of the stored positions where it is not that of ``img_size``.
         global_pos_grid: (h, w) or side of the global positions of ``'absolute_window'``; 7 by default, as in SAM 2.
-        pos_embed_antialias, pos_embed_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+        pos_embed_antialias, pos_embed_offset, pos_embed_kernel: Options of :func:`densevit.layers.resize_pos_embed`; of
+            a BEiT, for its tables of relative positions.
         sine_init: Learned positions begin as the sines and cosines of MAE (arXiv:2111.06377) instead of near zero, so
             that tokens of a ViT that learns from random weights tell where they are from the beginning.
         stem: A network in place of the patch embedding, convolutional or hierarchical, as arguments of
             ``timm.create_model`` (``dict(model_name='resnet18d', out_indices=(1, 2, 3))``) or, for Swin, Hiera and
             others that timm runs at one size, of our backbone; its last map is cut into patches.
+        stem_out: Which maps of the stem ``forward`` returns before those of the blocks, finest first, as DPT-Hybrid
+            reads a ResNet's first stages (arXiv:2103.13413, section 3.1).
         frozen_stages: -1 trains all, 0 freezes the embedding, k freezes k blocks as well, ``depth`` + 1 the final norm.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
         pretrained: Download timm's weights for ``name`` and for the model of ``stem``.
@@ -107,8 +111,10 @@ class PlainViT(Backbone):
         global_pos_grid: int | tuple[int, int] | None = None,
         pos_embed_antialias: bool = True,
         pos_embed_offset: float = 0.,
+        pos_embed_kernel: Kernel = 'bicubic',
         sine_init: bool = False,
         stem: dict[str, Any] | None = None,
+        stem_out: Sequence[int] = (),
         frozen_stages: int = -1,
         grad_checkpointing: bool = False,
         pretrained: bool = False,
@@ -119,7 +125,7 @@ class PlainViT(Backbone):
             raise ValueError('sine_init would replace the positions of the pretrained weights: leave one of them out')
         request = WindowRequest(window_size, as_indices(global_blocks, 'global_blocks'), window_shift, pad_mode,
                                 num_windows, prefix_per_window)
-        positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset)
+        positions = PositionPolicy(pos_embed, pos_embed_antialias, pos_embed_offset, pos_embed_kernel)
         stored_grid = as_grid(pos_embed_grid, 'pos_embed_grid')
         with near_options(PlainViT, *PLAIN_VITS):
             self.trunk = build_trunk(name, family, stem, pretrained, request, stored_grid, trunk_kwargs)
@@ -146,8 +152,11 @@ class PlainViT(Backbone):
         if not norm_out:
             self.trunk.norm = nn.Identity()
         self.grad_checkpointing = grad_checkpointing
-        self.out_channels = (self.embed_dim, ) * len(self.out_indices)
-        self.strides = (self.stride, ) * len(self.out_indices)
+        channels, strides = stem_maps(self._stem())
+        self.stem_out = pick(stem_out, len(strides), f'{len(strides)} maps of a stem',
+                             option='stem_out') if stem_out else ()
+        self.out_channels = (*(channels[i] for i in self.stem_out), *[self.embed_dim] * len(self.out_indices))
+        self.strides = (*(strides[i] for i in self.stem_out), *[self.stride] * len(self.out_indices))
         self.set_frozen_stages(frozen_stages)
 
     def set_frozen_stages(self, frozen_stages: int) -> None:
@@ -204,8 +213,15 @@ class PlainViT(Backbone):
         return patch_embed.backbone if isinstance(patch_embed, HybridEmbed) else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images (B, 3, H, W) to one map (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``."""
-        return tuple(tokens.feature_map() for tokens in self.levels(images))
+        """Images (B, 3, H, W) to one map (B, D, ceil(H / stride), ceil(W / stride)) for each of ``out_indices``.
+
+        Before them come the maps of the stem that ``stem_out`` names, at their own channels and strides.
+        """
+        levels = self.levels(images)
+        maps = tuple(tokens.feature_map() for tokens in levels)
+        if not self.stem_out:
+            return maps
+        return crop_to_strides([*(levels[0].stem[i] for i in self.stem_out), *maps], self.strides, images.shape[-2:])
 
     def levels(self, images: Tensor) -> tuple[Tokens, ...]:
         """The maps of ``forward`` with their prefix tokens: one normed sequence for each of ``out_indices``."""

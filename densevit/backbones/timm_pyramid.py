@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .contract import Backbone, crop_to_strides
 from .options import checked_frozen_stages, pick_levels
+from .swin_global import attend_globally
 from .timm_models import create, defined_in
 from .timm_sizes import SWINS, Level, family, leave_out_unused, levels_on_grid, open_windows, size_rule
 
@@ -45,6 +46,8 @@ class TimmPyramid(Backbone):
         drop_path_rate: Stochastic depth; None for the model's own default.
         grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations. Batch norms
             behind the stem would count each batch twice then, so that they need ``norm_eval`` or to be frozen.
+        global_blocks: Blocks of a Swin v2, counted over all stages, that attend to whole maps instead of windows:
+            ``(-2, -1)`` in Plain DETR's. ``pretrained_window_sizes`` then says which windows the weights are of.
         pretrained: Download timm's weights for ``name``.
         timm_kwargs: Passed to ``timm.create_model``.
 
@@ -65,6 +68,7 @@ class TimmPyramid(Backbone):
         norm_eval: bool = False,
         drop_path_rate: float | None = None,
         grad_checkpointing: bool = False,
+        global_blocks: Sequence[int] = (),
         pretrained: bool = False,
         **timm_kwargs: Any,
     ) -> None:
@@ -72,6 +76,8 @@ class TimmPyramid(Backbone):
         self.timm_name = name
         self.timm_kwargs = dict(timm_kwargs, img_size=img_size, drop_path_rate=drop_path_rate)
         self.trunk = build_pyramid(name, pretrained, **self.timm_kwargs)
+        if global_blocks:
+            attend_globally(self.trunk, global_blocks)
         on_grid = levels_on_grid(self.trunk)
         levels = _take_levels(self.trunk, on_grid, out_indices)
         self.sizes = size_rule(self.trunk, on_grid, img_size)

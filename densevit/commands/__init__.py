@@ -45,6 +45,8 @@ RARE_COMMANDS = {
     'fit-exit-gate': Command('fit_exit_gate', "teach ECO-M2F's gate how deep an image needs to be encoded",
                              'densevit::mask2former/eco_mask2former_swin_t_coco_panoptic.py iter_368750.pth '
                              '--beta 0.0005 --out eco_gate.pth'),
+    'label-depth': Command('label_depth', 'let a large model of depth make what a small one learns from',
+                           'photos/ --model depth_anything_v2_vits --out data/labelled'),
     'prepare-ade20k-panoptic': Command('prepare_ade20k_panoptic', "write ADE20K's panoptic annotations",
                                        'data/ade/ADEChallengeData2016 --splits val'),
     'publish-weights': Command('publish_weights', 'make a file of the zoo, with its card, from a checkpoint',

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..benchmarks import attention, models, report
+from ..benchmarks import attention, models, report, training_memory
 from ..benchmarks.timing import Timing
 from ..engine import cli
 from ..files import write_atomic
@@ -37,6 +37,7 @@ def build_parser(prog: str) -> cli.OneLineParser:
     commands = parser.add_subparsers(dest='command', required=True, metavar='WHAT')
     _add_op(commands, f'{prog} op --levels 64x64 32x32 16x16 --heads 8 --channels 32 --points 4')
     _add_models(commands, f'{prog} models --preset eomt --out benchmark.md --chart benchmark.png')
+    _add_memory(commands, f'{prog} memory densevit::eomt/eomt_vits_ade20k.py --size 512x512 --batch 2 --precision bf16')
     return parser
 
 
@@ -78,11 +79,37 @@ def _add_models(commands: argparse._SubParsersAction, example: str) -> None:
     parser.set_defaults(measure=measure_models)
 
 
+def _add_memory(commands: argparse._SubParsersAction, example: str) -> None:
+    parser = commands.add_parser(
+        'memory', example=example, help='memory of a training step: all, backbone frozen, and with adapters (LoRA)',
+        description='The most memory that a training step of a config holds: weights, the state of the optimizer of '
+                    'the config, activations and gradients. Everything learns; then the backbone is frozen; then '
+                    'low-rank adapters (LoRA) learn in it, in all its layers, in attention alone, and in the upper '
+                    'half alone. Weights and images are random.')
+    parser.add_argument('config', metavar='CONFIG', help='a file, densevit::NAME as in _base_, or the name of a known '
+                        'model; a config is code: run what you trust')
+    parser.add_argument('--size', type=_size, metavar='HxW', default=PRESET_SIZE, help='images (default: 640x640)')
+    parser.add_argument('--batch', type=int, default=2, metavar='N', help='images of a step (default: %(default)s)')
+    parser.add_argument('--precision', choices=models.DTYPES, default='fp32', help='(default: %(default)s)')
+    parser.add_argument('--objects', type=int, default=10, metavar='N', help='in an image (default: %(default)s)')
+    parser.add_argument('--lora', nargs='+', action=cli.OptionAction, default={}, metavar='KEY=VALUE',
+                        help='options of the adapters: r=16 alpha=32')
+    parser.add_argument('--recompute', action='store_true',
+                        help='also with blocks that are recomputed in the backward pass (grad_checkpointing)')
+    parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table')
+    _add_machine(parser)
+    parser.set_defaults(measure=measure_memory)
+
+
 def _add_shared(parser: argparse.ArgumentParser, repeats: int) -> None:
     parser.add_argument('--repeats', type=int, default=repeats, help='measurements of each (default: %(default)s)')
+    _add_machine(parser)
+    parser.add_argument('--compile', action='store_true', help='put everything through torch.compile')
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of a CPU (default: %(default)s)')
     parser.add_argument('--device', type=_device, default='cpu', help='cpu or cuda (default: %(default)s)')
-    parser.add_argument('--compile', action='store_true', help='put everything through torch.compile')
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -128,6 +155,29 @@ def measure_models(args: argparse.Namespace) -> None:
         write_atomic(report.markdown(measured, peak, caption).encode(), args.out)
     if args.chart:
         report.write_chart(measured, caption, args.chart)
+
+
+def measure_memory(args: argparse.Namespace) -> None:
+    if args.objects < 1:
+        raise ValueError(f'--objects must be at least 1, not {args.objects}')
+    setting = models.Setting(args.size, args.device, args.precision, args.batch)
+    reports, height, width = [], *args.size
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task('measuring')
+        for measured in training_memory.measure(
+                _config(args.config), setting, args.lora, args.recompute, args.objects,
+                lambda done, total: progress.update(task, completed=done, total=total)):
+            reports.append(measured)
+    caption = (f'{args.config}, {args.batch} images of {height}x{width} with {args.objects} objects each, '
+               f'{args.precision}; PyTorch {torch.__version__}, {_machine(args)}')
+    table = Table(caption=caption)
+    for name in training_memory.COLUMNS:
+        table.add_column(name, justify='left' if name == 'run' else 'right', overflow='fold')
+    for row in training_memory.rows(reports):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(table)
+    if args.out:
+        write_atomic(training_memory.markdown(reports, caption).encode(), args.out)
 
 
 def _config(name: str) -> Path:

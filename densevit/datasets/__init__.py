@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from .common.albumentations_transform import AlbumentationsTransform
     from .common.buckets import AspectRatioBuckets, FitToBucket
     from .common.coco_instances import CocoInstanceDataset
+    from .common.joined import JoinedDataset
     from .common.load_image import LoadImage
     from .common.seeding import PositionSampler, SeedAugmentation
+    from .common.stages import InStages
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
+    from .depth.dataset import DepthDataset
+    from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
+    from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -22,28 +27,38 @@ if TYPE_CHECKING:
     from .segmentation.panoptic_segments import LoadPanopticSegments
 
 __all__ = [
-    'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset', 'FitToBucket',
-    'LoadColorLabels', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackWithTruth', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeSegments',
+    'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset',
+    'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'InStages', 'JoinedDataset', 'LoadColorLabels',
+    'LoadDepth', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackWithTruth', 'PadInput',
+    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
     'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
+    AffineMosaic='detection.dense_one_to_one',
     AlbumentationsTransform='common.albumentations_transform',
     AspectRatioBuckets='common.buckets',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    DenseOneToOne='detection.dense_one_to_one',
+    DepthCrop='depth.transforms',
+    DepthDataset='depth.dataset',
     FitToBucket='common.buckets',
+    InStages='common.stages',
+    JoinedDataset='common.joined',
     LoadColorLabels='segmentation.folder',
+    LoadDepth='depth.transforms',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    PackDepth='depth.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
     ResizeAndPad='common.transforms',
+    ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',
     ScaleColourCropFlip='segmentation.augmentations',
     ScaleCropFlip='segmentation.augmentations',

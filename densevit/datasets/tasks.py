@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from .common.locate import SPLITS, datasets_of
 from .common.task_checks import TaskChecks
 
-_TASKS = dict(segmentation='SegmentationChecks')  # a folder, and the class in its checks.py
+_TASKS = dict(segmentation='SegmentationChecks', depth='DepthChecks')  # a folder, and the class in its checks.py
 
 
 def task_checks() -> list[type[TaskChecks]]:

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.runner import IterBasedTrainLoop
 
+from ..datasets.common.seeding import PositionSampler
 from ..registry import LOOPS
 
 
@@ -17,13 +18,17 @@ class SeededIterLoop(IterBasedTrainLoop):
 
     Before each iteration torch is seeded from (seed, iteration, rank); with
     :class:`densevit.datasets.PositionSampler` and :class:`densevit.datasets.SeedAugmentation` a run that was stopped
-    and resumed gives the weights of one that was not.
+    and resumed gives the weights of one that was not. The sampler is told how long the run is, on which augmentation
+    may depend (:class:`densevit.datasets.InStages`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Not so if the config has a seed for the sampler.
-        self._sampler = getattr(self.dataloader.batch_sampler, 'sampler', self.dataloader.sampler)
+        batches = self.dataloader.batch_sampler
+        self._sampler = getattr(batches, 'sampler', self.dataloader.sampler)
+        if isinstance(self._sampler, PositionSampler):
+            self._sampler.tell_length(batches.batch_size, self.max_iters)
         self._sampler_has_run_seed = getattr(self._sampler, 'seed', None) == self.runner.seed
 
     def run(self) -> torch.nn.Module:

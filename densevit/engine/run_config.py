@@ -25,9 +25,10 @@ from .checkpoints import check_resumable, latest_checkpoint
 from .distributed import WHOLE_MODEL, decide_once, strategy_of
 from .guards import CheckModelHook
 from .initial_weights import InitialWeightsHook
-from .options import check_counts, check_options, explained
+from .options import check_counts, check_options, entries, explained
 from .resuming import ResumeHook
 from .stopping import StopSignalHook
+from .trained_parameters import TrainedParametersHook
 from .work_dir import SetAsideHook
 
 _ALWAYS = ('densevit.DataCheckHook', 'densevit.NonFiniteLossHook', 'densevit.ProgressHook', 'densevit.CurveHook')
@@ -149,7 +150,8 @@ def _resumable(work_dir: Path, given: str) -> Path | None:
 def add_hooks(cfg: Config) -> None:
     """Add the hooks that every run of the tools has.
 
-    Checkpoints are atomic, at least ten in a run, and the best one of the validations is kept.
+    Checkpoints are atomic, at least ten in a run, and the best one of the validations is kept. Where gradients are
+    summed over several batches, they are written between two steps: what is half summed would be lost.
     """
     hooks = list(cfg.get('custom_hooks') or [])
     present = {hook.get('type') for hook in hooks}
@@ -163,7 +165,8 @@ def add_hooks(cfg: Config) -> None:
             checkpoint.setdefault('save_best', 'auto')
         interval, tenth = checkpoint.get('interval', -1), ((cfg.get('train_cfg') or {}).get('max_iters') or 0) // 10
         if tenth and interval > 0 and not checkpoint.get('by_epoch', True):
-            checkpoint['interval'] = min(interval, tenth)
+            summed = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+            checkpoint['interval'] = -(-min(interval, tenth) // summed) * summed
         cfg.default_hooks = dict(default_hooks, checkpoint=checkpoint)
 
 
@@ -201,9 +204,10 @@ def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> No
         AnnotationError: A COCO file lacks what mmdetection's dataset needs.
         OptionError: The config has an argument or a type that there is not.
     """
+    _refuse_sharded_adapters(cfg)
     resumed, stop = bool(cfg.get('resume')), StopSignalHook()
     first = _initial_weights(cfg, base, new_classes)
-    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), stop]
+    hooks = [*first, ResumeHook(resumed), *([] if resumed else [SetAsideHook()]), TrainedParametersHook(), stop]
     try:
         runner = build_runner(cfg)
         for hook in hooks:
@@ -218,6 +222,14 @@ def train(cfg: Config, base: str | None = None, new_classes: bool = False) -> No
                                 f'leave of it; {HELP}') from error
     finally:
         stop.restore()
+
+
+def _refuse_sharded_adapters(cfg: Config) -> None:
+    if (strategy := strategy_of(cfg)) in WHOLE_MODEL:
+        return
+    if adapted := [key for key, value in entries(cfg.to_dict()) if key.endswith('backbone.lora') and value]:
+        raise ConfigError(f'{adapted[0]} does not go with {strategy}, which joins what is frozen and what learns: '
+                          'adapters need little memory, train without this strategy')
 
 
 def _initial_weights(cfg: Config, base: str | None, new_classes: bool) -> list[InitialWeightsHook]:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
+    from .depth import DepthErrorMetric
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
 
-__all__ = ['InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality']
+__all__ = [
+    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality'
+]
 
 _HOMES = dict(
+    DepthErrorMetric='depth',
     InstanceMetric='coco_ap',
     PanopticCounts='pq',
     PanopticMetric='panoptic',

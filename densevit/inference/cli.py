@@ -22,7 +22,7 @@ from ..visualization.palette import text_color
 from .files import OutputError, check_output_folder, json_file, refuse_foreign_file
 from .result import Result, Table
 from .sources import find_images, plan_outputs, sample_image, skipped_files
-from .task import Argument
+from .task import TILE_OPTIONS, Argument
 from .tasks import TASKS
 
 if TYPE_CHECKING:
@@ -98,6 +98,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     parser.add_argument('--batch-size', type=_positive, default=1, metavar='N',
                         help='pictures of one size that the model sees at once (default: %(default)s)')
+    parser.add_argument('--tiles', type=_positive, nargs=2, metavar=('H', 'W'),
+                        help='predict a larger picture in overlapping tiles of H x W of its pixels, for small objects; '
+                             'of detectors')
+    parser.add_argument('--overlap', type=float, metavar='SHARE',
+                        help='the least share of a tile that the next one has, too, 0 to below 1 (default: 0.2)')
+    parser.add_argument('--no-whole-picture', dest='whole_picture', action='store_const', const=False,
+                        help='predict tiles alone, and not the whole picture for objects larger than they are')
     parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
     parser.add_argument('--json', action='store_true', help='write what is found as JSON; see below')
     parser.add_argument('--allow-random', action='store_true', help='go on without weights; the results mean nothing')
@@ -112,10 +119,12 @@ def _task_arguments() -> dict[str, Argument]:
     return {argument.flag: argument for task in reversed(TASKS) for argument in task.arguments}
 
 
-def _task_options(args: argparse.Namespace, of: str) -> dict[str, Any]:
+def _options(args: argparse.Namespace, of: str) -> dict[str, Any]:
     """Options of `predict` or of `Result.save` that are given."""
     names = [argument.settings.get('dest', argument.flag.lstrip('-').replace('-', '_'))
              for argument in _task_arguments().values() if argument.of == of]
+    if of == 'predict':
+        names += TILE_OPTIONS
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
@@ -180,9 +189,9 @@ def _run(args: argparse.Namespace, console: Console, errors: Console, doubts: _D
         if not output.name.startswith(image.stem):
             errors.print(_shown(f'{image}: the name is too long for results; they are called {output.name}', errors),
                          highlight=False)
-    save_options = dict(json=args.json, **_task_options(args, 'save'))
+    save_options = dict(json=args.json, **_options(args, 'save'))
     predictor = _load(args)
-    outcomes = predictor.outcomes(images, args.batch_size, **_task_options(args, 'predict'))
+    outcomes = predictor.outcomes(images, args.batch_size, **_options(args, 'predict'))
     failures, done = [], 0
     with _progress_bar(console, hidden=len(images) == 1) as progress:
         for image in progress.track(images, description='predicting'):

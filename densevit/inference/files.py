@@ -49,12 +49,13 @@ class Artifact(NamedTuple):
     Attributes:
         name: What its path adds to the picture's: ``''`` for the picture itself, ``'.json'`` for ``a.jpg.json``,
             ``'.masks/000_car.png'`` for a file in the folder ``a.jpg.masks``.
-        make: Gives the content: an array or a PIL image for a picture of a mode that the format takes, or a dictionary
-            for JSON.
+        make: Gives the content: an array or a PIL image for a picture of a mode that the format takes, a dictionary
+            for JSON, or the bytes of a file in another format. Such a file has no mark of ours: it is known by the
+            picture that it belongs to.
     """
 
     name: str
-    make: Callable[[], np.ndarray | Image.Image | dict[str, Any]]
+    make: Callable[[], np.ndarray | Image.Image | dict[str, Any] | bytes]
 
 
 def save_artifacts(
@@ -81,8 +82,10 @@ def save_artifacts(
     """
     picture = output_file(path, source)
     targets = {picture.parent / (picture.name + artifact.name): artifact for artifact in artifacts}
+    has_own_picture = is_own_file(picture)
     for target in targets:
-        refuse_foreign_file(target, source, overwrite)
+        has_mark = target.suffix.lower() in (*_FORMATS, '.json')
+        refuse_foreign_file(target, source, overwrite or (has_own_picture and not has_mark))
     with _as_output_errors(picture):
         for folder in dict.fromkeys(target.parent for target in targets):
             folder.mkdir(parents=True, exist_ok=True)
@@ -191,11 +194,13 @@ def is_own_file(path: Path) -> bool:
         return False
 
 
-def _encoded(content: np.ndarray | Image.Image | dict[str, Any], path: Path) -> bytes:
+def _encoded(content: np.ndarray | Image.Image | dict[str, Any] | bytes, path: Path) -> bytes:
     """A file's bytes, with the mark by which it is known again.
 
     They are made in memory: written in one go, they leave no half picture on a full disk.
     """
+    if isinstance(content, bytes):
+        return content
     if isinstance(content, dict):
         return json_text({'generator': _GENERATOR, **content}).encode() + b'\n'
     image = content if isinstance(content, Image.Image) else Image.fromarray(content)

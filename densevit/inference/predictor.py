@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from os import PathLike
 from typing import Any, overload
 from weakref import WeakSet
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
@@ -21,12 +22,17 @@ from ..visualization.palette import Color
 from .canvas import Canvas
 from .pipeline import InferencePipeline
 from .result import Result
-from .task import Call, Picture, PredictionError
+from .task import TILE_OPTIONS, Call, Picture, PredictionError, Tile
 from .tasks import read_by, tasks_of
+from .tiling import Tiling
 
 # Pictures that wait for others of their size, in batches. More would fill memory, fewer leave batches that are not
 # full where portraits and landscapes alternate.
 _BATCHES_READ_AHEAD = 4
+
+# Beside its tiles a picture is looked at for what they cut. Models resize what they see; those that do not would need
+# the memory of all tiles at once, and masks of the whole are as large as what is shown to the model.
+_MAX_WHOLE_PIXELS = 2**22
 
 _casting: WeakSet[nn.Module] = WeakSet()
 
@@ -87,6 +93,10 @@ class Predictor:
             batch_size: How many pictures of one size the model sees at once.
             options: ``max_pixels``, above which a picture is shrunk; those of the model's task, as
                 ``min_score`` (see ``densevit.inference.tasks``); and, of a model of ours, those of its ``test_cfg``.
+                Of a task that can do so: ``tiles=(height, width)`` in pixels, to predict a larger picture in tiles of
+                its own resolution, ``batch_size`` at once, for small objects; ``overlap``, the least share of a tile
+                that the next one has as well (0.2); ``whole_picture``, whether the picture is predicted as a whole, too
+                (of detectors it is); and the task's own, as ``merge``.
 
         Raises:
             ImageError: A picture cannot be read.
@@ -147,11 +157,12 @@ class Predictor:
         batch_size: int,
         call: Call,
         max_pixels: int | None,
+        tiling: Tiling | None,
     ) -> Iterator[Result | Exception]:
         waiting: dict[Hashable, list[_Prepared]] = {}
         queue: deque[_Prepared] = deque()
         for image in images:
-            queue.append(self._prepare(image, max_pixels))
+            queue.append(self._prepare(image, batch_size, call, max_pixels, tiling))
             if queue[-1].outcome is None:
                 shape = queue[-1].shape
                 waiting.setdefault(shape, []).append(queue[-1])
@@ -174,43 +185,119 @@ class Predictor:
         limits = [task.max_pixels(self.model, len(self.classes or ())) for task in self._tasks]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def _call(self, options: dict[str, Any]) -> tuple[Call, int | None]:
-        """Options of a call with those of the predictor, sorted by who knows them; and ``max_pixels``."""
-        options = {**self._options, **options}
+    def _call(self, options: dict[str, Any]) -> tuple[Call, int | None, Tiling | None]:
+        """Options of a call with those of the predictor, sorted by who knows them; ``max_pixels``; and the tiles."""
+        given, options = options, {**self._options, **options}
         max_pixels = options.pop('max_pixels', None)
         if max_pixels is None:
             max_pixels = self.max_pixels
         else:
             _check_count('max_pixels', max_pixels)
-        in_force = self.model.prediction_options() if hasattr(self.model, 'prediction_options') else {}
+        tiling = self._pop_tiling(options, given, max_pixels)
+        cutters = [task for task in self._tasks if task.can_tile]
         own = {name: value for task in self._tasks for name, value in task.options.items()}
+        own |= {name: value for task in cutters for name, value in task.tile_options.items()}
+        in_force = self.model.prediction_options() if hasattr(self.model, 'prediction_options') else {}
         if unknown := [name for name in options if name not in own and name not in in_force]:
-            raise TypeError(f'there is no option {unknown[0]!r}: choose of '
-                            f'{", ".join(dict.fromkeys(("max_pixels", *own, *in_force)))}')
+            known = ('max_pixels', *(TILE_OPTIONS if cutters else ()), *own, *in_force)
+            raise TypeError(f'there is no option {unknown[0]!r}: choose of {", ".join(dict.fromkeys(known))}')
         call = Call(
             getattr(self.model, 'task', None), self.classes, self.palette,
             {name: options.get(name, default) for name, default in own.items()},
             {name: value for name, value in options.items() if name not in own}, in_force)
         for task in self._tasks:
             task.check(call)
-        return call, max_pixels
+        return call, max_pixels, tiling
 
-    def _prepare(self, source: ImageSource, max_pixels: int | None) -> _Prepared:
-        """A picture as the model takes it, or why it cannot be read."""
+    def _pop_tiling(
+        self,
+        options: dict[str, Any],
+        given: Mapping[str, Any],
+        max_pixels: int | None,
+    ) -> Tiling | None:
+        """What ``options`` have of tiles, taken out; None if they ask for none."""
+        cutters = [task for task in self._tasks if task.can_tile]
+        if not cutters:
+            if options.pop('tiles', None) is not None:
+                raise _not_merged(' or '.join(self._tasks[0].names))
+            return None
+        shape = dict(overlap=.2, whole_picture=cutters[0].whole_picture)
+        shape |= {name: value for name in TILE_OPTIONS if (value := options.pop(name, None)) is not None}
+        if 'tiles' in shape:
+            tiling = Tiling.of(**shape)
+            if max_pixels is not None and tiling.size[0] * tiling.size[1] > max_pixels:
+                raise ValueError(f'tiles={shape["tiles"]!r} would be shrunk to max_pixels={max_pixels}: give smaller '
+                                 'tiles or a larger max_pixels')
+            return tiling
+        about_tiles = (*TILE_OPTIONS, *(name for task in cutters for name in task.tile_options))
+        if lost := [name for name in about_tiles if given.get(name) is not None]:
+            raise ValueError(f'{lost[0]} is about tiles: give tiles=(height, width) with it')
+        return None
+
+    def _prepare(
+        self,
+        source: ImageSource,
+        batch_size: int,
+        call: Call,
+        max_pixels: int | None,
+        tiling: Tiling | None,
+    ) -> _Prepared:
+        """A picture as the model takes it, the result of one in tiles, or why it cannot be read."""
         try:
             path = local_path(source) if isinstance(source, (str, PathLike)) else None
             image, loaded, doubts = self._pipeline.load(source, path)
             for doubt in doubts:
                 warnings.warn(doubt, DoubtfulResultWarning, stacklevel=6)
-            canvas, notes = Canvas.fit(loaded, max_pixels), [*self.notes, *doubts]
+            notes = [*self.notes, *doubts]
+            if tiling is not None and len(corners := tiling.corners(loaded.shape[:2])) > 1:
+                height, width = tiling.tile_of(loaded.shape[:2])
+                too = ' and as a whole' if tiling.whole_picture else ''
+                notes.append(f'predicted in {len(corners)} tiles of {width}x{height} pixels{too}')
+                canvas = Canvas.fit(loaded, min(max_pixels or _MAX_WHOLE_PIXELS, _MAX_WHOLE_PIXELS))
+                picture = Picture(image, canvas, path, tuple(notes))
+                return _Prepared(outcome=self._merged(self._tiles(loaded, picture, batch_size, call, tiling), picture,
+                                                      call))
+            canvas = Canvas.fit(loaded, max_pixels)
             if canvas.is_shrunk:
                 (height, width), (rows, columns) = canvas.size, canvas.content
                 name = 'the picture' if path is None else printable(path)
                 notes.append(f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels '
                              'keeps more')
-            return _Prepared(Picture(image, canvas, path, tuple(notes)), *self._pipeline(canvas.image, path))
+            return self._prepared(Picture(image, canvas, path, tuple(notes)))
         except Exception as error:  # the other pictures have nothing to do with it
             return _Prepared(outcome=error)
+
+    def _prepared(self, picture: Picture) -> _Prepared:
+        return _Prepared(picture, *self._pipeline(picture.canvas.image, picture.source))
+
+    def _tiles(
+        self,
+        loaded: np.ndarray,
+        picture: Picture,
+        batch_size: int,
+        call: Call,
+        tiling: Tiling,
+    ) -> Iterator[Tile]:
+        """What is found in a picture and in its tiles; memory is for a batch of them."""
+        if tiling.whole_picture:
+            whole = self._prepared(picture)
+            self._run([whole], call)
+            yield Tile(whole.result(), 0, 0)
+        (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
+        for batch in (corners[start:start + batch_size] for start in range(0, len(corners), batch_size)):
+            parts = [np.s_[top:top + height, left:left + width] for top, left in batch]
+            # Of copies: transforms may change what they are given, and tiles overlap.
+            group = [self._prepared(replace(picture, image=picture.image[part],
+                                            canvas=Canvas.fit(loaded[part].copy(), None))) for part in parts]
+            self._run(group, call)
+            yield from (Tile(prepared.result(), *corner) for prepared, corner in zip(group, batch, strict=True))
+
+    def _merged(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> Result:
+        first = next(tiles)
+        task = next(task for task in self._tasks if first.result.task in task.names)
+        if not task.can_tile:
+            raise _not_merged(first.result.task)
+        return task.merge(chain([first], tiles), picture, call)
 
     @torch.no_grad()
     def _run(self, group: Sequence[_Prepared], call: Call) -> None:
@@ -254,9 +341,19 @@ class _Prepared:
         """What pictures of one batch have in common: the size that the model sees, and what of it is padding."""
         return self.inputs.shape, self.inputs.dtype, tuple(self.sample.get('img_shape', ()))
 
+    def result(self) -> Result:
+        """The outcome, raised if it is what went wrong."""
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
     def finish(self, outcome: Result | Exception) -> None:
         self.picture = self.inputs = self.sample = None
         self.outcome = outcome
+
+
+def _not_merged(task: str) -> ValueError:
+    return ValueError(f'tiles: results of models for {task} are not merged; leave tiles out')
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from .canvas import Canvas
     from .result import Result
+
+TILE_OPTIONS = ('tiles', 'overlap', 'whole_picture')  # of `predict`, for every task that merges tiles
+
 
 class PredictionError(RuntimeError):
     """A model gave nothing that can be shown; the message is one line and says what to do about it."""
@@ -46,7 +49,8 @@ class Call:
         task: What the model names as its ``task``; None for models of other libraries.
         classes: Names by label id; None for a model that has none.
         palette: RGB colours by label id; None if they are not known.
-        options: The task's options: those of the call, else those of the predictor, else the task's defaults.
+        options: The task's options, those of tiles among them: those of the call, else those of the predictor, else the
+            task's defaults.
         given: Options of the model that are asked for by name.
         in_force: Every option of the model, as its config has it; empty for models of other libraries.
     """
@@ -86,6 +90,19 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
+class Tile(NamedTuple):
+    """What was found in a part of a picture.
+
+    Attributes:
+        result: Of the part, as if it were a picture; its ``image_size`` is the tile's height and width.
+        top, left: Where the part begins in the picture, in pixels.
+    """
+
+    result: Result
+    top: int
+    left: int
+
+
 class Task:
     """What varies by task in `predict`, in `Result.save` and on the command line.
 
@@ -99,6 +116,9 @@ class Task:
     needs_classes: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Any]] = {}  # keyword arguments of `predict` and their defaults
     arguments: ClassVar[tuple[Argument, ...]] = ()
+    can_tile: ClassVar[bool] = False  # whether it has `merge`, so that large pictures can be predicted in tiles
+    whole_picture: ClassVar[bool] = True  # whether they are predicted as a whole as well, unless a call says otherwise
+    tile_options: ClassVar[Mapping[str, Any]] = {}  # further arguments of `predict`, which `merge` reads
     help: ClassVar[str] = ''  # lines for the end of --help: the files it writes
     examples: ClassVar[str] = ''  # lines for the end of --help; {prog} is the command
 
@@ -137,6 +157,19 @@ class Task:
         Raises:
             PredictionError: It holds nothing that can be shown.
             ValueError: Sizes or labels do not fit the picture or the classes.
+        """
+        raise NotImplementedError
+
+    def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> Result:
+        """Results of the overlapping tiles of a picture as the one result of the picture.
+
+        Args:
+            tiles: Made one after the other, so that a task which needs no more than one at a time keeps no more. The
+                whole picture comes first, if it was predicted as well: its maps are those of the picture seen from
+                afar, to which those of tiles can be aligned. Tiles overlap by a share that is a call's to choose, and
+                come row by row.
+            picture: Its image, source and notes.
+            call: With the task's ``tile_options`` among its options.
         """
         raise NotImplementedError
 

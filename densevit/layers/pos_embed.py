@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Kernel = Literal['bicubic', 'bilinear']
 
 
 def resize_pos_embed(
@@ -15,18 +18,21 @@ def resize_pos_embed(
     num_prefix_tokens: int = 0,
     antialias: bool = True,
     interpolate_offset: float = 0.,
+    kernel: Kernel = 'bicubic',
 ) -> Tensor:
-    """Resize a learned position embedding with bicubic interpolation.
+    """Resize a learned position embedding.
 
-    The kernel differs between code bases even when upsampling, so it is explicit: timm and DINOv2 with registers
+    How differs between code bases even when upsampling, so it is explicit: timm and DINOv2 with registers
     use ``antialias=True``; MAE, detectron2, ViT-Adapter and DINOv2 without registers use ``antialias=False``, the
-    last one with ``interpolate_offset=0.1`` (a scale factor of ``(new + 0.1) / old`` instead of ``new / old``).
+    last one with ``interpolate_offset=0.1`` (a scale factor of ``(new + 0.1) / old`` instead of ``new / old``); DPT
+    and MiDaS use ``antialias=False, kernel='bilinear'``.
 
     Args:
         pos_embed: (1, num_prefix_tokens + h * w, D).
         new_grid: (h', w') in tokens.
         old_grid: (h, w); a square when omitted.
         num_prefix_tokens: Leading entries that belong to no patch and are kept as they are.
+        antialias, interpolate_offset, kernel: As said above.
 
     Returns:
         (1, num_prefix_tokens + h' * w', D) in the dtype of ``pos_embed``.
@@ -41,7 +47,7 @@ def resize_pos_embed(
     if is_native(new_grid, old_grid):
         return pos_embed
     maps = grid.reshape(1, *old_grid, -1).permute(0, 3, 1, 2)  # (1, D, h, w)
-    maps = resize_bicubic(maps, new_grid, antialias, interpolate_offset)
+    maps = interpolate_positions(maps, new_grid, antialias, interpolate_offset, kernel)
     grid = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (1, h' * w', D)
     return torch.cat((prefix, grid), dim=1)
 
@@ -99,7 +105,7 @@ def resize_pos_map(pos_map: Tensor, grid: tuple[int, int], antialias: bool = Tru
     Returns:
         (1, C, h', w') in the dtype of ``pos_map``.
     """
-    return pos_map if is_native(grid, pos_map.shape[-2:]) else resize_bicubic(pos_map, grid, antialias)
+    return pos_map if is_native(grid, pos_map.shape[-2:]) else interpolate_positions(pos_map, grid, antialias)
 
 
 def is_native(grid: Sequence[int], stored: Sequence[int]) -> bool:
@@ -107,14 +113,21 @@ def is_native(grid: Sequence[int], stored: Sequence[int]) -> bool:
     return not torch.compiler.is_compiling() and tuple(grid) == tuple(stored)
 
 
-def resize_bicubic(maps: Tensor, size: tuple[int, int], antialias: bool = True, offset: float = 0.) -> Tensor:
-    """``F.interpolate(mode='bicubic')``, for sizes that a compiler does not know too.
+def interpolate_positions(
+    maps: Tensor,
+    size: tuple[int, int],
+    antialias: bool = True,
+    offset: float = 0.,
+    kernel: Kernel = 'bicubic',
+) -> Tensor:
+    """``F.interpolate``, bicubic or bilinear, for sizes that a compiler does not know too.
 
     Args:
         maps: (B, C, h, w).
         size: (h', w').
         antialias: See :func:`resize_pos_embed`.
         offset: Added to h' and w' where the scale is found, unless the maps keep their size.
+        kernel: ``'bicubic'`` or ``'bilinear'``.
 
     Returns:
         (B, C, h', w'), computed in single precision, in the dtype of ``maps``.
@@ -126,29 +139,36 @@ def resize_bicubic(maps: Tensor, size: tuple[int, int], antialias: bool = True, 
         new = [torch.full((), side, dtype=torch.float32, device=maps.device) for side in size]
         is_resized = (new[0] != old[0]) | (new[1] != old[1])
         rows, columns = (
-            _bicubic_weights(before, after, before / (exact + offset * is_resized), antialias)
+            _weights(before, after, before / (exact + offset * is_resized), antialias, kernel)
             for before, after, exact in zip(old, size, new, strict=True))
         with torch.autocast(maps.device.type, enabled=False):
             return (rows @ maps.float() @ columns.t()).to(maps.dtype)
     if offset:
         scale = [(new + offset) / old for new, old in zip(size, maps.shape[-2:], strict=True)]
-        resized = F.interpolate(maps.float(), scale_factor=scale, mode='bicubic', antialias=antialias)
+        resized = F.interpolate(maps.float(), scale_factor=scale, mode=kernel, antialias=antialias)
     else:
-        resized = F.interpolate(maps.float(), tuple(size), mode='bicubic', antialias=antialias)
+        resized = F.interpolate(maps.float(), tuple(size), mode=kernel, antialias=antialias)
     return resized.to(maps.dtype)
 
 
-def _bicubic_weights(old: int, new: int, scale: Tensor, antialias: bool) -> Tensor:
+def _weights(old: int, new: int, scale: Tensor, antialias: bool, kernel: Kernel) -> Tensor:
     """(new, old): shares of the old entries in each new one; ``scale`` is how many old ones a new one spans."""
     centres = (torch.arange(new, device=scale.device) + .5) * scale
     entries = torch.arange(old, device=scale.device)
     if antialias:
-        weights = _cubic((entries + .5 - centres.unsqueeze(1)) / scale.clamp(min=1.), -.5)
+        places = (entries + .5 - centres.unsqueeze(1)) / scale.clamp(min=1.)
+        weights = _hat(places) if kernel == 'bilinear' else _cubic(places, -.5)
         return weights / weights.sum(1, keepdim=True)
     centres = centres.unsqueeze(1) - .5
     taps = centres.floor() + torch.arange(-1, 3, device=scale.device)  # (new, 4); the border is repeated
     at_entry = taps.clamp(0, old - 1).unsqueeze(2) == entries
-    return (_cubic(taps - centres, -.75).unsqueeze(2) * at_entry).sum(1)
+    weights = _hat(taps - centres) if kernel == 'bilinear' else _cubic(taps - centres, -.75)
+    return (weights.unsqueeze(2) * at_entry).sum(1)
+
+
+def _hat(x: Tensor) -> Tensor:
+    """The kernel of linear interpolation."""
+    return (1 - x.abs()).clamp(min=0)
 
 
 def _cubic(x: Tensor, a: float) -> Tensor:

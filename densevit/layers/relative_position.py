@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pos_embed import is_native, resize_bicubic
+from .pos_embed import Kernel, interpolate_positions, is_native
 
 
 def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -35,10 +35,11 @@ def relative_position_bias(
     class_token: bool = True,
     num_queries: int = 0,
     antialias: bool = True,
+    kernel: Kernel = 'bicubic',
 ) -> Tensor:
     """BEiT's bias for each pair of tokens (arXiv:2106.08254; T5, arXiv:1910.10683, section 2.1) at any grid.
 
-    Another grid than the native one resizes the table of distances with bicubic interpolation.
+    Another grid than the native one resizes the table of distances.
 
     Args:
         table: ((2 * gh - 1) * (2 * gw - 1) + 3, heads): all distances of the native grid, then class to patch, patch
@@ -47,6 +48,8 @@ def relative_position_bias(
         grid: (h, w).
         class_token: Whether a class token stands before the patches.
         num_queries: Tokens ahead of it that have no position: their bias is 0.
+        antialias, kernel: See :func:`densevit.layers.resize_pos_embed`; MiDaS and transformers resize the table with
+            ``antialias=False, kernel='bilinear'``.
 
     Returns:
         (1, heads, N, N) with N = num_queries + class_token + h * w.
@@ -54,7 +57,7 @@ def relative_position_bias(
     (gh, gw), (h, w) = native_grid, grid
     distances = table[:-3].t().unflatten(1, (2 * gh - 1, 2 * gw - 1))  # (heads, 2 gh - 1, 2 gw - 1)
     if not is_native((h, w), (gh, gw)):
-        distances = resize_bicubic(distances[None], (2 * h - 1, 2 * w - 1), antialias)[0]
+        distances = interpolate_positions(distances[None], (2 * h - 1, 2 * w - 1), antialias, kernel=kernel)[0]
     rows, columns = _distances(h, table.device), _distances(w, table.device)
     bias = distances[:, rows[:, None, :, None], columns[None, :, None, :]].flatten(3, 4).flatten(1, 2)
     if class_token:

@@ -4,13 +4,16 @@ Nothing is listed here: a class that its package names in ``__all__`` is registe
 :class:`Backbone` or a :class:`Network` and not a base class of a task (in its file ``base.py``). A task's folder in
 ``models`` may register a class of its own in the place of a network.
 
-A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``, a path or URL of a checkpoint
-with any of the names that :func:`densevit.load_weights` knows, and keeps those weights: mmengine's own initialisation
-would overwrite them. Whether a model's neck and heads fit it is told by :func:`densevit.check_model`.
+A registered backbone also takes ``init_cfg=dict(type='Pretrained', checkpoint=...)``: a path, a URL or the name of a
+known model, under any of the names that :func:`densevit.load_weights` knows. It keeps those weights; mmengine's own
+initialisation would overwrite them. With ``lora=dict(r=16, alpha=32)`` its blocks are frozen and learn by low-rank
+adapters, see :func:`densevit.models.lora.add_lora`. Whether a model's neck and heads fit it is told by
+:func:`densevit.check_model`.
 """
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
@@ -26,18 +29,30 @@ from ..backbones import Backbone
 from ..networks.base import Network
 from ..registry import MODELS
 from ..weights.loading import load_weights
+from .lora import add_lora
 
+# What an adapter puts between the name of a layer and that of its parameter.
+_INSIDE_ADAPTED = re.compile(r'\.(base_layer|lora_\w+(\.default)?)(?=\.|$)')
 _backbones: dict[str, type[nn.Module]] = {}
 
 
-class InitFromCheckpoint:
-    """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone."""
+class RegisteredBackbone:
+    """Adds mmengine's ``init_cfg`` and ``init_weights`` to a backbone, and low-rank adapters."""
 
-    def __init__(self, *args: Any, init_cfg: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, init_cfg: dict[str, Any] | None = None, lora: dict[str, Any] | None = None,
+                 **kwargs: Any) -> None:
         _check_init_cfg(init_cfg)
         _check_pretrained(kwargs)
         super().__init__(*args, **kwargs)
         self.init_cfg = init_cfg
+        if lora is not None:
+            add_lora(self, **lora)
+
+    def layer_index(self, name: str) -> int:
+        return super().layer_index(_INSIDE_ADAPTED.sub('', name))
+
+    def stage_index(self, name: str) -> int | None:
+        return super().stage_index(_INSIDE_ADAPTED.sub('', name))
 
     def init_weights(self) -> None:
         """Load the checkpoint of ``init_cfg``; the trunk has initialised itself otherwise."""
@@ -71,13 +86,13 @@ def _check_pretrained(kwargs: dict[str, Any]) -> None:
 
 
 def register_backbone(cls: type[nn.Module]) -> type[nn.Module]:
-    """Register a backbone under its own name, with ``init_cfg``.
+    """Register a backbone under its own name, with ``init_cfg`` and ``lora``.
 
     Returns:
         The class that configs build: it derives from ``cls``, has its name, and is pickled as an attribute of this
         module.
     """
-    registered = type(cls.__name__, (InitFromCheckpoint, cls),
+    registered = type(cls.__name__, (RegisteredBackbone, cls),
                       {'__doc__': cls.__doc__, '__module__': __name__, '__qualname__': cls.__name__})
     MODELS.register_module(name=cls.__name__, module=registered)
     _backbones[cls.__name__] = registered

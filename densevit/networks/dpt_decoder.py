@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..backbones import PlainViT
+from ..backbones.contract import Backbone
 from ..layers import SyncBatchNorm, resize_bilinear
 
 Readout = Literal['ignore', 'add', 'project']
@@ -26,6 +28,11 @@ class DPTDecoder(nn.Module):
         readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
             concatenated to each and projected.
         norm: Whether the residual units have batch norms, as in the authors' segmentation models.
+        unit_bias: Whether the convolutions of the residual units have biases; None where they have no batch norms.
+        doubles: How maps meet whose sides are odd numbers of patches. False: a fused map takes the size of the next
+            finer level, as in MiDaS 3.1 and Depth Anything. True: it becomes twice as large, and the finer level is
+            resized to it, as in DINOv2 and transformers. For even ones (images of whole multiples of twice the patch)
+            there is no difference.
 
     Raises:
         ValueError: There are not four levels, or ``readout`` is unknown or goes with strides that differ.
@@ -39,6 +46,8 @@ class DPTDecoder(nn.Module):
         width: int = 256,
         readout: Readout = 'ignore',
         norm: bool = False,
+        unit_bias: bool | None = None,
+        doubles: bool = False,
     ) -> None:
         super().__init__()
         if not len(in_channels) == len(strides) == len(channels) == NUM_LEVELS:
@@ -47,6 +56,7 @@ class DPTDecoder(nn.Module):
         if readout not in ('ignore', 'add', 'project'):
             raise ValueError(f"readout='{readout}': choose 'ignore', 'add' or 'project'")
         self.readout = readout
+        self.doubles = doubles
         self.reassemble: nn.ModuleList | None = None
         if len(set(strides)) == 1:
             scales = (4., 2., 1., .5)
@@ -57,7 +67,7 @@ class DPTDecoder(nn.Module):
             raise ValueError(f"readout='{readout}' belongs to a plain ViT; leave it out")
         inside = in_channels if self.reassemble is None else channels
         self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
-        self.fusion = nn.ModuleList(Fusion(width, norm, skip=level > 0) for level in range(NUM_LEVELS))
+        self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias) for level in range(NUM_LEVELS))
 
     def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Fused maps (B, width, h_i, w_i), coarsest first; the last is twice as fine as the finest level.
@@ -72,10 +82,40 @@ class DPTDecoder(nn.Module):
         maps = [project(x) for project, x in zip(self.project, maps, strict=True)][::-1]
         x, fused = None, []
         for index, (fusion, level) in enumerate(zip(self.fusion, maps, strict=True)):
-            finer = maps[index + 1].shape[-2:] if index + 1 < len(maps) else [2 * side for side in level.shape[-2:]]
-            x = fusion(level, x, tuple(finer))
+            if self.doubles and x is not None:
+                level = resize_bilinear(level, x.shape[-2:])
+            is_last = index + 1 == len(maps)
+            size = [2 * side for side in level.shape[-2:]] if self.doubles or is_last else maps[index + 1].shape[-2:]
+            x = fusion(level, x, tuple(size))
             fused.append(x)
         return fused
+
+
+def readout_of(backbone: Backbone, readout: Readout | None) -> Readout:
+    """The readout that is asked for; None projects the class token where there is one.
+
+    Raises:
+        ValueError: It reads a class token that the backbone does not have.
+    """
+    has_token = isinstance(backbone, PlainViT) and backbone.has_class_token
+    if readout is None:
+        return 'project' if has_token else 'ignore'
+    if readout != 'ignore' and not has_token:
+        raise ValueError(f"readout='{readout}' needs a plain ViT with a class token; leave it out, or set "
+                         "readout='ignore'")
+    return readout
+
+
+def read_levels(
+    backbone: Backbone,
+    readout: Readout,
+    images: Tensor,
+) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
+    """The maps of a backbone and, unless they are ignored, the class tokens: what :class:`DPTDecoder` reads."""
+    if readout == 'ignore':
+        return backbone(images), None
+    levels = backbone.levels(images)
+    return [tokens.feature_map() for tokens in levels], [tokens.x[:, 0] for tokens in levels]
 
 
 class Reassemble(nn.Module):
@@ -116,12 +156,14 @@ class Fusion(nn.Module):
         width: Channels.
         norm: Whether the residual units have batch norms.
         skip: False for the coarsest level, which is fused with nothing.
+        unit_bias: Whether the convolutions of the residual units have biases; None where they have no batch norms.
     """
 
-    def __init__(self, width: int, norm: bool, skip: bool) -> None:
+    def __init__(self, width: int, norm: bool, skip: bool, unit_bias: bool | None = None) -> None:
         super().__init__()
-        self.skip = ResidualUnit(width, norm) if skip else None
-        self.refine = ResidualUnit(width, norm)
+        bias = not norm if unit_bias is None else unit_bias
+        self.skip = ResidualUnit(width, norm, bias) if skip else None
+        self.refine = ResidualUnit(width, norm, bias)
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, level: Tensor, coarser: Tensor | None, size: tuple[int, int]) -> Tensor:
@@ -134,11 +176,11 @@ class Fusion(nn.Module):
 class ResidualUnit(nn.Module):
     """Two 3x3 convolutions behind their activations."""
 
-    def __init__(self, width: int, norm: bool) -> None:
+    def __init__(self, width: int, norm: bool, bias: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=not norm)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm1 = SyncBatchNorm(width) if norm else nn.Identity()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=not norm)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm2 = SyncBatchNorm(width) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -80,7 +80,8 @@ def draw_boxes(
     best = {labels[index]: index for index in reversed(important_first)}.values()  # one of each class is named first
     important_first.sort(key=lambda index: index not in best)
     names = [short_name(classes[label]) for label in labels]
-    texts = names if scores is None else [f'{name} {score:.2f}' for name, score in zip(names, scores, strict=True)]
+    # Two spaces: in small letters the font's one is as wide as the gap between two letters.
+    texts = names if scores is None else [f'{name}  {score:.2f}' for name, score in zip(names, scores, strict=True)]
     for index, text, size, x, y in _place_labels(important_first, frames, texts, names, *picture.shape[:2]):
         _draw_label(picture, text, size, x, y, colors[index])
     if not legend:

@@ -43,7 +43,7 @@ class TrunkSizes:
     prefix: str
     grid: tuple[int, int]
     num_prefix_positions: int = 0
-    pos_embed_options: dict[str, bool | float] = field(default_factory=dict)
+    pos_embed_options: dict[str, bool | float | str] = field(default_factory=dict)
     patch_resize: PatchResize = 'pinv'
     square_source: bool = True
     cut_blocks: range = range(0)

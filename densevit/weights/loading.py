@@ -11,10 +11,12 @@ from torch import nn
 from ..backbones import PlainViT
 from ..errors import shorten
 from ..networks.base import Network
+from . import zoo
 from .diagnosis import describe, explain, other_outputs
 from .finite import non_finite
 from .fitting import Fit, PatchResize, TrunkSizes, fit
 from .load_report import LoadReport, WeightsError
+from .lora import place_adapters, split_adapters
 from .reading import State, read_state_dict, read_weights
 from .renaming import split_prefix
 from .translate import OURS, OWN, Translated, translate
@@ -47,7 +49,12 @@ def load_weights(
     - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
       authors' point classifiers, which leave the proposer;
     - for a ``SegFormerNet``: its authors' code, transformers, and OpenMMLab (with ``norm_maps=True``);
-    - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads.
+    - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads;
+    - for a ``DPTDepth``: MiDaS 3.1, Depth Anything 1 to 3 (of one view), DINOv2's DPT heads, transformers' DPT, Depth
+      Anything and CHMv2; for a ``LinearDepth``: DINOv2's linear heads. The report's naming tells the licence.
+
+    Low-rank adapters (LoRA) of a checkpoint become those of the model, where it has the same, and are merged into the
+    weights otherwise; a model whose adapters are not in the checkpoint begins with new ones that change nothing.
 
     Positions (absolute, relative, of windows) are resized to the model's grid with the backbone's options, patch
     embeddings of a ViT to its patch size. Pickles are read without running code.
@@ -55,7 +62,8 @@ def load_weights(
     Args:
         model: One of these, a ``Segmentor`` (its network is filled), or any module for a checkpoint under the
             module's own names.
-        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, or a state dict.
+        source: A file (safetensors or PyTorch), a folder or index file of Hugging Face, a URL, a state dict, or the
+            name of a known model, such as ``'eomt_tiny_animals'``.
         base: The weights that a checkpoint of differences refers to: DINOv3's for EoMT-DINOv3, under any of its names.
         prefix: Where in the checkpoint the weights are, such as ``'teacher.backbone.'``; only names that begin with it
             are looked at. Needed where it holds several such models; any one prefix is found without.
@@ -73,18 +81,24 @@ def load_weights(
         WeightsError: The file cannot be read, its names are not known, it holds several such models, it does not
             fit, or its weights are NaN or infinite.
     """
-    state, meta = read_weights(source)
     label = 'the state dict' if isinstance(source, Mapping) else str(source)
+    if isinstance(source, str) and source in zoo.names() and not os.path.exists(source):
+        item = zoo.entry(source)
+        source, base = zoo.find_weights(item), zoo.find_base(item, base)
+    state, meta = read_weights(source)
     if prefix:
         state = _under(prefix, state, label)
     base_state = None if base is None else read_state_dict(base)
     network = getattr(model, 'network', None)
     module = network if isinstance(network, Network) else model
+    model_state, own_adapters = split_adapters(module.state_dict())
     try:
+        state, adapters = place_adapters(state, own_adapters)
         translated = translate(state, module, base_state)
+        if translated.check is not None:
+            translated.check(meta)
     except WeightsError as error:
         raise WeightsError(f'{label}: {error}') from error
-    model_state = module.state_dict()
     sizes = _trunk_sizes(module, patch_resize, translated.naming)
     result = fit(translated.state, model_state, sizes)
     is_of_classes = getattr(module, 'is_of_classes', other_outputs(result.misfits).__contains__)
@@ -93,11 +107,15 @@ def load_weights(
         result = fit(translated.state, model_state, sizes)
     kept = tuple(name for name in result.missing
                  if name.startswith(translated.unfilled) or (not load_class_head and is_of_classes(name)))
-    _refuse(label, translated, module, sizes, result, strict, kept)
+    _refuse(label, translated, module, sizes, result, strict, kept, adapters)
     wrong = [name for name, tensor in result.tensors.items()
              if tensor.is_complex() and not model_state[name].is_complex()]
     if wrong:
         raise WeightsError(f'{label}: holds complex numbers for {shorten(wrong)}, which has real ones')
+    result.tensors.update(adapters)
+    if len(adapters) < len(own_adapters):  # those of the model begin anew
+        result.zeroed += list(adapters)
+        kept += tuple(name for name in own_adapters if name not in adapters)
     module.load_state_dict(result.tensors, strict=False)
     if hasattr(module, 'after_loading'):
         module.after_loading(kept)
@@ -152,6 +170,7 @@ def _refuse(
     result: Fit,
     strict: bool,
     kept: Sequence[str],
+    adapters: State,
 ) -> None:
     result = replace(result, missing=[name for name in result.missing if name not in kept])
     lines = describe(result, strict)
@@ -160,6 +179,6 @@ def _refuse(
     if lines:
         hint = explain(translated.state, module, sizes.prefix if sizes else '', result)
         raise WeightsError('\n  '.join([f'{label} ({translated.naming} names) does not fit: {hint}', *lines]))
-    if wrong := non_finite(result.tensors):
+    if wrong := non_finite({**result.tensors, **adapters}):
         raise WeightsError(f'{label}: holds NaN or infinite weights ({shorten(wrong)}), with which a model predicts '
                            'nothing: the training diverged; take an earlier checkpoint of it')

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from ..files import write_atomic
 from .load_report import WeightsError
+from .lora import merge_adapters
 from .reading import State, read_checkpoint, unwrap
 from .zoo import BUNDLED, entry, file_sha256
 
 _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
 # Metrics that the curve of a card keeps, with what brings them to [0, 1].
-_CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.}
+_CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.,
+           r'(.+/)?(delta1|AbsRel)': 1.}
 
 
 def publish_weights(
@@ -34,7 +36,7 @@ def publish_weights(
     scalars: str | os.PathLike | None = None,
     folder: Path | None = None,
 ) -> tuple[Path, Path]:
-    """Write a model's weights in half precision and its card.
+    """Write a model's weights in half precision and its card; adapters (LoRA) are merged into the weights.
 
     Args:
         checkpoint: A checkpoint that mmengine's runner wrote; its averaged weights are taken if it has any.
@@ -57,7 +59,7 @@ def publish_weights(
         raise ValueError(f'metrics are given in [0, 1], not {wrong}; divide percentages by 100')
     item = entry(name)
     content = read_checkpoint(checkpoint)
-    state = half_precision({key: tensor for key, tensor in unwrap(content, str(checkpoint)).items()
+    state = half_precision({key: tensor for key, tensor in merge_adapters(unwrap(content, str(checkpoint))).items()
                             if not key.startswith(_NOT_PUBLISHED)})
     meta = content.get('meta') or {}
     folder = BUNDLED if folder is None else folder

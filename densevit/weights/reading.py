@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ class Checkpoint(NamedTuple):
     Attributes:
         state: Tensors by their names in the model that was saved.
         meta: What the checkpoint says of itself: the ``meta`` that mmengine's runner writes, or ``dataset_meta``,
-            ``classes`` and ``palette`` of a safetensors header. Empty if there is none, and of an index of files.
+            ``classes`` and ``palette`` of a safetensors header, or ``args``, the options of a training script as a
+            mapping. Empty if there is none, and of an index of files.
     """
     state: State
     meta: Mapping[str, Any]
@@ -115,8 +117,10 @@ def _read_file(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _meta_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    meta = content.get('meta')
-    return meta if isinstance(meta, Mapping) else {}
+    meta, args = content.get('meta'), content.get('args')
+    if isinstance(meta, Mapping):
+        return meta
+    return dict(args=vars(args)) if isinstance(args, Namespace) else {}
 
 
 def _begins_safetensors(start: bytes) -> bool:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from .load_report import Shape, WeightsError
+from .lora import split_adapters
 from .reading import State
 from .renaming import common_prefix, only_prefix, split_prefix
 
@@ -36,12 +37,15 @@ class Translated:
             norms of maps, if it has none.
         complete: Makes ``state`` whole where it holds differences to other weights: a function of it and of those
             weights, or None where the user gave none, which raises a WeightsError that says which weights to give.
+        check: Raises a WeightsError where the tensors mean something else than their names say: a function of the
+            checkpoint's ``meta`` (:class:`.reading.Checkpoint`).
     """
     naming: str
     state: State
     left: list[str] = field(default_factory=list)
     unfilled: tuple[str, ...] = ()
     complete: Callable[[State, State | None], State] | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 class HeadAndBackbone(NamedTuple):
@@ -141,7 +145,7 @@ def translate(state: State, module: nn.Module, base: State | None = None) -> Tra
 
 
 def _recognise(state: State, module: nn.Module) -> Translated:
-    own = module.state_dict()
+    own, _ = split_adapters(module.state_dict())
     prefix = common_prefix(state, list(own)) if own else None
     whole = None if prefix is None else Translated(OWN, *split_prefix(state, prefix))
     readers = _readers_of(module)

@@ -28,7 +28,7 @@ class ZooEntry:
         name: The name in ``densevit.load(name)``.
         config: Path below ``configs/``.
         file: Name of the weights in the package or in the repository; or their URL.
-        task: ``'semantic'``, ``'instance'``, ``'panoptic'`` or ``'detection'``.
+        task: ``'semantic'``, ``'instance'``, ``'panoptic'``, ``'detection'`` or ``'depth'``.
         license: Terms of the weights.
         repo_id: Repository on huggingface.co, if they are there.
         base_repo_id: Repository of the backbone that the weights are differences to.

@@ -106,6 +106,21 @@ def test_stem__what_no_map_reads_is_not_trained():
     assert all('.blocks.5.' in name or '.blocks.6.' in name for name in idle)
 
 
+def test_stem_out__comes_before_the_blocks():
+    """As it is in the sequence, and cut to what the image fills."""
+    model = PlainViT(
+        img_size=64, stem={'model_name': 'resnet10t', 'out_indices': (1, 2, 3)}, stem_out=(0, 1), out_indices=(0, 1),
+        class_token=False, embed_dim=32, depth=2, num_heads=2).eval()
+    assert model.strides == (4, 8, 16, 16) and model.out_channels == (64, 128, 32, 32)
+    images = torch.randn(1, 3, 50, 70)
+    with torch.no_grad():
+        maps, stem = model(images), model.embed(images).stem
+    assert [tuple(each.shape[-2:]) for each in maps] == [(13, 18), (7, 9), (4, 5), (4, 5)]
+    assert torch.equal(maps[0], stem[0][..., :13, :18])
+    with pytest.raises(ValueError, match='stem_out'):
+        PlainViT(img_size=64, embed_dim=32, depth=2, num_heads=2, stem_out=(0, ))
+
+
 def test_hybrid_stem():
     model = randomise(PlainViT(
         img_size=64, stem={'model_name': 'resnet10t', 'out_indices': (1, 2, 3)}, class_token=False,

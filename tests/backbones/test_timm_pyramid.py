@@ -36,7 +36,7 @@ def _build(options: dict, **more) -> TimmPyramid:
     return TimmPyramid(**{**options, **more}).eval()
 
 
-@pytest.mark.parametrize('options', FREE + FIXED, ids=_id)
+@pytest.mark.parametrize('options', [*FREE, *FIXED, SWINV2 | dict(global_blocks=(-2, -1))], ids=_id)
 def test_contract(options):
     """Shapes are as promised at an odd size, and all that learns has a gradient."""
     backbone = _build(options).train()
@@ -123,6 +123,25 @@ def test_swin__opposite_edges_do_not_meet(options):
     other[..., -4:, :] = 0
     difference = (backbone(images)[0] - backbone(other)[0]).abs().amax((0, 1, 3))
     assert difference[-1] > 0 and not difference[:window].any()
+
+
+@torch.no_grad()
+def test_global_blocks__see_the_whole_map_as_a_window_of_its_size():
+    """Of the image that the windows were made for, whose last stage is one; and tokens of any larger one meet."""
+    backbone = randomise(_build(SWINV2, out_indices=(3, )))
+    other = _build(SWINV2, out_indices=(3, ), global_blocks=(-2, ))
+    other.load_state_dict(backbone.state_dict())
+    images = torch.randn(1, 3, 256, 256)
+    torch.testing.assert_close(other(images)[0], backbone(images)[0], rtol=1e-3, atol=1e-3)
+    images = torch.randn(1, 3, 64, 640)
+    changed = images.clone()
+    changed[..., -32:] = 0
+    assert (other(images)[0] != other(changed)[0]).any(1).all()
+    assert not (backbone(images)[0] != backbone(changed)[0]).any(1).all()
+    with pytest.raises(ValueError, match='global_blocks are those of a Swin v2'):
+        _build(RESNET, global_blocks=(0, ))
+    with pytest.raises(ValueError, match='global_blocks has 8, and the model has 8 blocks'):
+        _build(SWINV2, global_blocks=(8, ))
 
 
 def test_levels__are_taken_and_the_rest_is_not_built():

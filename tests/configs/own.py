@@ -41,7 +41,8 @@ def shrink(cfg: Config) -> Config:
     if model.data_preprocessor.get('pad_size_divisor', 0) > SIZE[0]:
         model.data_preprocessor.pad_size_divisor = SIZE[0]
     for augment in model.data_preprocessor.get('batch_augments') or ():
-        augment.size = SIZE
+        if 'size' in augment:
+            augment.size = SIZE
     if 'crop_size' in (model.get('test_cfg') or {}):
         model.test_cfg.crop_size = SIZE
         if model.test_cfg.get('stride'):
@@ -98,7 +99,11 @@ def build(cfg: Config) -> nn.Module:
 
 def task_batch(task: str, num_classes: int, stuff: set[int]) -> dict[str, list]:
     """Two synthetic images with what a task learns from, as mmsegmentation's or mmdetection's pipelines give them."""
-    data = batch(num_classes)
+    data = batch(num_classes or 1)
+    if task == 'depth':
+        for sample in data['data_samples']:
+            sample.gt_depth_map = PixelData(data=torch.linspace(1, 3, SIZE[1]).expand(1, *SIZE).clone())
+        return data
     if task == 'semantic':
         return data
     from mmdet.structures.mask import BitmapMasks  # after densevit, which gives mmcv its operators

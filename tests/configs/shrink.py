@@ -67,6 +67,16 @@ def _is_composite(name: str) -> bool:
     return kind is not None and issubclass(kind, Composite) and kind is not UntilSegments
 
 
+def pipeline(cfg: Config, stage: str) -> list[ConfigDict]:
+    """That of the data set of a stage; of several that are joined, of the first."""
+    return one_of(cfg[f'{stage}_dataloader'].dataset).pipeline
+
+
+def one_of(dataset: ConfigDict) -> ConfigDict:
+    """The data set, or the first of several that are joined."""
+    return dataset.datasets[0] if 'datasets' in dataset else dataset
+
+
 def scope(cfg: Config):
     """The scope in which mmengine's runner would build the config."""
     return DefaultScope.overwrite_default_scope(cfg.default_scope)

@@ -17,7 +17,7 @@ from mmengine.registry import (
     VISUALIZERS,
 )
 from own import build, shrink, task_batch
-from shrink import CONFIGS, NAMES, OWN, ROOT, STOCK, load, scope
+from shrink import CONFIGS, NAMES, OWN, ROOT, STOCK, load, pipeline, scope
 
 from densevit.models.check import check_model
 from densevit.models.pretraining import without_pretraining
@@ -38,7 +38,9 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'segformer/segformer_mitb0_ade20k', 'segformer/segformer_swin_t_ade20k', 'linear/linear_dinov2_vits_ade20k',
     'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd',
     'tiny/deim_tiny_animals', 'rfdetr/rfdetr_seg_small_coco', 'plain_detr/plain_detr_swinv2_s_coco',
-    'overfit/plain_detr_coco8', 'overfit/deim_swin_coco8')]
+    'overfit/plain_detr_coco8', 'overfit/deim_swin_coco8', 'tiny/dpt_tiny_indoor',
+    'depth_anything/depth_anything_v2_vits', 'depth_anything/depth_anything_3_metric_vitl', 'depth_anything/depth_anything_v2_vits_hypersim',
+    'dinov2_depth/dinov2_vits_linear_nyu', 'polymax/polymax_convnext_l_nyu')]
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -47,7 +49,7 @@ def test_config__builds(name):
     cfg = load(name)
     if name in OWN:  # also in the scope that mmengine gives to a base named ``densevit::...``
         _check_types(load(name, default_scope='densevit'))
-        assert [step.type for stage in STAGES for step in cfg[f'{stage}_dataloader'].dataset.pipeline
+        assert [step.type for stage in STAGES for step in pipeline(cfg, stage)
                 if 'LoadImage' in step.type] == ['densevit.LoadImage'] * 3, 'images are read as predict reads them'
     _check_types(cfg)
     with scope(cfg), torch.device('meta'):
@@ -67,7 +69,8 @@ def test_config__builds(name):
     assert all(0 < group['initial_lr'] <= cfg.optim_wrapper.optimizer.lr for group in groups)
     grouped = {id(parameter) for group in groups for parameter in group['params']}
     assert grouped == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-    assert _num_classes(model) == len(metainfo['classes'])
+    if _num_classes(model) is not None:  # depth has none
+        assert _num_classes(model) == len(metainfo['classes'])
     if 'stuff_classes' in cfg.model:
         stuff = [label for label, is_thing in enumerate(metainfo['isthing']) if not is_thing]
         assert sorted(cfg.model.stuff_classes) == stuff
@@ -92,7 +95,7 @@ def _check_types(cfg):
         for metric in (node for registry, node in nodes if registry is METRICS and node.type.startswith('densevit.')):
             METRICS.build(dict(metric))
         for stage in STAGES:
-            for transform in cfg[f'{stage}_dataloader'].dataset.pipeline:
+            for transform in pipeline(cfg, stage):
                 TRANSFORMS.build(dict(transform))
 
 
@@ -131,7 +134,8 @@ def test_family__learns_and_predicts(name):
     losses = model.train_step(data, optim_wrapper)
     assert losses and all(torch.isfinite(loss) for loss in losses.values())
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    for sample in model.eval().val_step(task_batch('semantic', model.num_classes, set())):
+    shown = task_batch('depth' if task == 'depth' else 'semantic', model.num_classes, set())
+    for sample in model.eval().val_step(shown):
         _check_prediction(sample, task, model.num_classes)
 
 
@@ -144,6 +148,9 @@ def _check_prediction(sample, task, num_classes):
     elif task == 'panoptic':
         ids = sample.pred_panoptic_seg.sem_seg
         assert ids.shape == (1, 64, 64) and (ids % 1000).max() <= num_classes
+    elif task == 'depth':
+        depth = sample.pred_depth_map.data
+        assert depth.shape == (1, 64, 64) and torch.isfinite(depth).all()
     else:
         assert sample.pred_sem_seg.data.shape == (1, 64, 64)
         assert sample.pred_sem_seg.data.max() < num_classes
@@ -173,7 +180,8 @@ def _problems_of_header(path):
         if not (ROOT / tool).is_file() or ROOT / config != path:
             yield f'{path.name}: {tool} {config}'
     if path in PUBLISHED:
-        number = r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP'
+        number = (r'\d\d\.\d mIoU|\d\d\.\d box AP(?:, \d\d\.\d mask AP)?|\d\d\.\d PQ|\d\d\.\d mask AP|'
+                  r'\d\.\d{3,4} AbsRel(?:, \d\.\d{3} delta1)?|\d\.\d{3} RMSE')
         published = rf'^# published: (({number}), \S+|no published number)'
         for line in (published, r'^# hardware: ', r'^# not trained here\.'):
             if not re.search(line, header, re.MULTILINE):

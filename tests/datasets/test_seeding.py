@@ -63,6 +63,18 @@ def test_seed_reaches_workers_and_augmentation():
     assert draws[0] == draws[1]
 
 
+def test_progress_is_that_of_the_iteration(monkeypatch):
+    """For every process, from any position, and through a pickle; unknown where nobody says how long the run is."""
+    for rank in range(2):
+        monkeypatch.setattr(seeding, 'get_dist_info', lambda rank=rank: (rank, 2))
+        sampler = PositionSampler(range(5), seed=0)
+        assert next(iter(sampler)).progress is None
+        sampler.tell_length(batch_size=3, max_iters=7)
+        sampler.skip(4)
+        found = [pickle.loads(pickle.dumps(index)).progress for index in itertools.islice(sampler, 8)]
+        assert found == [1 / 7] * 2 + [2 / 7] * 3 + [3 / 7] * 3
+
+
 def test_augmentation_without_a_seed_draws_on():
     np.random.seed(0)
     first = np.random.rand()

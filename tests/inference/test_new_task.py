@@ -28,7 +28,7 @@ test_pipeline = [dict(type='densevit.LoadImage'), dict(type='Resize', scale=(40,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DepthResult(Result):
-    task = 'depth'
+    task = 'brightness'
     depth: np.ndarray
 
     def draw(self, *, near: int = 255) -> np.ndarray:
@@ -46,7 +46,7 @@ class DepthResult(Result):
 
 
 class Depth(Task):
-    names = ('depth',)
+    names = ('brightness',)
     fields = ('pred_depth_map',)
     needs_classes = False
     options = dict(scale=1.)
@@ -64,7 +64,7 @@ class Depth(Task):
 
 class BrightnessDepth(BaseModel):
     """The darker, the farther: up to 10 m."""
-    task = 'depth'
+    task = 'brightness'
 
     def __init__(self, data_preprocessor=None):
         super().__init__(data_preprocessor)
@@ -110,7 +110,7 @@ def test_command(config, capsys):
     assert err.count('\n') == 1 and 'weights are random' in err
     written = [Path('outputs') / name for name in ('dark.png', 'dark.png.json', 'dark.png.depth.tiff')]
     assert all(map(is_own_file, written))
-    assert json.loads(written[1].read_text())['task'] == 'depth'
+    assert json.loads(written[1].read_text())['task'] == 'brightness'
     assert abs(np.asarray(Image.open(written[2])) - 24).max() < 1e-4
     assert cli.main([*arguments, '--masks']) == 2  # of another task
     assert "no option 'masks': choose of near, metres" in capsys.readouterr().err

@@ -99,7 +99,12 @@ def test_predict__odd_options(make_predictor, picture, options, error, message):
     with pytest.raises(error, match=message) as caught:
         predictor.outcomes(['no_such_file.png'], **options)
     assert '\n' not in str(caught.value)
-    assert predictor.predict(picture, min_score=np.float32(.3)).image_size == (40, 60)
+    predictor.outcomes([picture], min_score=np.float32(.3))
+
+
+def test_predict__min_score_of_what_has_no_instances(make_predictor, picture):
+    with pytest.raises(ValueError, match='min_score is for instances.*leave'):
+        make_predictor().predict(picture, min_score=.3)
 
 
 def test_predict__neither_a_picture_nor_a_list(make_predictor, picture):

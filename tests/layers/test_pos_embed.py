@@ -36,12 +36,22 @@ def test_interpolate_offset_is_dinov2s_scale_factor():
     torch.testing.assert_close(actual, expected.permute(0, 2, 3, 1).flatten(1, 2))
 
 
-def test_compiled_resizing_is_the_same():
+def test_bilinear_as_in_dpt():
+    pos_embed = torch.randn(1, 1 + 6 * 6, 8)
+    maps = pos_embed[:, 1:].reshape(1, 6, 6, 8).permute(0, 3, 1, 2)
+    expected = F.interpolate(maps, (9, 4), mode='bilinear').permute(0, 2, 3, 1).flatten(1, 2)
+    actual = resize_pos_embed(pos_embed, (9, 4), num_prefix_tokens=1, antialias=False, kernel='bilinear')
+    torch.testing.assert_close(actual, torch.cat((pos_embed[:, :1], expected), 1))
+
+
+@pytest.mark.parametrize('kernel', ['bicubic', 'bilinear'])
+def test_compiled_resizing_is_the_same(kernel):
     """Larger and smaller, and the stored grid, which an offset does not move."""
     for antialias in [True, False]:
         for offset in [0., .1]:
             pos_embed = torch.randn(1, 1 + 14 * 9, 8, requires_grad=True)
-            options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset)
+            options = dict(old_grid=(14, 9), num_prefix_tokens=1, antialias=antialias, interpolate_offset=offset,
+                           kernel=kernel)
             torch._dynamo.reset()
             compiled = torch.compile(resize_pos_embed, fullgraph=True, backend='eager')
             for grid in ((5, 20), (33, 4), (14, 9)):

@@ -36,6 +36,11 @@ def let_queries_differ(model):
         layer.register_forward_hook(lambda _, inputs, output, shift=shift: output + shift)
 
 
+def metres(sample, size):
+    """From 1 m at the left to 3 m at the right."""
+    sample.gt_depth_map = PixelData(data=torch.linspace(1, 3, size[1]).expand(1, *size).clone())
+
+
 class AbsoluteError(nn.Module):
     def forward(self, depth, target):
         return dict(loss_depth=(F.interpolate(depth, target.shape[-2:]) - target).abs().mean())
@@ -91,6 +96,10 @@ ROWS = {
         dict(type='densevit.PixelSegmentor', head=dict(type='densevit.LinearNet'), num_classes=5), classes,
         lambda found: [found.seg_confidence.data, found.pred_sem_seg.data], dict(mode='slide', crop_size=(32, 48))),
     'depth': Row(
+        dict(type='densevit.MonocularDepth',
+             head=dict(type='densevit.LinearDepth', bins=dict(num_bins=8), max_depth=9.)),
+        metres, lambda found: [found.pred_depth_map.data], dict(flip=True)),
+    'a task of its own': Row(
         dict(type=DepthModel, head=dict(type=DepthNetwork)),
         lambda sample, size: setattr(sample, 'gt_depth', PixelData(data=torch.ones(1, *size))),
         lambda found: [found.pred_depth.data], dict(max_depth=.1)),

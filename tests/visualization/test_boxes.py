@@ -37,6 +37,13 @@ def test_frames_lie_around_boxes_in_the_colour_of_the_class():
         assert color_share(top, color) > 0.05 and color_share(top, (255, 255, 255)) > 0.002
 
 
+def test_name_and_score_stand_apart_in_small_letters():
+    picture = draw_boxes(gray(120, 160, 0), np.array([[20, 60, 140, 110]]), [0], [0.82], classes=['Platelets'],
+                         palette=[(0, 0, 0)])
+    gaps = np.diff(np.flatnonzero((picture[46:57] > 40).any(0).all(-1)))
+    assert (gaps >= 4).sum() == 1 and gaps.max() >= 4, gaps
+
+
 def test_a_frame_is_seen_on_any_ground():
     for value, color in product((0, 128, 255), [(0, 0, 0), (255, 255, 255), (0, 114, 178), (128, 128, 128)]):
         picture = draw_boxes(gray(200, 200, value), np.array([[60, 60, 140, 140]]), [0], classes='a', palette=[color])

@@ -23,7 +23,7 @@ def test_size_and_card(name):
     assert all(0 < value <= 1 for value in card['metrics'].values())
     assert all(card[key] for key in ('data', 'terms', 'command', 'curve'))
     with safe_open(weights, 'pt') as file:
-        assert json.loads(file.metadata()['dataset_meta'])['classes']
+        assert zoo.entry(name).task == 'depth' or json.loads(file.metadata()['dataset_meta'])['classes']
 
 
 @pytest.mark.parametrize('name', BUNDLED)
@@ -31,8 +31,13 @@ def test_predicts_a_photograph(name):
     predictor = densevit.load(name, device='cpu')
     image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
     result = predictor.predict(image)
-    assert result.segment_map.shape == (90, 120) and result.classes == predictor.classes
-    assert (result.semantic is None) == (zoo.entry(name).task == 'instance')
+    assert result.image_size == (90, 120)
+    if zoo.entry(name).task == 'depth':
+        assert np.isfinite(result.depth).all() and (result.depth > 0).all()
+        return
+    assert result.classes == predictor.classes
+    if zoo.entry(name).task != 'detection':
+        assert (result.semantic is None) == (zoo.entry(name).task == 'instance')
     assert np.isfinite(result.scores).all() and (result.scores > 0).all()
 
 
@@ -64,3 +69,17 @@ def test_nuclei_ap_of_the_first_16_images(tool, tmp_path, shared_data, monkeypat
     value = measured('eomt_tiny_nuclei', 'dsb2018_nuclei', 'AP', tool, shared_data, monkeypatch, capsys, '--work-dir',
                      tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=16')
     assert value == pytest.approx(53.6, abs=.3)
+
+
+def test_blood_cells_of_the_first_12_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """The AP of the card is that of all 72 images (0.587)."""
+    value = measured('lwdetr_tiny_bccd', 'bccd', 'AP', tool, shared_data, monkeypatch, capsys, '--work-dir',
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=12')
+    assert value == pytest.approx(53.5, abs=.3)
+
+
+def test_animals_in_boxes_of_the_first_40_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """The AP of the card is that of all 445 images (0.438)."""
+    value = measured('deim_tiny_animals', 'voc_animals', 'AP', tool, shared_data, monkeypatch, capsys, '--work-dir',
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=40')
+    assert value == pytest.approx(35.9, abs=.3)

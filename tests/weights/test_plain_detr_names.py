@@ -1,7 +1,11 @@
 """Checkpoints of Plain DETR under its authors' names; tests/networks/detection/test_plain_detr.py compares outputs."""
+import argparse
+
+import pytest
 import torch
 from networks.detection.test_plain_detr import build
 
+from densevit.weights import WeightsError, load_weights
 from densevit.weights.names.plain_detr import read_plain_detr
 
 
@@ -33,3 +37,11 @@ def test_other_numbers_of_classes_stay():
     ours = build(num_classes=5)
     read = read_plain_detr(official_names(ours, 20), ours)
     assert read.state['class_head.0.weight'].shape == (20, 32)
+
+
+def test_boxes_that_are_sigmoids_are_refused(tmp_path):
+    """They have the names and shapes of the others; the options of the authors' script tell."""
+    ours = build(num_classes=5)
+    torch.save(dict(model=official_names(ours, 5), args=argparse.Namespace(reparam=False)), tmp_path / 'theirs.pth')
+    with pytest.raises(WeightsError, match='without --reparam.*_reparam.pth'):
+        load_weights(ours, tmp_path / 'theirs.pth')

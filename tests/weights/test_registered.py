@@ -13,7 +13,8 @@ from tiny_models import TINY, random_timm
 from densevit import PlainViT
 from densevit.networks.base import Network
 from densevit.registry import MODELS
-from densevit.weights import WeightsError, WeightsNotFoundError
+from densevit.weights import WeightsError, WeightsNotFoundError, zoo
+from densevit.weights.reading import read_state_dict
 
 VIT = dict(TINY, img_size=64, patch_size=16)
 SIZES = dict(embed_dim=16, num_heads=1, stages=(1, 2, 3, 1))
@@ -32,7 +33,10 @@ TINIES = {
     'PixelSegmentor': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LinearNet')),
     'SemanticTTA': dict(module=SEGMENTOR),
     'Detector': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LWDETR', num_queries=4, num_layers=1)),
+    'MonocularDepth': dict(backbone=PLAIN, head=dict(type='densevit.LinearDepth', max_depth=10.)),
     'LayerNorm2d': dict(num_channels=4),
+    'MixUpOrCopyBlend': {},
+    'MultiScaleBatch': {},
 }
 
 
@@ -79,6 +83,18 @@ def test_prefix__takes_one_of_several_backbones(tmp_path):
         assert torch.equal(backbone.trunk.norm.weight, state['norm.weight'])
     with pytest.raises(WeightsError, match=r"begin with prefix='neck'; they begin with student\., teacher\."):
         plain_vit(tmp_path / 'semi.pth', prefix='neck').init_weights()
+
+
+def test_a_known_model_by_name__gives_its_backbone():
+    stem = dict(model_name='tf_efficientnet_lite0', out_indices=(1, 2, 4), output_stride=16)
+    backbone = MODELS.build(
+        dict(type='densevit.PlainViT', stem=stem, embed_dim=192, depth=5, num_heads=6, class_token=False,
+             no_embed_class=True, img_size=288,
+             init_cfg=dict(type='Pretrained', checkpoint='eomt_tiny_animals', prefix='network.backbone')))
+    backbone.init_weights()
+    known = read_state_dict(zoo.find_weights(zoo.entry('eomt_tiny_animals')))
+    assert all(torch.equal(tensor, known[f'network.backbone.{name}'].to(tensor))
+               for name, tensor in backbone.state_dict().items())
 
 
 def test_other_init_cfg__is_refused():

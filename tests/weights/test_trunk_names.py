@@ -207,6 +207,16 @@ def test_names_below_a_prefix():
         assert_same(trunk, reference)
 
 
+def test_a_trunk_with_a_convolutional_stem__loads_from_a_whole_model():
+    stem = dict(stem=dict(model_name='test_efficientnet', out_indices=(2, 3)), class_token=False, no_embed_class=True)
+    reference = random_trunk('vit_small_patch16_224', seed=1, img_size=64, **stem)
+    trunk = random_trunk('vit_small_patch16_224', img_size=64, norm_out=False, **stem)
+    state = reference.state_dict()
+    load_weights(trunk, {f'network.backbone.{name}': tensor for name, tensor in state.items()},
+                 prefix='network.backbone.')
+    assert all(torch.equal(tensor, state[name]) for name, tensor in trunk.state_dict().items())
+
+
 def test_unknown_names():
     with pytest.raises(WeightsError, match='known here; if it is of another network'):
         load_weights(random_trunk('vit_small_patch16_224'), {'conv.weight': torch.zeros(3)})

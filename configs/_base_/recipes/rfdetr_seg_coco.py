@@ -16,5 +16,4 @@ model = dict(
     data_preprocessor=dict(pad_size_divisor=24),
     backbone=dict(patch_size=12),
     head=dict(type='densevit.RFDETRSeg', num_queries=100, num_layers=4),
-    criterion=dict(class_weight=5.),
     test_cfg=dict(top_k=100))

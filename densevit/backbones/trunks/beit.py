@@ -56,7 +56,7 @@ class BeitTrunk(SequenceTrunk):
 
     At the grid it was built for (``img_size``) it is timm's model. timm, and ViT-Adapter with it, know one grid and
     resize the tables to it when a checkpoint is loaded, on a geometric scale; at any other grid, and in windows, the
-    table is resized here with bicubic interpolation each time, so that it still learns.
+    table is interpolated here each time, so that it still learns.
     """
 
     def _prepare_windows(self) -> None:
@@ -76,7 +76,7 @@ class BeitTrunk(SequenceTrunk):
         attention, shared, own = self.trunk.blocks[index].attn, self.trunk.rel_pos_bias, self.trunk.num_prefix_tokens
         biases = [
             relative_position_bias(holder.relative_position_bias_table, tuple(holder.window_size), grid, bool(own),
-                                   tokens.num_prefix - own, self.positions.antialias)
+                                   tokens.num_prefix - own, self.positions.antialias, self.positions.kernel)
             for holder in (attention, shared)
             if holder is not None and holder.relative_position_bias_table is not None
         ]

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...layers import AttentionWindows
 from ...layers.attention_windows import window_sides
+from ...layers.pos_embed import Kernel
 from ..options import PosEmbed, pick
 from .tokens import Tokens
 
@@ -97,17 +98,25 @@ class WindowPolicy:
 class PositionPolicy:
     """How learned positions are brought to the grid of an image.
 
+    Raises:
+        ValueError: There is no such kernel.
+
     Attributes:
         mode: ``'interpolate'``, ``'tile'`` or ``'absolute_window'``.
-        antialias, interpolate_offset: Options of :func:`densevit.layers.resize_pos_embed`.
+        antialias, interpolate_offset, kernel: Options of :func:`densevit.layers.resize_pos_embed`.
     """
     mode: PosEmbed = 'interpolate'
     antialias: bool = True
     interpolate_offset: float = 0.
+    kernel: Kernel = 'bicubic'
+
+    def __post_init__(self) -> None:
+        if self.kernel not in ('bicubic', 'bilinear'):
+            raise ValueError(f"pos_embed_kernel is 'bicubic' or 'bilinear', not '{self.kernel}'")
 
     @property
-    def resize_options(self) -> dict[str, bool | float]:
-        return dict(antialias=self.antialias, interpolate_offset=self.interpolate_offset)
+    def resize_options(self) -> dict[str, bool | float | str]:
+        return dict(antialias=self.antialias, interpolate_offset=self.interpolate_offset, kernel=self.kernel)
 
 
 def window_policy(trunk: nn.Module, request: WindowRequest) -> WindowPolicy:

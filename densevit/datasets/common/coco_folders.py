@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import is_
 from pathlib import Path
 from typing import Any
 
-from .coco_json import AnnotationError, read_coco
+from .coco_json import AnnotationError, palette_of, read_coco, reading
+from .coco_masks import is_box
 from .folders import (
     HASHED,
     IMAGE_SUFFIXES,
@@ -20,7 +21,7 @@ from .folders import (
     nested,
     split_of,
 )
-from .yolo_folders import find_description, read_yolo
+from .yolo_folders import find_description, read_yolo, walk
 
 _OTHER_FILES = ('panoptic', 'captions', 'keypoints', 'stuff', 'image_info', 'classes', 'data_check')
 _LAYOUTS = ('train/_annotations.coco.json beside its images (Roboflow), annotations/instances_train.json and a folder '
@@ -44,6 +45,10 @@ class CocoFolder(FolderReader):
         else:
             sources, layout, changed = _annotation_files(folder), "COCO's JSON", set()
             contents, notes = _read_files(sources)
+            for split, content in contents.items():
+                _check_entries(content, sources[split])
+        if not contents['train']['annotations']:
+            raise FolderError(f'{sources["train"]} describes no object of the training images: label some')
         for split, content in contents.items():
             if (named := _relative_names(content, folder)) is not content:
                 contents[split] = named
@@ -52,7 +57,7 @@ class CocoFolder(FolderReader):
         if left_out:
             notes.append(f'the category {", ".join(left_out)} of no annotation, which others name as their '
                          'supercategory, is left out')
-        ids = {category['name']: category.get('id') for category in contents['train']['categories']}
+        ids = {category['name']: category['id'] for category in contents['train']['categories']}
         images = {split: _image_folder(folder, sources[split], content) for split, content in contents.items()}
         for split, content in contents.items():
             if masks and not description:
@@ -124,6 +129,46 @@ def _read_files(paths: dict[str, Path]) -> tuple[dict[str, dict[str, Any]], list
     return contents, [f'{paths["test"]} has no annotations, and is left out']
 
 
+def _check_entries(content: Mapping[str, Any], path: Path) -> None:
+    """See that entries have ids of their own, that annotations are of an image, and that boxes are such.
+
+    A dataset sees to that too, but names a file that the user did not write where the content is changed, and
+    mmdetection's takes entries of one id for one.
+    """
+    images = _ids(content['images'], 'image', path)
+    _ids(content['categories'], 'category', path)
+    for category in content['categories']:
+        if not isinstance(category.get('name'), str) or not category['name']:
+            raise AnnotationError(f'{path} has a category of id {category["id"]} without a name: add it')
+    _ids(content['annotations'], 'annotation', path, optional=True)
+    for index, annotation in enumerate(content['annotations']):
+        number, image_id = annotation.get('id'), annotation.get('image_id')
+        where = f'{path}: annotation {f"number {index}" if number is None else number}'
+        if not isinstance(image_id, Hashable) or image_id not in images:
+            raise AnnotationError(f'{where} has image_id {image_id}, which is not in the list of images: correct it, '
+                                  'or remove the annotation')
+        if not isinstance(annotation.get('category_id'), Hashable):
+            raise AnnotationError(f'{where} has category_id {annotation["category_id"]}: write the id of a category')
+        if not annotation.get('segmentation') and not is_box(annotation.get('bbox'), empty=True):
+            raise AnnotationError(f'{where} of image {image_id} has the box {annotation.get("bbox")!r:.40}: write '
+                                  '[x, y, width, height] in pixels, or remove the annotation')
+        if is_box(annotation.get('bbox'), empty=True) and min(annotation['bbox'][2:]) < 0:
+            raise AnnotationError(f'{where} of image {image_id} has the box {annotation["bbox"]}, of a negative side: '
+                                  'write [x, y, width, height] in pixels, or remove the annotation')
+
+
+def _ids(entries: Sequence[Any], kind: str, path: Path, optional: bool = False) -> set[Hashable]:
+    ids: set[Hashable] = set()
+    for index, entry in enumerate(entries):
+        with reading(f'{kind} number {index} in {path}'):
+            if optional and entry.get('id') is None:
+                continue
+            if entry['id'] in ids:
+                raise AnnotationError(f'{path} has two entries for {kind} {entry["id"]}: give each its own id')
+            ids.add(entry['id'])
+    return ids
+
+
 def _relative_names(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The content with file names below the folder in the place of absolute ones, and those of Windows as ours.
 
@@ -131,7 +176,7 @@ def _relative_names(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     images = []
     for image in content['images']:
-        name = image.get('file_name') if isinstance(image, dict) else None
+        name = image.get('file_name')
         if isinstance(name, str):
             name = name.replace('\\', '/') if os.sep == '/' else name
             if os.path.isabs(name) and os.path.isfile(name):
@@ -144,8 +189,8 @@ def _relative_names(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _in_order(content: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """The content with its categories in the order of the classes, in which mmdetection numbers them."""
     order = {name: label for label, name in enumerate(classes)}
-    ordered = sorted(content['categories'], key=lambda category: order.get(category.get('name'), len(order)))
-    listed = [category.get('name') for category in content['categories'] if category.get('name') in order]
+    ordered = sorted(content['categories'], key=lambda category: order.get(category['name'], len(order)))
+    listed = [category['name'] for category in content['categories'] if category['name'] in order]
     return content if listed == list(classes) else dict(content, categories=ordered)
 
 
@@ -153,25 +198,28 @@ def _classes(contents: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...]
     """Names and colours of the training file's categories, and the names that are left out."""
     categories = contents['train']['categories']
     used = {(split, annotation.get('category_id')) for split, content in contents.items()
-            for annotation in content['annotations'] if isinstance(annotation, dict)}
+            for annotation in content['annotations']}
     names_used = {category['name'] for split, content in contents.items() for category in content['categories']
-                  if isinstance(category, dict) and (split, category.get('id')) in used}
-    if any(not isinstance(category, dict) or not isinstance(category.get('name'), str) for category in categories):
-        raise AnnotationError('a category of the training file has no name: add it')
+                  if (split, category['id']) in used}
     parents = {category.get('supercategory') for category in categories}
     left_out = [category['name'] for category in categories
                 if category['name'] not in names_used and category['name'] in parents
                 and category.get('supercategory') in (None, '', 'none')]
     kept = [category for category in categories if category['name'] not in left_out]
-    palette = [list(category['color']) for category in kept if 'color' in category]
-    return (tuple(category['name'] for category in kept), palette if len(palette) == len(kept) else [], left_out)
+    return tuple(category['name'] for category in kept), palette_of(kept), left_out
 
 
 def _check_categories(content: Mapping[str, Any], classes: Sequence[str], path: Path, train: Path) -> None:
-    names = [category.get('name') for category in content['categories']]
+    names = [category['name'] for category in content['categories']]
     if absent := [name for name in classes if name not in names]:
         raise FolderError(f"{path} has no category '{absent[0]}', which {train} has: add it to its categories; it may "
                           'be without annotations there')
+    known = {category['id'] for category in content['categories']}
+    for annotation in content['annotations']:
+        if annotation.get('category_id') not in known:
+            raise AnnotationError(f'{path}: annotation {annotation.get("id")} of image {annotation["image_id"]} has '
+                                  f'category_id {annotation.get("category_id")}, which is not in the list of '
+                                  'categories: correct it, or remove the annotation')
 
 
 def _image_folder(folder: Path, path: Path, content: Mapping[str, Any]) -> Path:
@@ -180,7 +228,7 @@ def _image_folder(folder: Path, path: Path, content: Mapping[str, Any]) -> Path:
     Raises:
         FolderError: There is none; the message names the first image that is missing in the best one.
     """
-    names = [image.get('file_name') for image in content['images'] if isinstance(image, dict)]
+    names = [image.get('file_name') for image in content['images']]
     if not names or any(not isinstance(name, str) or not name for name in names):
         raise FolderError(f'{path} has {"no image" if not names else "an image without a file_name"}: correct it')
     best, missing = None, names
@@ -198,8 +246,8 @@ def _image_folder(folder: Path, path: Path, content: Mapping[str, Any]) -> Path:
 def _folders(folder: Path, path: Path) -> list[Path]:
     """Where images may lie: beside the file, in folders of its split, anywhere below but in those of another split."""
     split = split_of(path.relative_to(folder).as_posix())
-    deep = [Path(root) for root, _, _ in os.walk(folder) if len(Path(root).relative_to(folder).parts) <= _DEEP]
-    splits = {each: split_of(each.relative_to(folder).as_posix()) for each in sorted(deep)}
+    deep = sorted(root for root, _ in walk(folder, _DEEP))
+    splits = {each: split_of(each.relative_to(folder).as_posix()) for each in deep}
     named = [each for each, other in splits.items() if other == split]
     return [path.parent, *named, *(each for each, other in splits.items() if other is None)]
 
@@ -214,7 +262,7 @@ def _learns_masks(dataset: Mapping[str, Any]) -> bool:
 
 
 def _check_masks(content: Mapping[str, Any], path: Path) -> None:
-    without = [each for each in content['annotations'] if isinstance(each, dict) and not each.get('segmentation')]
+    without = [each for each in content['annotations'] if not each.get('segmentation')]
     if without:
         raise FolderError(f'{path} has {len(without)} annotations without a segmentation (the first is of id '
                           f'{without[0].get("id")}), and the config learns masks: draw them, remove these annotations, '
@@ -226,9 +274,9 @@ def _divided(content: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
     parts = []
     for names in map(set, divide([image['file_name'] for image in content['images']], folder)):
         images = [image for image in content['images'] if image['file_name'] in names]
-        ids = {image.get('id') for image in images}
+        ids = {image['id'] for image in images}
         parts.append(dict(content, images=images, annotations=[
-            each for each in content['annotations'] if each.get('image_id') in ids]))
+            each for each in content['annotations'] if each['image_id'] in ids]))
     return parts
 
 

@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import load
 
 from .coco_masks import MaskError
+from .other_images import offer_images
 
 _MAX_SIDE = 1 << 16  # of an image: the runs of an RLE are counted in 32 bits
 _LISTS = ('images', 'annotations', 'categories')
@@ -84,6 +85,7 @@ class CocoJsonDataset(BaseDataset):
         super().__init__(
             ann_file, metainfo, data_prefix=dict(img='') if data_prefix is None else data_prefix,
             filter_cfg=filter_cfg, **kwargs)
+        offer_images(self)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the file, and give one entry for each image."""
@@ -199,8 +201,8 @@ class CocoJsonDataset(BaseDataset):
         self._metainfo['classes'] = tuple(chosen)
         self._metainfo['category_ids'] = tuple(category['id'] for category in kept)
         self._metainfo['isthing'] = tuple(bool(category.get('isthing', 1)) for category in kept)
-        if all('color' in category for category in kept):
-            self._metainfo.setdefault('palette', [list(category['color']) for category in kept])
+        if palette := palette_of(kept):
+            self._metainfo.setdefault('palette', palette)
         labels = {category['id']: label for label, category in enumerate(kept)}
         return {category['id']: labels.get(category['id']) for category in categories}
 
@@ -231,6 +233,15 @@ def read_coco(path: str, images_alone: bool) -> dict[str, list]:
     if not data['categories']:
         raise AnnotationError(f'{path} has no category: without one there is no class to learn')
     return data
+
+
+def palette_of(categories: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The colours of categories, red, green and blue each; nothing if one has none, or another notation of it."""
+    colours = [category.get('color') for category in categories]
+    if all(isinstance(colour, list | tuple) and len(colour) == 3 and all(isinstance(part, int) for part in colour)
+           for colour in colours):
+        return [list(colour) for colour in colours]
+    return []
 
 
 def _listed(names: Sequence[Any], limit: int = 8) -> str:

@@ -15,17 +15,26 @@ from ...registry import DATA_SAMPLERS, TRANSFORMS
 
 
 class SeededIndex(int):
-    """A dataset index with the seed of its augmentation and, in buckets, the (height, width) of its batch."""
+    """A dataset index with what its sample depends on beside the image.
+
+    Attributes:
+        seed: That of its augmentation.
+        shape: The (height, width) of its batch, in buckets.
+        progress: The share of the run that is done when it is learned, in [0, 1); None where the length of the run is
+            not known.
+    """
     seed: int
     shape: tuple[int, int] | None
+    progress: float | None
 
-    def __new__(cls, index: int, seed: int, shape: tuple[int, int] | None = None) -> SeededIndex:
+    def __new__(cls, index: int, seed: int, shape: tuple[int, int] | None = None,
+                progress: float | None = None) -> SeededIndex:
         self = super().__new__(cls, index)
-        self.seed, self.shape = seed, shape
+        self.seed, self.shape, self.progress = seed, shape, progress
         return self
 
-    def __getnewargs__(self) -> tuple[int, int, tuple[int, int] | None]:
-        return int(self), self.seed, self.shape
+    def __getnewargs__(self) -> tuple[int, int, tuple[int, int] | None, float | None]:
+        return int(self), self.seed, self.shape, self.progress
 
 
 @DATA_SAMPLERS.register_module()
@@ -48,6 +57,19 @@ class PositionSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.rank, self.world_size = get_dist_info()
         self.start = 0
+        self._batch_size = self._max_iters = None
+
+    def tell_length(self, batch_size: int, max_iters: int) -> None:
+        """Say how long the run is, from which the progress of each sample follows.
+
+        It is that of the iteration, ``iteration / max_iters``, so that samples that were read ahead, or in a resumed
+        run, see the same as the model does.
+
+        Args:
+            batch_size: Images of a batch of one process.
+            max_iters: Iterations of the run.
+        """
+        self._batch_size, self._max_iters = batch_size, max_iters
 
     def skip(self, num_samples: int) -> None:
         """Begin the stream ``num_samples`` samples of this process later."""
@@ -61,8 +83,13 @@ class PositionSampler(Sampler):
                 epoch = position // self.size
                 order = self._order(epoch)
             index, shape = order[position % self.size]
-            yield SeededIndex(index, hash((self.seed, position)) % 2**32, shape)
+            yield SeededIndex(index, hash((self.seed, position)) % 2**32, shape, self._progress(position))
             position += self.world_size
+
+    def _progress(self, position: int) -> float | None:
+        if self._max_iters is None:
+            return None
+        return position // self.world_size // self._batch_size / self._max_iters
 
     def _order(self, epoch: int) -> list[tuple[int, tuple[int, int] | None]]:
         """The images of an epoch, each with the shape of its batch."""

@@ -5,7 +5,7 @@ change a list of its base in part, so that without them a whole pipeline is writ
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -26,6 +26,9 @@ class Composite(BaseTransform):
     def __init__(self, transforms: Sequence[dict[str, Any]]) -> None:
         self.transforms = list(transforms)
         self.compose = Compose(self.transforms)
+
+    def __iter__(self) -> Iterator[BaseTransform]:
+        return iter(self.compose)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         return self.compose(results)

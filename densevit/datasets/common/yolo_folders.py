@@ -168,6 +168,28 @@ def _lines(path: Path) -> list[str]:
         raise FolderError(f'{path} is no text in UTF-8: save it as such') from error
 
 
+def walk(folder: Path, depth: float = math.inf, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder with the names of its files; through links, but not back to where one came from.
+
+    Args:
+        folder: Where to begin.
+        depth: How many folders deep.
+        above: The folders, without links, that lead there.
+    """
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((entry.name, entry.is_dir()) for entry in found)
+    except PermissionError:
+        return
+    yield folder, [name for name, is_folder in entries if not is_folder]
+    for name, is_folder in entries:
+        if is_folder and depth > 0:
+            yield from walk(folder / name, depth - 1, (*above, real))
+
+
 def _find(entry: str, root: Path) -> Path | None:
     """The folder or file of an entry.
 
@@ -187,12 +209,14 @@ def _image_paths(entries: Sequence[str], root: Path, where: str) -> list[Path]:
             raise FolderError(f'{where} names {entry}, which is not below {root}: correct it')
         if path.is_dir():
             found |= dict.fromkeys(sorted(
-                each for each in path.rglob('*')
-                if each.suffix.lower() in IMAGE_SUFFIXES and not each.name.startswith('.')))
+                root / name for root, names in walk(path) for name in names
+                if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith('.')))
         elif path.suffix.lower() == '.txt':
             found |= dict.fromkeys(_listed(path, root))
         else:
             raise FolderError(f'{where} names {entry}, which is neither a folder nor a .txt file: correct it')
+    if lost := next((path for path in found if not path.exists()), None):
+        raise FolderError(f'{lost} is a link to a file that is not there: mend it, or remove it and its labels')
     return list(found)
 
 

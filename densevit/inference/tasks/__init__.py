@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..task import PredictionError, Task
+from .depth import Depth
 from .detection import Detection
 from .segmentation import Segmentation
 
@@ -17,6 +18,7 @@ __all__ = ['TASKS', 'read_by', 'tasks_of']
 TASKS: tuple[Task, ...] = (
     Detection(),
     Segmentation(),
+    Depth(),
 )
 
 

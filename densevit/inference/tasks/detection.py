@@ -1,9 +1,10 @@
 """Detection: boxes with a class and a score, with a mask each if the model gives masks."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,20 +12,22 @@ import numpy as np
 from ...errors import printable
 from ...visualization.boxes import draw_boxes
 from ...visualization.palette import Color
+from ..duplicates import Sightings, beyond_tiles, same_objects
 from ..files import Artifact
 from ..instances import (
     ARGUMENTS,
     MIN_SCORE,
+    InstanceMasks,
     as_palette,
     check_labels,
     class_thresholds,
-    instance_masks,
     mask_artifacts,
+    masks_one_by_one,
     supervision_detections,
     to_numpy,
 )
 from ..result import Result, Row, Table
-from ..task import Call, Picture, PredictionError, Task
+from ..task import Argument, Call, Picture, PredictionError, Task, Tile, number_from_0_to_1
 
 if TYPE_CHECKING:
     import supervision
@@ -54,7 +57,8 @@ class DetectionResult(Result):
         boxes: (N, 4) float32 ``x0, y0, x1, y1`` in pixels of the picture, within it.
         labels: (N,) int64 label ids.
         scores: (N,) float32 in [0, 1].
-        masks: (N, H, W) bool; None of a model that gives boxes alone.
+        masks: N masks (H, W) bool, kept small: ``masks[3]`` is one, ``np.asarray(masks)`` is all of them, (N, H, W).
+            None of a model that gives boxes alone.
         min_score: The least score of each class (C,) below which objects were left out; None if none were.
         image, source, notes: See `Result`.
 
@@ -68,7 +72,7 @@ class DetectionResult(Result):
     boxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
-    masks: np.ndarray | None = None
+    masks: InstanceMasks | None = None
     min_score: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -96,7 +100,7 @@ class DetectionResult(Result):
 
     def _covered(self, indices: np.ndarray) -> int:
         if self.masks is not None:
-            return int(np.count_nonzero(self.masks[indices].any(axis=0)))
+            return int(np.count_nonzero(self.masks[indices].union().pixels))
         seen = np.zeros(self.image_size, bool)
         for x0, y0, x1, y1 in np.rint(self.boxes[indices]).astype(int):
             seen[y0:y1, x0:x1] = True
@@ -152,7 +156,7 @@ class DetectionResult(Result):
                 category_id=int(label if category_ids is None else category_ids[label]), bbox=box,
                 area=round(box[2] * box[3], 2), score=round(float(score), 4))
             if self.masks is not None:
-                result |= _run_lengths(self.masks[index])
+                result |= self.masks.run_lengths(index)
             results.append(result if image_id is None else dict(image_id=image_id, **result))
         return results
 
@@ -163,19 +167,25 @@ class DetectionResult(Result):
             opacity: See `draw`; so for ``legend``.
             masks: Write ``<name>.masks/``: one black-and-white PNG per mask, ``000_<class name>.png``, whose number is
                 the object's place in the JSON, not its class.
+
+        Raises:
+            ValueError: Masks are asked for and the model gives none.
         """
         files = [Artifact('', partial(self.draw, opacity=opacity, legend=legend))]
-        if masks and self.masks is not None:
+        if masks:
+            if self.masks is None:
+                raise ValueError('masks: the model gives boxes alone; leave masks (--masks) out')
             files += mask_artifacts(self.masks.__getitem__, [self.classes[label] for label in self.labels])
         return files
 
     def to_supervision(self) -> supervision.Detections:
-        """The objects as ``supervision.Detections``, with ``data['class_name']``.
+        """The objects as ``supervision.Detections``, with ``data['class_name']`` and masks as pixels, (N, H, W).
 
         Raises:
             ImportError: The package supervision is not installed; the message says how to get it.
         """
-        return supervision_detections(self.boxes, self.masks, self.labels, self.scores, self.classes)
+        masks = None if self.masks is None else np.asarray(self.masks)
+        return supervision_detections(self.boxes, masks, self.labels, self.scores, self.classes)
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -189,7 +199,22 @@ class Detection(Task):
     names = ('detection', )
     fields = ('pred_instances', )
     options = dict(min_score=None)
-    arguments = ARGUMENTS
+    can_tile = True
+    tile_options = dict(merge='nmm', merge_threshold=.5, merge_metric='iou', class_agnostic=False)
+    arguments = (
+        *ARGUMENTS,
+        Argument('--merge', 'predict', dict(
+            choices=('nmm', 'nms'), help='of an object that tiles cut and that is nowhere seen as a whole, join the '
+                                         'pieces or keep the best of them (default: nmm)')),
+        Argument('--merge-threshold', 'predict', dict(
+            type=number_from_0_to_1, metavar='OVERLAP',
+            help='from which overlap on objects of two tiles are one (default: 0.5)')),
+        Argument('--merge-metric', 'predict', dict(
+            choices=('iou', 'ios'), help='overlap is the intersection over the union, or over the smaller object '
+                                         '(default: iou)')),
+        Argument('--class-agnostic', 'predict', dict(
+            action='store_const', const=True, help='objects of two classes may be one')),
+    )
     help = """detection writes, beside the picture with boxes outputs/street.jpg:
   outputs/street.jpg.json    (--json) "detections" in COCO's form: category_id (from 0), bbox = [x, y, width, height] in
                              pixels, score, area, name, and segmentation (run lengths) of models with masks;
@@ -208,6 +233,14 @@ class Detection(Task):
     def check(self, call: Call) -> None:
         if call.options['min_score'] is not None:
             class_thresholds(call.options['min_score'], call.named_classes(), MIN_SCORE)
+        options = {**self.tile_options, **call.options}
+        for name, choices in (('merge', ('nmm', 'nms')), ('merge_metric', ('iou', 'ios')),
+                              ('class_agnostic', (True, False))):
+            if options[name] not in choices:
+                raise ValueError(f'{name}={options[name]!r}: choose {" or ".join(map(repr, choices))}')
+        threshold = options['merge_threshold']
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+            raise ValueError(f'merge_threshold={threshold!r}: give a number from 0 to 1')
 
     def model_options(self, call: Call) -> dict[str, Any]:
         if 'score_threshold' not in call.in_force or 'score_threshold' in call.given:
@@ -229,10 +262,45 @@ class Detection(Task):
         # In the padding of a long picture there is nothing to see.
         keep = (scores >= least[labels]) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
         order = np.argsort(-scores[keep], kind='stable')
-        masks = instance_masks(instances.masks, keep, picture.canvas)[order] if 'masks' in instances else None
+        masks = None
+        if 'masks' in instances:
+            masks = masks_one_by_one(instances.masks, np.flatnonzero(keep)[order], picture.canvas)
         return DetectionResult(
             picture.image, classes, as_palette(call.palette, len(classes)), boxes[keep][order], labels[keep][order],
             scores[keep][order], masks, source=picture.source, notes=picture.notes, min_score=least)
+
+    def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> DetectionResult:
+        """Each object once, see `densevit.inference.duplicates`; its score is the best that it has in a tile.
+
+        ``merge='nmm'`` (non-maximum merging) joins the pieces of an object that is nowhere seen as a whole, ``'nms'``
+        (non-maximum suppression) keeps the best of them.
+        """
+        size, places, found, masks = picture.image.shape[:2], [], [], []
+        for result, top, left in tiles:
+            places.append([left, top, left + result.image_size[1], top + result.image_size[0]])
+            found.append((result.boxes + np.float32([left, top, left, top]), result.labels, result.scores))
+            masks += [] if result.masks is None else [result.masks.moved(top, left, size)]
+        places, counts = np.array(places), [len(labels) for _, labels, _ in found]
+        boxes, labels, scores = map(np.concatenate, zip(*found, strict=True))
+        is_tile = (places != [0, 0, *size[::-1]]).any(-1)
+        keep = is_tile.repeat(counts) | beyond_tiles(boxes, places[is_tile])
+        boxes, labels, scores, places = boxes[keep], labels[keep], scores[keep], places.repeat(counts, axis=0)[keep]
+        masks = InstanceMasks.together(masks)[keep] if masks else None
+        options = call.options
+        joins = options['merge'] == 'nmm'
+        groups = same_objects(
+            Sightings(boxes, labels, scores, places, size, masks), options['merge_threshold'],
+            options['merge_metric'], options['class_agnostic'], joins)
+        scores = np.array([scores[[group.best, *group.others]].max() for group in groups], np.float32)
+        groups = [groups[index] for index in np.argsort(-scores, kind='stable')]
+        shown = [[group.best, *group.others] if joins and group.is_cut else [group.best] for group in groups]
+        boxes = [[*boxes[pieces, :2].min(0), *boxes[pieces, 2:].max(0)] for pieces in shown]
+        classes = call.named_classes()
+        return DetectionResult(
+            picture.image, classes, as_palette(call.palette, len(classes)), np.array(boxes, np.float32).reshape(-1, 4),
+            labels[[group.best for group in groups]].astype(np.int64), -np.sort(-scores),
+            None if masks is None else masks.unions(shown), source=picture.source, notes=picture.notes,
+            min_score=_least_scores(call))
 
 
 def _least_scores(call: Call) -> np.ndarray:
@@ -240,12 +308,3 @@ def _least_scores(call: Call) -> np.ndarray:
     default = call.given.get('score_threshold', MIN_SCORE)
     min_score: float | Mapping[str, float] | None = call.options['min_score']
     return class_thresholds(default if min_score is None else min_score, call.named_classes(), default)
-
-
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """Area and COCO's compressed run lengths of a mask (H, W) bool."""
-    from pycocotools import mask as coco_masks
-
-    encoded = coco_masks.encode(np.asfortranarray(mask, np.uint8))
-    segmentation = dict(size=[int(side) for side in encoded['size']], counts=encoded['counts'].decode('ascii'))
-    return dict(area=float(np.count_nonzero(mask)), segmentation=segmentation)

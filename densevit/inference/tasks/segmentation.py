@@ -353,6 +353,8 @@ class Segmentation(Task):
         if min_score is None:
             return
         class_thresholds(min_score, call.named_classes(), MIN_SCORE)
+        if call.task == 'semantic':
+            raise _no_instances()
         if call.task == 'panoptic' and isinstance(min_score, Mapping):
             raise ValueError('min_score by class is for instances: give one number for a panoptic model')
 
@@ -373,6 +375,10 @@ class Segmentation(Task):
                 return readers[name](sample, picture, call)
         raise PredictionError(f'the model predicted {sorted(sample.keys()) or "nothing"}; a segmentation model gives '
                               f'one of {list(self.fields)}')
+
+
+def _no_instances() -> ValueError:
+    return ValueError('min_score is for instances, and a semantic model gives none: leave min_score (--min-score) out')
 
 
 def _least_scores(call: Call) -> np.ndarray:
@@ -398,6 +404,8 @@ def _thresholds(call: Call) -> dict[str, float]:
 
 
 def _semantic(sample: BaseDataElement, picture: Picture, call: Call) -> SegmentationResult:
+    if call.options['min_score'] is not None:
+        raise _no_instances()
     canvas, confidence = picture.canvas, None
     labels = sample.pred_sem_seg.data.reshape(canvas.image.shape[:2]).long()
     if 'seg_confidence' in sample:

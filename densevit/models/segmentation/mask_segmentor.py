@@ -1,6 +1,7 @@
 """A mask-classification network as an mmengine model: data samples in, losses or data samples out."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -62,6 +63,7 @@ class MaskSegmentor(Segmentor):
             raise ValueError(f'stuff_classes has {wrong}: they are ids of 0 to {num_classes - 1} for '
                              f"task='panoptic', and task is '{task}'")
         super().__init__(backbone, head, num_classes, criterion, test_cfg, ignore_index, data_preprocessor, init_cfg)
+        self._warned = False
 
     @property
     def postprocessor(self) -> Callable | None:
@@ -79,7 +81,13 @@ class MaskSegmentor(Segmentor):
         for target, sample in zip(targets, data_samples, strict=True):
             self.check_padded(inputs, target.masks.shape[-2:], sample)
         targets = [MaskTarget(target.labels, self.pad(target.masks)) for target in targets]
-        return self.criterion(self.network(self.pad(inputs)), targets)
+        predictions = self.network(self.pad(inputs))
+        most, queries = max(len(target.labels) for target in targets), predictions[-1].classes.shape[1]
+        if 0 < queries < most and not self._warned:  # 0 are those of a network that classifies points in training
+            self._warned = True
+            warnings.warn(f'an image has {most} segments and the network {queries} queries: the others are not '
+                          'learned; set head.num_queries above the most segments of an image', stacklevel=2)
+        return self.criterion(predictions, targets)
 
     def predict_each(
         self,

@@ -106,13 +106,14 @@ class RFDETRSeg(LWDETR):
         height, width = found.maps[0].shape[-2:]
         size = (round(height * self.mask_scale), round(width * self.mask_scale))
         features = F.interpolate(found.maps[0], size, mode='bilinear', align_corners=False)
-        predictions = [found.proposals._replace(masks=self.mask_head.read(found.chosen, features))]
+        predictions = []
+        if self.training:
+            predictions.append(found.proposals._replace(masks=self.mask_head.read(found.chosen, features)))
         for index, (x, block) in enumerate(zip(found.layers, self.mask_head.blocks, strict=True)):
             features = block(features)
             if self.training or index == len(found.layers) - 1:
-                masks = self.mask_head.read(x, self.mask_head.features(features))
-                predictions.append(self.read(x, found.references)._replace(masks=masks))
-        return predictions if self.training else predictions[-1:]
+                predictions.append(self.read(x, found.references)._replace(masks=self.mask_head.read(x, features)))
+        return predictions
 
 
 class MaskHead(nn.Module):
@@ -135,6 +136,7 @@ class MaskHead(nn.Module):
 
     def read(self, x: Tensor, features: Tensor) -> MaskFactors:
         """The masks of queries (B, G, Q, D) on features (B, D, h, w); the bias is a channel more."""
+        features = self.features(features)
         queries = self.queries(x + self.mlp(self.norm(x)))
         bias = self.bias.to(queries.dtype).expand(*queries.shape[:-1], 1)
         return MaskFactors(torch.cat((queries, bias), dim=-1),

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ...backbones import PlainViT
 from ...backbones.contract import Backbone
 from ...layers import SyncBatchNorm, resize_bilinear
-from ..dpt_decoder import NUM_LEVELS, DPTDecoder, Readout
+from ..dpt_decoder import NUM_LEVELS, DPTDecoder, Readout, read_levels, readout_of
 from .base import PixelNetwork
 
 
@@ -49,33 +48,21 @@ class DPTNet(PixelNetwork):
         super().__init__(backbone, num_classes)
         if aux_level is not None and not -NUM_LEVELS <= aux_level < NUM_LEVELS:
             raise ValueError(f'aux_level={aux_level}: there are {NUM_LEVELS} fused maps; choose -4 to 3, or None')
-        has_token = isinstance(backbone, PlainViT) and backbone.has_class_token
-        if readout is None:
-            readout = 'project' if has_token else 'ignore'
-        elif readout != 'ignore' and not has_token:
-            raise ValueError(f"readout='{readout}' needs a plain ViT with a class token; leave it out, or set "
-                             "readout='ignore'")
-        self.decoder = DPTDecoder(backbone.out_channels, backbone.strides, channels, width, readout, norm)
+        self.decoder = DPTDecoder(backbone.out_channels, backbone.strides, channels, width,
+                                  readout_of(backbone, readout), norm)
         self.classify = _classifier(width, num_classes, dropout)
         self.aux_level = aux_level
         self.auxiliary = None if aux_level is None else _classifier(width, num_classes, dropout)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Class logits, four times as fine as the finest level; in train mode auxiliary ones before them."""
-        fused = self.decoder(*self._levels(images))
+        fused = self.decoder(*read_levels(self.backbone, self.decoder.readout, images))
         logits = self.classify(fused[-1])
         size = tuple(2 * side for side in logits.shape[-2:])
         answer = resize_bilinear(logits, size, align_corners=True)
         if self.auxiliary is None or not self.training:
             return [answer]
         return [self.auxiliary(fused[self.aux_level]), answer]
-
-    def _levels(self, images: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
-        """Maps, and the class tokens if they are read."""
-        if self.decoder.readout == 'ignore':
-            return self.backbone(images), None
-        levels = self.backbone.levels(images)
-        return [tokens.feature_map() for tokens in levels], [tokens.x[:, 0] for tokens in levels]
 
 
 def _classifier(width: int, num_classes: int, dropout: float) -> nn.Sequential:

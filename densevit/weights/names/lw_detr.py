@@ -119,6 +119,7 @@ _AUTHORS: tuple[Rule, ...] = (
         r'segmentation_head\.query_features_block\.layers\.(\d)': r'mlp.\1',
         r'segmentation_head\.query_features_proj': 'queries'}),
     (r'segmentation_head\.bias', 'mask_head.bias'),
+    ('_kp_active_mask', None),  # which keypoints each class has; of a network without keypoints there are none
 )
 _AUTHORS_ENCODER: tuple[Rule, ...] = (
     (r'blocks\.(\d+)\.gamma_(\d)', r'blocks.\1.ls\2.gamma'),

@@ -6,18 +6,22 @@ from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
 from ..translate import HeadAndBackbone, Translated, read_around, reads, reads_head
 
-_FUSION = r'neck\.fusion_stage\.layers\.(\d+)\.'
-_HF_DPT: tuple[Rule, ...] = (
+HF_FUSION = r'neck\.fusion_stage\.layers\.(\d+)\.'
+# The decoder of transformers' DPT, whatever the task.
+HF_NECK: tuple[Rule, ...] = (
     (r'neck\.reassemble_stage\.readout_projects\.(\d+)\.(.+)', r'decoder.reassemble.\1.readout.\2'),
     (r'neck\.reassemble_stage\.layers\.(\d+)\.projection\.(.+)', r'decoder.reassemble.\1.project.\2'),
     (r'neck\.reassemble_stage\.layers\.(\d+)\.(resize\..+)', r'decoder.reassemble.\1.\2'),
     (r'neck\.convs\.(.+)', r'decoder.project.\1'),
     (r'neck\.fusion_stage\.layers\.0\.residual_layer1\..+', None),  # the coarsest level is fused with nothing
-    (_FUSION + r'projection\.(.+)', r'decoder.fusion.\1.project.\2'),
-    (_FUSION + r'residual_layer1\.convolution(\d\..+)', r'decoder.fusion.\1.skip.conv\2'),
-    (_FUSION + r'residual_layer1\.batch_norm(\d\..+)', r'decoder.fusion.\1.skip.norm\2'),
-    (_FUSION + r'residual_layer2\.convolution(\d\..+)', r'decoder.fusion.\1.refine.conv\2'),
-    (_FUSION + r'residual_layer2\.batch_norm(\d\..+)', r'decoder.fusion.\1.refine.norm\2'),
+    (HF_FUSION + r'projection\.(.+)', r'decoder.fusion.\1.project.\2'),
+    (HF_FUSION + r'residual_layer1\.convolution(\d\..+)', r'decoder.fusion.\1.skip.conv\2'),
+    (HF_FUSION + r'residual_layer1\.batch_norm(\d\..+)', r'decoder.fusion.\1.skip.norm\2'),
+    (HF_FUSION + r'residual_layer2\.convolution(\d\..+)', r'decoder.fusion.\1.refine.conv\2'),
+    (HF_FUSION + r'residual_layer2\.batch_norm(\d\..+)', r'decoder.fusion.\1.refine.norm\2'),
+)
+_HF_DPT: tuple[Rule, ...] = (
+    *HF_NECK,
     (r'head\.head\.(.+)', r'classify.\1'),
     (r'auxiliary_head\.head\.(.+)', r'auxiliary.\1'),
 )

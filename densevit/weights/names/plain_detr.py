@@ -1,13 +1,18 @@
 """Names of Plain DETR's checkpoints (github.com/impiga/Plain-DETR), mapped to those of our network.
 
 Those with re-parameterised boxes, ``*_reparam.pth``, are meant: the others have the same names and shapes, but their
-boxes are sigmoids.
+boxes are sigmoids. Which is which is in the options that the authors' script stores beside the weights.
 """
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from ...networks.detection import PlainDETR
+from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, rename, split_prefix
 from ..translate import HeadAndBackbone, Translated, read_around, reads
@@ -56,7 +61,15 @@ def read_plain_detr(state: State, module: PlainDETR) -> Translated | None:
     trunk, others = split_prefix(inside, place)
     head, unneeded = rename({name: inside[name] for name in others}, _RULES)
     head = _own_classes(split_attention(head), module.num_classes)
-    return read_around(HeadAndBackbone("the authors' Plain DETR", head, trunk, [*outside, *unneeded]), module)
+    found = read_around(HeadAndBackbone("the authors' Plain DETR", head, trunk, [*outside, *unneeded]), module)
+    return replace(found, check=_refuse_sigmoids)
+
+
+def _refuse_sigmoids(meta: Mapping[str, Any]) -> None:
+    args = meta.get('args')
+    if isinstance(args, Mapping) and args.get('reparam') is False:
+        raise WeightsError('it was trained without --reparam: its boxes are sigmoids, under the names of differences '
+                           'in pixels; take the checkpoint whose name ends with _reparam.pth')
 
 
 def _own_classes(head: State, num_classes: int) -> State:

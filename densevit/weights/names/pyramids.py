@@ -1,7 +1,8 @@
 """Names of checkpoints for :class:`densevit.TimmPyramid`: timm's, the authors', OpenMMLab's and transformers'.
 
 timm has for most families a function that reads the authors' names and resizes relative positions; it is used as it is.
-OpenMMLab's names of Swin, ConvNeXt and MiT and transformers' of MiT are brought to those that it reads first.
+OpenMMLab's names of Swin, ConvNeXt and MiT and transformers' of MiT and HGNetV2 are brought to those that it reads
+first.
 """
 from __future__ import annotations
 
@@ -31,6 +32,10 @@ _MM_CONVNEXT: tuple[Rule, ...] = (
     (r'(stages\.\d+\.\d+)\.depthwise_conv\.(.+)', r'\1.dwconv.\2'),
     (r'(stages\.\d+\.\d+)\.pointwise_conv(\d\..+)', r'\1.pwconv\2'),
 )
+_HF_HGNET: tuple[Rule, ...] = tuple(
+    (rf'{theirs}(.+)\.{part}\.(.+)', rf'{ours}\1.{new}.\2')
+    for theirs, ours in ((r'embedder\.', 'stem.'), (r'encoder\.', ''))
+    for part, new in (('convolution', 'conv'), ('normalization', 'bn'), ('lab', 'lab')))
 
 
 @reads(TimmPyramid)
@@ -116,6 +121,8 @@ def _from_others(state: State) -> tuple[str, State]:
         return 'OpenMMLab MiT', from_openmmlab_mit(state)
     if {'encoder.block.0.0.layer_norm_1.weight', 'stages.0.blocks.0.layernorm_before.weight'} & state.keys():
         return 'transformers MiT', from_hf_mit(state)
+    if 'embedder.stem1.convolution.weight' in state:
+        return 'transformers HGNetV2', rename(state, _HF_HGNET)[0]
     return 'timm', state
 
 

@@ -67,6 +67,14 @@ HF_DINOV2: tuple[Rule, ...] = (
     (_HF_BLOCK + r'intermediate\.dense\.(.+)', r'blocks.\1.mlp.fc1.\2'),
     (_HF_BLOCK + r'output\.dense\.(.+)', r'blocks.\1.mlp.fc2.\2'),
 )
+_HF_BEIT: tuple[Rule, ...] = (
+    (_HF_BLOCK + r'attention\.(?:attention\.)?([qv])(?:uery|alue|_proj)\.bias', r'blocks.\1.attn.\2_bias'),
+    (_HF_BLOCK + r'attention\.(?:attention\.)?relative_position_bias\.(.+)', r'blocks.\1.attn.\2'),
+    (_HF_BLOCK + r'relative_position_bias\.(.+)', r'blocks.\1.attn.\2'),
+    (r'(?:encoder\.)?relative_position_bias\.(.+)', r'rel_pos_bias.\1'),
+    (_HF_BLOCK + r'lambda_(\d)', r'blocks.\1.gamma_\2'),
+    *HF_DINOV2,
+)
 _OPENMMLAB: tuple[Rule, ...] = (
     (r'patch_embed\.projection\.(.+)', r'patch_embed.proj.\1'),
     (r'layers\.(\d+)\.ln(\d)\.(.+)', r'blocks.\1.norm\2.\3'),
@@ -115,7 +123,7 @@ def read_trunk(state: State, trunk: nn.Module) -> tuple[str, State, list[str]] |
     Returns:
         The naming's label, the renamed tensors and the names that no backbone needs; None for an unknown naming.
     """
-    # FSDP's chunks of blocks; a convolutional stem also has blocks, in stages, which are no chunks.
+    # Official checkpoints may have blocks in chunks; the blocks of a convolutional stem are in stages, which stay.
     state = {re.sub(r'^((?!.*patch_embed\.).*\bblocks)\.\d+\.(\d+)\.', r'\1.\2.', name): tensor
              for name, tensor in state.items()}
     for naming in _NAMINGS:
@@ -151,6 +159,12 @@ def from_hf_dinov2(state: State, trunk: nn.Module | None = None) -> tuple[State,
         renamed['cls_token'] = renamed['cls_token'] + pos_embed[:, :1]
         renamed['pos_embed'] = pos_embed[:, 1:]
     return renamed, left
+
+
+def from_hf_beit(state: State, trunk: nn.Module | None = None) -> tuple[State, list[str]]:
+    """transformers' BEiT to timm's ``Beit``."""
+    renamed, left = rename(state, _HF_BEIT)
+    return fuse(renamed, ('q', 'k', 'v'), 'qkv'), left
 
 
 def _from_ours(state: State, trunk: nn.Module) -> tuple[State, list[str]]:
@@ -208,6 +222,10 @@ def _final_norm(state: State) -> State:
 _NAMINGS = (
     TrunkNaming(OURS, ('trunk.patch_embed.proj.weight', 'trunk.blocks.0.norm1.weight'), _from_ours),
     TrunkNaming('transformers DINOv3', ('norm.weight', 'embeddings.patch_embeddings.weight'), from_hf_dinov3),
+    TrunkNaming('transformers BEiT', ('embeddings.patch_embeddings.projection.weight', 'layers.0.lambda_1'),
+                from_hf_beit),
+    TrunkNaming('transformers BEiT', ('embeddings.patch_embeddings.projection.weight', 'encoder.layer.0.lambda_1'),
+                from_hf_beit),
     TrunkNaming('transformers ViT', ('embeddings.position_embeddings', 'embeddings.patch_embeddings.projection.weight'),
                 from_hf_dinov2),
     TrunkNaming('OpenMMLab ViT', ('patch_embed.projection.weight', 'layers.0.ln1.weight'), _from_openmmlab),

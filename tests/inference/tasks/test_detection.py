@@ -105,6 +105,12 @@ def test_coco__is_read_by_pycocotools(image, with_masks):
             np.testing.assert_allclose([x, y, x + width, y + height], box, atol=.02)
 
 
+def test_masks__of_a_model_that_has_none(image, tmp_path):
+    with pytest.raises(ValueError, match='gives boxes alone; leave masks'):
+        read(image).save(tmp_path / 'a.png', masks=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_dict__names_and_areas(image):
     content = json.loads(read(image).to_json())
     assert content['task'] == 'detection' and content['image_size'] == dict(height=30, width=40)
@@ -205,6 +211,13 @@ def test_stock_detector__loads_predicts_and_saves(name, tmp_path):
     assert set(result.scores.tolist()) <= set(expected.scores.tolist())
     best = expected.bboxes[expected.scores.argmax()].clamp(min=0)
     np.testing.assert_allclose(result.boxes[0], torch.minimum(best, torch.tensor([70., 90, 70, 90])), atol=1e-3)
+    if name in ('Mask R-CNN', 'RTMDet'):
+        tiled = predictor.predict(picture, 2, tiles=(90, 48), whole_picture=False, merge='nms', min_score=0.)
+        halves = [predictor.predict(picture[:, left:left + 48], min_score=0.) for left in (0, 22)]
+        boxes = np.concatenate([half.boxes + [left, 0, left, 0] for half, left in zip(halves, (0, 22), strict=True)])
+        assert tiled.notes == ('predicted in 2 tiles of 48x90 pixels',) and len(tiled.labels) > 1
+        assert max(abs(boxes - box).max(1).min() for box in tiled.boxes) < .01
+        assert (tiled.masks is None) == (result.masks is None)
     picture, text = result.save(tmp_path / 'found.png', json=True)
     assert Image.open(picture).width >= 70
     assert len(json.loads(text.read_text())['detections']) == len(result.labels)

@@ -1,4 +1,6 @@
 """The model inside OpenMMLab: losses and predictions from data samples, at any size, whole and windowed."""
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,16 @@ def image(height, width, ori_shape=None, seed=0):
 def batch(*images):
     inputs, samples = zip(*images, strict=True)
     return {'inputs': list(inputs), 'data_samples': list(samples)}
+
+
+def test_more_segments_than_queries_are_told_once():
+    model, data = build(head={'type': 'densevit.EoMT', 'num_queries': 3, 'num_blocks': 1}), batch(image(64, 64))
+    inputs = model.data_preprocessor(data, True)
+    with pytest.warns(UserWarning, match='5 segments .* 3 queries.*head.num_queries'):
+        model(**inputs, mode='loss')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model(**inputs, mode='loss')
 
 
 SLIDE = {'mode': 'slide', 'crop_size': (64, 64)}

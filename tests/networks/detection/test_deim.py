@@ -4,13 +4,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 from networks.base import pyramid
+from networks.detection.official_deim import official_deim
 from official import assert_close
 from randomised import randomise
 from torch import nn
 
-from densevit import PlainViT, load_weights
+from densevit import PlainViT, TimmPyramid, load_weights
 from densevit.networks.detection import DEIM, BoxTarget, DEIMLoss
 from densevit.networks.detection.deim.loss import most_frequent_pairs
+from densevit.networks.detection.deim.prediction import EdgePrediction
 from densevit.networks.detection.set_loss import Pairs
 
 transformers = pytest.importorskip('transformers', reason='needs transformers')
@@ -29,11 +31,11 @@ TARGETS = [BoxTarget(image['class_labels'], image['boxes']) for image in LABELS]
 
 
 def their_options(**options):
-    return dict(
+    return {**dict(
         encoder_hidden_dim=32, encoder_ffn_dim=40, encoder_attention_heads=4, d_model=32, decoder_ffn_dim=48,
         decoder_n_points=[3, 6, 3], decoder_layers=3, decoder_attention_heads=4, num_queries=10, num_labels=CLASSES,
         num_denoising=20, box_noise_scale=.5, hidden_expansion=.5, depth_mult=.67, decoder_in_channels=[32] * 3,
-        freeze_backbone_batch_norms=False, **options)
+        freeze_backbone_batch_norms=False), **options}
 
 
 class Levels(nn.Module):
@@ -56,15 +58,34 @@ def hgnet():
         embedding_size=8, out_indices=[2, 3, 4])
 
 
+def hgnet_b0(*levels):
+    """That of the sizes N and S, of these levels."""
+    widths = [64, 256, 512, 1024]
+    return transformers.HGNetV2Config(
+        stem_channels=[3, 16, 16], stage_in_channels=[16, *widths[:3]], stage_mid_channels=[16, 32, 64, 128],
+        stage_out_channels=widths, stage_num_blocks=[1, 1, 2, 1], stage_numb_of_layers=[3] * 4,
+        stage_light_block=[False, False, True, True], stage_kernel_size=[3, 3, 5, 5], depths=[1, 1, 2, 1],
+        hidden_sizes=widths, embedding_size=16, use_learnable_affine_block=True,
+        out_indices=[level + 1 for level in levels])
+
+
 def with_sizes(model):
-    """Random values, but for constants and what makes boxes run away."""
+    """Random values, but for constants and what makes boxes run away or signals grow from layer to layer."""
     constants = {name: tensor.clone() for name, tensor in model.state_dict().items()
                  if name.endswith(('num_points_scale', 'reg_scale', '.up'))}
     randomise(model).load_state_dict(constants, strict=False)
+    is_hgnet = any('embedder.stem1' in name for name in model.state_dict())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if 'bbox_' in name and 'layers.2' in name:
                 parameter.mul_(.2)
+            elif name.endswith('.convolution.weight'):
+                parameter.mul_((parameter[0].numel()**-.5) / .3)
+            elif is_hgnet and parameter.ndim > 1:
+                parameter.mul_(.8)
+        for name, buffer in model.named_buffers():
+            if is_hgnet and name.endswith('running_var'):
+                buffer.clamp_(min=.3)
     return model
 
 
@@ -74,6 +95,24 @@ def their_d_fine():
     model = transformers.DFineForObjectDetection(config)
     model.model.backbone = Levels(pyramid(out_indices=(1, 2, 3)), True)
     return with_sizes(model)
+
+
+def their_d_fine_hgnet():
+    return with_sizes(transformers.DFineForObjectDetection(transformers.DFineConfig(
+        backbone_config=hgnet_b0(1, 2, 3), **their_options(
+            encoder_in_channels=[256, 512, 1024], feat_strides=[8, 16, 32], freeze_backbone_batch_norms=True))))
+
+
+def their_deim_hgnet():
+    """DEIMv2-N: two levels."""
+    return with_sizes(transformers.Deimv2ForObjectDetection(transformers.Deimv2Config(
+        backbone_config=hgnet_b0(2, 3), **their_options(
+            encoder_in_channels=[512, 1024], feat_strides=[16, 32], encode_proj_layers=[1], num_feature_levels=2,
+            decoder_in_channels=[32] * 2, decoder_n_points=[6, 6], freeze_backbone_batch_norms=True))))
+
+
+def our_hgnet(levels, **options):
+    return randomise(DEIM(TimmPyramid('hgnetv2_b0', out_indices=levels), CLASSES, **options), 1)
 
 
 def their_deim(backbone, trailing=False):
@@ -102,6 +141,9 @@ MODELS = {
     'DEIMv2 on DINOv3': (lambda: their_deim('vit'), lambda: our_deim('vit')),
     'DEIMv2 on a pyramid': (lambda: their_deim('pyramid', True), lambda: our_deim('pyramid', branch_convs=True)),
     'D-FINE': (their_d_fine, lambda: randomise(DEIM(pyramid(out_indices=(1, 2, 3)), CLASSES, **DFINE), 1)),
+    'DEIMv2-N on HGNetV2': (
+        their_deim_hgnet, lambda: our_hgnet((2, 3), **SIZES, num_points=(6, 6), branch_convs=True)),
+    'D-FINE on HGNetV2': (their_d_fine_hgnet, lambda: our_hgnet((1, 2, 3), **DFINE)),
 }
 
 
@@ -148,11 +190,11 @@ def arranged(predictions):
     return output
 
 
-@pytest.mark.parametrize('kind', ['mal', 'vfl'])
-def test_losses_equal_transformers(kind, tmp_path):
+@pytest.mark.parametrize(('name', 'kind'), [
+    ('DEIMv2 on DINOv3', 'mal'), ('DEIMv2-N on HGNetV2', 'mal'), ('D-FINE', 'vfl'), ('D-FINE on HGNetV2', 'vfl')])
+def test_losses_equal_transformers(name, kind, tmp_path):
     """With the same draws of noise: queries of all kinds, the union of matches, edges and distillation."""
     from transformers.loss.loss_deimv2 import Deimv2Loss
-    name = dict(mal='DEIMv2 on DINOv3', vfl='D-FINE')[kind]
     theirs, ours = (build() for build in MODELS[name])
     with_weights_of(ours, theirs, tmp_path)
     for module in (*theirs.train().modules(), *ours.train().modules()):
@@ -236,3 +278,25 @@ def test_without_denoising_and_wrong_options():
         DEIM(PlainViT(embed_dim=32, depth=2, num_heads=2, patch_size=16, out_indices=(0, 1)), CLASSES)
     with pytest.raises(ValueError, match='criterion.class_loss'):
         DEIMLoss(CLASSES, class_loss='focal')
+
+
+def test_late_matching_is_the_authors():
+    """Score times IoU from a share of the run on; before it, focal, L1 and GIoU costs."""
+    official = official_deim().HungarianMatcher(
+        dict(cost_class=2, cost_bbox=5, cost_giou=2), use_focal_loss=True, change_matcher=True, iou_order_alpha=4.,
+        matcher_change_epoch=100)
+    loss = DEIMLoss(CLASSES, late_matching=100 / 132, iou_power=4.)
+    generator, differ = torch.Generator().manual_seed(0), 0
+    for _ in range(4):
+        logits = torch.randn(2, 10, CLASSES, generator=generator)
+        boxes = torch.rand(2, 10, 4, generator=generator) * .4 + .3
+        theirs = [dict(labels=target.labels, boxes=target.boxes) for target in TARGETS]
+        found = {}
+        for epoch in (99, 100):
+            expected = official(dict(pred_logits=logits, pred_boxes=boxes), theirs, epoch=epoch)['indices']
+            loss.set_progress(epoch * 3696 / (132 * 3696))
+            found[epoch] = loss.match(EdgePrediction(logits.unsqueeze(1), boxes.unsqueeze(1)), TARGETS)
+            assert torch.equal(found[epoch].queries[2], torch.cat([queries for queries, _ in expected]))
+            assert torch.equal(found[epoch].objects, torch.cat([expected[0][1], expected[1][1] + 3]))
+        differ += not torch.equal(found[99].objects, found[100].objects)
+    assert differ

@@ -16,8 +16,10 @@ CLASSES, SIZE = 5, (128, 192)
 LIMITS = torch.tensor([192., 128., 192., 128.])
 TARGETS = [BoxTarget(torch.tensor([1, 4, 1]), torch.tensor([[.3, .3, .2, .4], [.6, .7, .5, .3], [.5, .5, .1, .1]])),
            BoxTarget(torch.tensor([0]), torch.tensor([[.2, .8, .3, .2]]))]
-SWIN = dict(name='swinv2_tiny_window8_256', embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window_size=4,
-            drop_path_rate=0., out_indices=3, norm_out=True)
+# The last stage attends to the whole map, by weights that know windows of three cells.
+SWIN = dict(name='swinv2_tiny_window8_256', embed_dim=16, depths=(1, 1, 2, 2), num_heads=(1, 2, 2, 4), window_size=4,
+            drop_path_rate=0., out_indices=3, norm_out=True, global_blocks=(-2, -1),
+            pretrained_window_sizes=(0, 0, 0, 3))
 
 
 def build(num_classes=CLASSES, **options):

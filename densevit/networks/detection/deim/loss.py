@@ -31,6 +31,9 @@ class DEIMLoss(BoxSetLoss):
         negative_weight: The weight of what is not matched; 1 by default, and 0.75 for ``'vfl'``.
         edge_weight: The weight of the fine-grained localisation loss of edges.
         distill_weight: The weight of what the edges of a layer learn from those of the last.
+        late_matching: The share of the run from which queries are matched by score times IoU alone (DEIMv2); None for
+            never.
+        iou_power: The power of the IoU in that product.
         **options: Further weights and costs of :class:`~densevit.networks.detection.BoxSetLoss`.
     """
 
@@ -42,6 +45,8 @@ class DEIMLoss(BoxSetLoss):
         negative_weight: float | None = None,
         edge_weight: float = .15,
         distill_weight: float = 1.5,
+        late_matching: float | None = None,
+        iou_power: float = 4.,
         **options: Any,
     ) -> None:
         super().__init__(num_classes, gamma=gamma, **options)
@@ -50,6 +55,24 @@ class DEIMLoss(BoxSetLoss):
         self.kind = class_loss
         self.negative_weight = dict(mal=1., vfl=.75)[class_loss] if negative_weight is None else negative_weight
         self.edge_weight, self.distill_weight = edge_weight, distill_weight
+        self.late_matching, self.iou_power = late_matching, iou_power
+        self.progress = 0.
+
+    def set_progress(self, share: float) -> None:
+        """Say how much of the run is done, which decides how queries are matched."""
+        self.progress = share
+
+    def costs(self, prediction: EdgePrediction, image: int, target: BoxTarget) -> Tensor:
+        """What it costs to match each query of an image with each of its n objects, (G, Q, n).
+
+        Late in a run it is minus the score times a power of the IoU (as in TOOD, arXiv:2108.07755, eq. 2), by which
+        metrics order the predictions of an object.
+        """
+        if self.late_matching is None or self.progress < self.late_matching:
+            return super().costs(prediction, image, target)
+        scores = prediction.logits[image][..., target.labels].sigmoid()
+        iou, _ = box_overlap(to_corners(prediction.boxes[image]).unsqueeze(-2), to_corners(target.boxes.float()))
+        return -scores * iou**self.iou_power
 
     def forward(self, predictions: Sequence[EdgePrediction], targets: Sequence[BoxTarget]) -> dict[str, Tensor]:
         """Weighted losses ``loss_cls``, ``loss_bbox``, ``loss_iou``, ``loss_edge`` and ``loss_distill``.

@@ -1,0 +1,84 @@
+# DPT (arXiv:2103.13413) in miniature for rooms, as DPT-Hybrid: an EfficientNet-Lite0 as the stem of 5 ViT blocks of width
+# 192; two maps of the stem and two of the blocks are fused. 5.8 M parameters, the backbone begins as that of
+# eomt_tiny_animals. 459 images of NYU Depth v2 and 70 of RedKitchen; depth is learned as that of one canonical camera
+# (arXiv:2307.10984), so that parts which are enlarged look nearer and images of any focal length have metres.
+#
+# Command:  python tools/train.py configs/tiny/dpt_tiny_indoor.py --amp
+_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
+max_iters = 1000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+size = (128, 176)
+train_pipeline = [
+    dict(type='densevit.SeedAugmentation'),
+    dict(type='densevit.LoadImage'),
+    dict(type='densevit.LoadDepth'),
+    dict(type='densevit.DepthCrop', size=size, area=(.55, 1.), stretch=1.15),
+    dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
+    dict(type='densevit.PackDepth')
+]
+test_pipeline = [
+    dict(type='densevit.LoadImage'),
+    dict(type='densevit.ResizeForDepth', size=size),
+    dict(type='densevit.LoadDepth'),
+    dict(type='densevit.PackDepth')
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='densevit.JoinedDataset',
+        datasets=[
+            dict(
+                type='densevit.DepthDataset',
+                data_root='data/nyu_depth',
+                ann_file='train.txt',
+                data_prefix=dict(img_path='rgb', depth_map_path='depth'),
+                camera=(259.4, 259.4, 157.5, 122.6),
+                pipeline=train_pipeline),
+            dict(
+                type='densevit.DepthDataset',
+                data_root='data/redkitchen_rgbd',
+                ann_file='train.txt',
+                data_prefix=dict(img_path='rgb', depth_map_path='depth_reg'),
+                camera=(525., 525., 319.5, 239.5),
+                pipeline=train_pipeline)
+        ]))
+model = dict(
+    type='densevit.MonocularDepth',
+    data_preprocessor=dict(
+        type='mmengine.ImgDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True, pad_size_divisor=16),
+    backbone=dict(
+        type='densevit.PlainViT',
+        init_cfg=dict(type='Pretrained', checkpoint='eomt_tiny_animals', prefix='network.backbone.'),
+        stem=dict(model_name='tf_efficientnet_lite0', out_indices=(1, 2, 4), output_stride=16),
+        stem_out=(0, 1),
+        out_indices=(2, 4),
+        img_size=(288, 288),  # the grid of the learned positions; images are of any size
+        embed_dim=192,
+        depth=5,
+        num_heads=6,
+        class_token=False,
+        no_embed_class=True,
+        drop_path_rate=.1),
+    head=dict(
+        type='densevit.DPTDepth', width=48, hidden_dim=16, readout='ignore', activation='exp', canonical_focal=200.),
+    # Of the two conventions the one that weighs the scale of a whole image more: metres are to be right without alignment.
+    criterion=dict(silog=10., silog_convention='eigen'))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=.05, fused=True),
+    constructor='densevit.LayerDecayConstructor',
+    paramwise_cfg=dict(backbone_lr_mult=.5, stem_lr_mult=.3),
+    clip_grad=dict(max_norm=5.))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=60),
+    dict(type='PolyLR', power=.9, eta_min=0, by_epoch=False, begin=60, end=max_iters)
+]
+train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=200)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+custom_hooks = [
+    dict(type='densevit.ChannelsLastHook'),
+    dict(type='mmengine.EMAHook', momentum=.006, priority='NORMAL')
+]
+default_hooks = dict(checkpoint=dict(interval=50))

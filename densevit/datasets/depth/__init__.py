@@ -1,0 +1,1 @@
+"""Data of depth: images with a map of metres each."""

@@ -1,0 +1,292 @@
+"""Folders of one's own for depth: images, and a file of depth for each."""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..common.folders import (
+    HASHED,
+    IMAGE_SUFFIXES,
+    SPLIT_NAMES,
+    FolderError,
+    FolderFacts,
+    FolderReader,
+    divide,
+    split_of,
+)
+from .camera import as_camera
+from .depth_files import SUFFIXES, DepthFileError, read_depth
+
+IMAGE_FOLDERS, DEPTH_FOLDERS = ('images', 'imgs', 'rgb', 'image'), ('depth', 'depths', 'groundtruth_depth')
+PLAUSIBLE = (.1, 200.)  # metres; a median outside is of another unit
+_ENDS = ('', '_depth')  # of the name of a depth behind that of its image
+_NYU_IMAGE = re.compile(r'rgb_(\d+)$')
+_KITTI_DRIVE = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync$')
+_LOOKED_AT = 50  # files, for the unit and the farthest metre
+_LAYOUT = ('images/ and depth/ with files of the same names (PNG of 16 bits, .npy or .pfm; or train/ and val/ in each, '
+           "or in the place of images/ and depth/), NYUv2's rgb_00001.jpg beside sync_depth_00001.png, or KITTI's "
+           'proj_depth/groundtruth and raw drives')
+
+
+class Pair(NamedTuple):
+    """An image and its depth, with the name that both have."""
+    name: str
+    image: Path
+    depth: Path
+
+
+class Layout(NamedTuple):
+    """How a folder lies.
+
+    Attributes:
+        title: In a few words.
+        pairs: By split; under None where nothing divides them.
+        scale: Values of 16-bit files per metre.
+        farthest: Metres up to which errors are counted by those who publish; None where nobody does.
+    """
+    title: str
+    pairs: dict[str | None, list[Pair]]
+    scale: float
+    farthest: float | None = None
+
+
+class DepthFolder(FolderReader):
+    """Images and depth.
+
+    Depth is PNG or TIFF of 16 bits, ``.npy`` or ``.pfm`` in metres; what is at most 0 or no number is not known. An
+    optional ``depth.json`` tells ``{"scale": 256, "camera": 520}``: the values of 16-bit files per metre, 1000 without,
+    and the focal length in pixels, ``[fx, fy, cx, cy]`` or K of all images, or such values by image name.
+    """
+
+    def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
+        settings = _settings(folder)
+        layout = find_layout(folder)
+        scale = float(settings.get('scale', layout.scale))
+        pairs, division = _divided(layout.pairs, folder)
+        cameras = settings.get('camera')
+        farthest, notes = _look(pairs['train'], scale, folder)
+        datasets, files = {}, {}
+        for split, each in pairs.items():
+            lines = [_line(pair, cameras) for pair in each]
+            files[f'{split}.txt'] = '\n'.join(lines).encode('utf-8', 'surrogateescape')
+            datasets[split] = dict(
+                type='densevit.DepthDataset', data_root=str(folder), ann_file=str((scratch / f'{split}.txt').resolve()),
+                depth_scale=scale, metainfo=dict(max_depth=layout.farthest or farthest))
+            if cameras is not None and not isinstance(cameras, dict):
+                datasets[split]['camera'] = cameras
+        return FolderFacts(layout.title, datasets, {split: len(each) for split, each in pairs.items()}, division,
+                           notes=notes, files=files)
+
+    def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: old[key] for key in ('pipeline', 'test_mode', 'serialize_data', 'max_refetch') if key in old} | new
+
+    def evaluator(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+        """The config's metric without the crop of another data set, up to the metres that there are."""
+        if old['type'].rpartition('.')[2] != 'DepthErrorMetric':
+            return dict(old)
+        return dict(old, crop='none', max_depth=new['metainfo']['max_depth'])
+
+
+READERS = {'densevit.DepthDataset': DepthFolder()}
+
+
+def find_layout(folder: Path) -> Layout:
+    """The images of a folder with their depth.
+
+    Raises:
+        FolderError: It is of no known layout, or an image has no depth.
+    """
+    parts = _parts(folder)
+    if parts:
+        return Layout('images and depth', {split: _paired(*part) for split, part in parts.items()}, 1000.)
+    if kitti := _kitti(folder):
+        return Layout("KITTI's raw drives and annotated depth", kitti, 256., 80.)
+    if nyu := _nyu(folder):
+        return Layout("NYUv2's scenes", nyu, 1000., 10.)
+    raise FolderError(f'{folder} holds no depth in {_LAYOUT}: it has '
+                      f'{", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"}')
+
+
+def _parts(folder: Path) -> dict[str | None, tuple[Path, Path]]:
+    """The folders of images and of depth by split; None for one that is not divided."""
+    found: dict[str | None, tuple[Path, Path]] = {}
+    images, depths = _first(folder, IMAGE_FOLDERS), _first(folder, DEPTH_FOLDERS)
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            inside = _first(folder / name, IMAGE_FOLDERS), _first(folder / name, DEPTH_FOLDERS)
+            if all(inside):
+                found[split] = inside
+            elif images and depths and (images / name).is_dir():
+                if not (depths / name).is_dir():
+                    raise FolderError(f'{images / name} has no depth: put it into {depths / name}')
+                found[split] = images / name, depths / name
+    return found or ({None: (images, depths)} if images and depths else {})
+
+
+def _first(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """Files by their path below the folder without the suffix, in its order."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob('*')):
+        if path.suffix.lower() in suffixes and not path.name.startswith('.'):
+            name = path.relative_to(folder).with_suffix('').as_posix()
+            if name in found:
+                raise FolderError(f'{found[name]} and {path} have one name, and depth is found by it: rename one')
+            found[name] = path
+    return found
+
+
+def _paired(images: Path, depths: Path) -> list[Pair]:
+    pictures, maps = _files(images, IMAGE_SUFFIXES), _files(depths, SUFFIXES)
+    if not pictures:
+        raise FolderError(f'{images} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
+    pairs, without = [], []
+    for name, picture in pictures.items():
+        depth = next((maps[f'{name}{end}'] for end in _ENDS if f'{name}{end}' in maps), None)
+        pairs.append(Pair(name, picture, depth)) if depth else without.append(picture)
+    if without:
+        more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
+        raise FolderError(f'{without[0]}{more} no depth in {depths}: add a file of the same name, or move images '
+                          'without depth to another folder')
+    return pairs
+
+
+def _nyu(folder: Path) -> dict[str | None, list[Pair]]:
+    """Frames of BTS' form of NYUv2, by the split in their path."""
+    found: dict[str | None, list[Pair]] = {}
+    for image in sorted(folder.rglob('rgb_*')):
+        if image.suffix.lower() in IMAGE_SUFFIXES and (number := _NYU_IMAGE.search(image.stem)):
+            depth = image.with_name(f'sync_depth_{number[1]}.png')
+            if depth.exists():
+                name = image.relative_to(folder)
+                split = next(filter(None, map(split_of, name.parts[:-1])), None)
+                found.setdefault(split, []).append(Pair(name.with_suffix('').as_posix(), image, depth))
+    return _undivided_is_train(found)
+
+
+def _kitti(folder: Path) -> dict[str | None, list[Pair]]:
+    """Frames of the raw data for which KITTI's depth benchmark has annotated depth, by its train and val."""
+    drives = {drive.name: drive for drive in folder.rglob('*_sync')
+              if _KITTI_DRIVE.fullmatch(drive.name) and (drive / 'image_02' / 'data').is_dir()}
+    found: dict[str | None, list[Pair]] = {}
+    for depth in sorted(folder.rglob('proj_depth/groundtruth/image_0[23]/*.png')):
+        drive, camera = depth.parents[3], depth.parent.name
+        source = drives.get(drive.name)
+        image = source and next((path for suffix in ('.png', '.jpg') if (
+            path := source / camera / 'data' / f'{depth.stem}{suffix}').exists()), None)
+        if image:
+            split = next(filter(None, map(split_of, drive.relative_to(folder).parts[:-1])), None)
+            found.setdefault(split, []).append(Pair(f'{drive.name}/{camera}/{depth.stem}', image, depth))
+    return _undivided_is_train(found)
+
+
+def _undivided_is_train(found: dict[str | None, list[Pair]]) -> dict[str | None, list[Pair]]:
+    """What no folder calls train or val is for training where others are called so."""
+    if None in found and len(found) > 1:
+        found['train'] = found.get('train', []) + found.pop(None)
+    return found
+
+
+def _divided(pairs: dict[str | None, list[Pair]], folder: Path) -> tuple[dict[str, list[Pair]], str]:
+    """Pairs by split, and where the split comes from."""
+    division = 'in folders of their own'
+    if None in pairs:
+        pairs, division = _listed(pairs[None], folder)
+    if 'train' not in pairs:
+        raise FolderError(f'{folder} has images for {", ".join(map(str, pairs))}, and none to learn from: name their '
+                          'folder train')
+    if 'val' not in pairs and 'test' in pairs:
+        pairs['val'] = pairs['test']
+        division = f'{division}; those to test on validate, too'
+    if 'val' not in pairs:
+        train = {pair.name: pair for pair in pairs['train']}
+        for split, names in zip(('train', 'val'), divide(list(train), folder), strict=True):
+            pairs[split] = [train[name] for name in names]
+        division = HASHED
+    if empty := [split for split, each in pairs.items() if not each]:
+        raise FolderError(f'{folder} has no image for {empty[0]}: add some, or remove what names this split')
+    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}, division
+
+
+def _listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str | None, list[Pair]], str]:
+    """Pairs as ``train.txt``, ``val.txt`` and ``test.txt`` divide them; without the first the rest is for training."""
+    lists = {split: path for split, names in SPLIT_NAMES.items() for name in names
+             if (path := folder / f'{name}.txt').is_file()}
+    by_name = {pair.name: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
+    found: dict[str | None, list[Pair]] = {}
+    for split, path in lists.items():
+        names = list(filter(None, map(str.strip, path.read_text(encoding='utf-8').splitlines())))
+        if absent := [name for name in names if name not in by_name]:
+            raise FolderError(f'{path} names {absent[0]}, which is no image of {folder}: add it, or remove the line')
+        found[split] = [by_name[name] for name in names]
+    if 'train' not in found:
+        taken = {pair.name for each in found.values() for pair in each}
+        found['train'] = [pair for pair in pairs if pair.name not in taken]
+    return found, f'as {", ".join(path.name for path in lists.values())} say'
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / 'depth.json'
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        scale, camera = content.get('scale', 1), content.get('camera')
+        if not float(scale) > 0:
+            raise ValueError(f'scale {scale} is not above 0')
+        for each in camera.values() if isinstance(camera, dict) else () if camera is None else (camera, ):
+            as_camera(each, (1, 1))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FolderError(f'{path} cannot be read ({error}): write {{"scale": 1000, "camera": [fx, fy, cx, cy]}}, or '
+                          'one of the two') from error
+    return content
+
+
+def _line(pair: Pair, cameras: Any) -> str:
+    """A line of a list that the dataset reads."""
+    words = [str(pair.image), str(pair.depth)]
+    if isinstance(cameras, dict):
+        value = next((cameras[name] for name in (pair.name, pair.image.name) if name in cameras), None)
+        if value is not None:
+            numbers = np.asarray(value, np.float64)
+            words.append(','.join(f'{number:.10g}' for number in (
+                as_camera(value, (1, 1)) if numbers.shape == (3, 3) else np.atleast_1d(numbers))))
+    return '\t'.join(words)
+
+
+def _look(pairs: Sequence[Pair], scale: float, folder: Path) -> tuple[float, list[str]]:
+    """The farthest metre of some images, and what is to be said of them."""
+    medians, farthest = [], []
+    for depth in _some_depths(pairs, scale):
+        known = depth[depth > 0]
+        if len(known):
+            medians.append(float(np.median(known)))
+            farthest.append(float(known.max()))
+    if not medians:
+        raise FolderError(f'no pixel of the depth in {folder} is above 0 among {min(len(pairs), _LOOKED_AT)} files: '
+                          'see what wrote them')
+    median = float(np.median(medians))
+    notes = [f'half of the depth is nearer than {median:.3g} m, all of it than {max(farthest):.3g} m, with '
+             f'{scale:g} values a metre in 16-bit files']
+    if not PLAUSIBLE[0] <= median <= PLAUSIBLE[1]:
+        notes.append(f'{median:.3g} m is hardly what was meant: tell the unit in {folder / "depth.json"}, such as '
+                     '{"scale": 1000} for millimetres or {"scale": 256} for KITTI; .npy and .pfm hold metres')
+    # Ground truth must lie below what errors are counted up to.
+    return float(np.ceil(max(farthest) * 1.01)), notes
+
+
+def _some_depths(pairs: Sequence[Pair], scale: float) -> Iterator[np.ndarray]:
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), _LOOKED_AT)).astype(int))
+    for index in chosen:
+        try:
+            yield read_depth(pairs[index].depth, scale)
+        except DepthFileError as error:
+            raise FolderError(str(error)) from error

@@ -1,0 +1,4 @@
+"""Models of depth."""
+from .monocular import MonocularDepth
+
+__all__ = ['MonocularDepth']

@@ -1,0 +1,9 @@
+"""Networks that estimate the depth of each pixel from one image."""
+from .base import DepthNetwork
+from .dpt import DPTDepth
+from .linear import LinearDepth
+from .polymax import PolyMaXDepth
+from .prediction import DepthBins, DepthKind, DepthPrediction
+
+__all__ = ['DPTDepth', 'DepthBins', 'DepthKind', 'DepthNetwork', 'DepthPrediction', 'LinearDepth',
+           'PolyMaXDepth']

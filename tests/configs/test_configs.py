@@ -39,8 +39,9 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'overfit/linear_camvid8', 'vpnext/vpnext_vitl_cityscapes', 'overfit/vpnext_camvid8', 'tiny/lwdetr_tiny_bccd',
     'tiny/deim_tiny_animals', 'rfdetr/rfdetr_seg_small_coco', 'plain_detr/plain_detr_swinv2_s_coco',
     'overfit/plain_detr_coco8', 'overfit/deim_swin_coco8', 'tiny/dpt_tiny_indoor',
-    'depth_anything/depth_anything_v2_vits', 'depth_anything/depth_anything_3_metric_vitl', 'depth_anything/depth_anything_v2_vits_hypersim',
-    'dinov2_depth/dinov2_vits_linear_nyu', 'polymax/polymax_convnext_l_nyu')]
+    'depth_anything/depth_anything_v2_vits', 'depth_anything/depth_anything_3_metric_vitl',
+    'depth_anything/depth_anything_v2_vits_hypersim', 'dinov2_depth/dinov2_vits_linear_nyu',
+    'polymax/polymax_convnext_l_nyu')]
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -19,8 +19,9 @@ CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if '_base_' 
 NAMES = [str(path.relative_to(ROOT)) for path in CONFIGS]
 # Those that put a backbone of ours under mmseg's and mmdet's models, and those of our own models.
 _STOCK_FOLDERS = ('detection', 'hieradet', 'vit_adapter', 'vit_comer', 'vitdet')
+_STOCK_ELSEWHERE = ('faster_rcnn_tiny_bccd', 'mask_rcnn_vitdet_coco8', 'dino_vitadapter_coco8')
 STOCK = [name for name in NAMES
-         if Path(name).parts[1] in _STOCK_FOLDERS or name == 'configs/tiny/faster_rcnn_tiny_bccd.py']
+         if Path(name).parts[1] in _STOCK_FOLDERS or Path(name).stem in _STOCK_ELSEWHERE]
 # Models without classes and, most of them, without a backbone: test_restoration_configs looks at them.
 _RESTORATION_FOLDERS = ('atd', 'cat', 'drct', 'hat', 'swin2sr', 'swinir')
 RESTORATION = [name for name in NAMES

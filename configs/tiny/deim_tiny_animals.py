@@ -1,15 +1,17 @@
-# DEIMv2 (arXiv:2509.20787) in miniature for photographs of animals: an EfficientNet-Lite0 with ImageNet weights as the stem
-# of 4 ViT blocks of width 192, a convolutional pyramid beside them, the hybrid encoder and 3 decoder layers of width 128
-# with 60 queries, on 1400 photographs of PASCAL VOC.
+# DEIMv2 (arXiv:2509.20787) in miniature for photographs of animals: the trunk of eomt_tiny_animals (an EfficientNet-Lite0 as the
+# stem of 5 ViT blocks of width 192), a convolutional pyramid beside it, the hybrid encoder and 3 decoder layers of width 128
+# with 60 queries, on 1400 photographs of PASCAL VOC. 7.2 M parameters.
 #
-# Not trained here.
-#
-# The stem's weights are downloaded by timm (huggingface.co/timm/tf_efficientnet_lite0.in1k, Apache-2.0).
+# Trained here: 43.8 box AP (65.8 AP50, 47.8 AP75) on the 445 validation images of 5 kinds of animals; 12.3, 22.7, 32.0, 38.2, 39.7
+# and 43.1 after 325, 650, 975, 1300, 1625 and 1950 iterations. 2000 iterations of 8 crops, bfloat16, in 2 hours on one shared CPU
+# core. The run was stopped after 990 iterations and resumed with the shorter schedule that stands here.
+# The weights are in the package (deim_tiny_animals), with the curve in their card.
 #
 # Command:  python tools/train.py configs/tiny/deim_tiny_animals.py --amp
+# Test:     python tools/test.py configs/tiny/deim_tiny_animals.py densevit/weights/bundled/deim_tiny_animals.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/voc_animals_boxes.py']
 num_classes = 5
-max_iters = 2600  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 2000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 model = dict(
     type='densevit.Detector',
     num_classes=num_classes,
@@ -54,7 +56,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
-    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=1300, end=max_iters)
+    dict(type='LinearLR', start_factor=1., end_factor=.01, by_epoch=False, begin=1000, end=max_iters)
 ]
 train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=325)
 val_cfg = dict(type='ValLoop')

@@ -12,8 +12,8 @@ train_pipeline = [
     dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.RandomFlip', prob=.5),
-    dict(type='mmdet.PhotoMetricDistortion'),
     dict(type='densevit.FitToBucket', shapes=shapes),
+    dict(type='mmdet.PhotoMetricDistortion'),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [

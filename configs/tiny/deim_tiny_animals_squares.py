@@ -10,8 +10,8 @@ train_pipeline = [
     dict(type='densevit.LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
     dict(type='mmdet.RandomFlip', prob=.5),
-    dict(type='mmdet.PhotoMetricDistortion'),
     dict(type='mmdet.Resize', scale=size, keep_ratio=False),
+    dict(type='mmdet.PhotoMetricDistortion'),
     dict(type='mmdet.PackDetInputs')
 ]
 test_pipeline = [

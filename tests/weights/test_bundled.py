@@ -82,6 +82,13 @@ def test_blood_cells_of_the_first_12_images(tool, tmp_path, shared_data, monkeyp
     assert value == pytest.approx(53.5, abs=.3)
 
 
+def test_animals_in_boxes_of_the_first_40_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """The AP of the card is that of all 445 images (0.438)."""
+    value = measured('deim_tiny_animals', 'voc_animals', 'AP', tool, shared_data, monkeypatch, capsys, '--work-dir',
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=40')
+    assert value == pytest.approx(35.9, abs=.3)
+
+
 def test_super_resolution_of_set5(tool, tmp_path, shared_data, monkeypatch, capsys):
     """PSNR and SSIM of luma without a border of two pixels; bicubic interpolation has 33.66 dB."""
     card = densevit.model_card('swinir_tiny_x2')['metrics']

@@ -2,8 +2,9 @@
 # knows them by heart: a proof that mmdetection's detector learns boxes and masks from a plain ViT, not a model to use. A
 # small ViT with windows behind an EfficientNet-Lite0 with ImageNet weights, no augmentation.
 #
-# Trained here: 66.9 box AP, 49.2 mask AP (99.7 and 76.2 AP50) on the same images after 200 iterations of 2, bfloat16; 36.1
-# and 20.0 (59.5 and 30.8) after 100. The run is not yet finished.
+# Trained here: 90.4 box AP, 62.8 mask AP (100.0 and 76.5 AP50) on the same images after 400 of 500 iterations of 2,
+# bfloat16, in 19 minutes on one thread of a CPU with many other tasks, where the run was stopped; 36.1 and 20.0 (59.5 and
+# 30.8), 66.9 and 49.2 (99.7 and 76.2), 72.7 and 56.4 (100.0 and 73.6) after 100, 200 and 300. The masks had more to learn.
 # command: python tools/train.py configs/overfit/mask_rcnn_vitdet_coco8.py --amp
 _base_ = [
     '../_base_/detectors/mask_rcnn.py', '../_base_/backbones/vitdet_b.py', '../_base_/recipes/overfit_coco8.py'

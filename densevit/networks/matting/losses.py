@@ -1,7 +1,7 @@
 """What teaches opacity: errors where the trimap is unknown and where it is known, of pyramids and of gradients.
 
-Opacities are (B, H, W) in [0, 1], and masks (B, H, W) bool. Everything is computed in single precision whatever it is
-given; what is empty is 0 with zero gradients.
+Opacities are (B, H, W) in [0, 1], and masks (B, H, W) bool. Half precision is brought to single precision first; what
+is empty is 0 with zero gradients.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def region_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
     The authors' have a further factor of 512 * 512 / (pixels of a crop), which is 1 for crops of theirs.
     """
-    return _inside(prediction.float() - target.float(), mask).abs().sum() / mask.sum().clamp(min=1)
+    return _inside(_precise(prediction) - _precise(target), mask).abs().sum() / mask.sum().clamp(min=1)
 
 
 def gradient_penalty(prediction: Tensor, target: Tensor, mask: Tensor, sparsity: float = .01) -> Tensor:
@@ -29,10 +29,10 @@ def gradient_penalty(prediction: Tensor, target: Tensor, mask: Tensor, sparsity:
         mask: (B, H, W), the unknown region.
         sparsity: Weight of the absolute gradients of the prediction.
     """
-    sobel = prediction.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=torch.float32)
+    sobel = _precise(prediction.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]))
     kernels = torch.stack((sobel, sobel.t())).unsqueeze(1)
     with torch.autocast(prediction.device.type, enabled=False):
-        own, true = (F.conv2d(x[:, None].float(), kernels, padding=1) for x in (prediction, target))
+        own, true = (F.conv2d(_precise(x)[:, None], kernels, padding=1) for x in (prediction, target))
     error = (own - true).abs() + sparsity * own.abs()
     return _inside(error, mask[:, None]).sum() / mask.sum().clamp(min=1)
 
@@ -47,10 +47,10 @@ def laplacian_loss(prediction: Tensor, target: Tensor, levels: int = 5) -> Tenso
         prediction, target: (B, H, W).
         levels: The number of levels.
     """
-    weights = prediction.new_tensor([1, 4, 6, 4, 1], dtype=torch.float32) / 16
+    weights = _precise(prediction.new_tensor([1, 4, 6, 4, 1])) / 16
     kernel = (weights[:, None] * weights)[None, None]
     # A pyramid is linear: that of the difference is the difference of theirs.
-    x = (prediction.float() - target.float())[:, None]
+    x = (_precise(prediction) - _precise(target))[:, None]
     total = x.new_zeros(())
     with torch.autocast(x.device.type, enabled=False):
         for level in range(levels):
@@ -96,6 +96,11 @@ class MattingLoss(nn.Module):
         if self.gradient:
             losses['loss_gradient'] = self.gradient * gradient_penalty(prediction, target, unknown)
         return losses
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Single precision of what has less."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _inside(values: Tensor, mask: Tensor) -> Tensor:

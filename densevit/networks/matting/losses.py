@@ -85,12 +85,13 @@ class MattingLoss(nn.Module):
         Args:
             prediction: (B, H, W), what the network gave.
             target: (B, H, W), the true opacity.
-            trimap: (B, H, W), 0, 0.5 and 1.
+            trimap: (B, H, W), 0, 0.5 and 1, and -1 where nothing counts: beside an image.
         """
-        unknown = trimap == .5
+        counts, unknown = trimap >= 0, trimap == .5
+        prediction = torch.where(counts, prediction, target.to(prediction.dtype))
         losses = dict(
             loss_unknown=self.unknown * region_l1(prediction, target, unknown),
-            loss_known=self.known * region_l1(prediction, target, ~unknown))
+            loss_known=self.known * region_l1(prediction, target, counts & ~unknown))
         if self.laplacian:
             losses['loss_laplacian'] = self.laplacian * laplacian_loss(prediction, target)
         if self.gradient:

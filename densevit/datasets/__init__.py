@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from .depth.dataset import DepthDataset
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
+    from .matting.dataset import MattingDataset
+    from .matting.transforms import (
+        ComposeForeground,
+        LoadAlpha,
+        LoadForeground,
+        MattingCrop,
+        PackMatting,
+        RandomTrimap,
+    )
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -28,10 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'CamVidDataset', 'CocoInstanceDataset',
-    'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'InStages', 'JoinedDataset', 'LoadColorLabels',
-    'LoadDepth', 'LoadImage', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackWithTruth', 'PadInput',
-    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'ComposeForeground', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'InStages', 'JoinedDataset',
+    'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPanopticSegments',
+    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackWithTruth', 'PadInput',
+    'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth',
+    'ResizeSegments', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SeedAugmentation',
+    'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -40,23 +51,30 @@ _HOMES = dict(
     AspectRatioBuckets='common.buckets',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    ComposeForeground='matting.transforms',
     DenseOneToOne='detection.dense_one_to_one',
     DepthCrop='depth.transforms',
     DepthDataset='depth.dataset',
     FitToBucket='common.buckets',
     InStages='common.stages',
     JoinedDataset='common.joined',
+    LoadAlpha='matting.transforms',
     LoadColorLabels='segmentation.folder',
     LoadDepth='depth.transforms',
+    LoadForeground='matting.transforms',
     LoadImage='common.load_image',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    MattingCrop='matting.transforms',
+    MattingDataset='matting.dataset',
     PackDepth='depth.transforms',
+    PackMatting='matting.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
+    RandomTrimap='matting.transforms',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',

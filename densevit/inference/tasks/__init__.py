@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..task import PredictionError, Task
 from .depth import Depth
 from .detection import Detection
+from .matting import Matting
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ TASKS: tuple[Task, ...] = (
     Detection(),
     Segmentation(),
     Depth(),
+    Matting(),
 )
 
 

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .depth import DepthErrorMetric
+    from .matting import MattingMetric
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
 
 __all__ = [
-    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts', 'panoptic_quality'
+    'DepthErrorMetric', 'InstanceMetric', 'MattingMetric', 'PanopticCounts', 'PanopticMetric', 'panoptic_counts',
+    'panoptic_quality'
 ]
 
 _HOMES = dict(
     DepthErrorMetric='depth',
     InstanceMetric='coco_ap',
+    MattingMetric='matting',
     PanopticCounts='pq',
     PanopticMetric='panoptic',
     panoptic_counts='pq',

@@ -94,3 +94,14 @@ def test_options_that_do_not_fit():
         ViTMatte(PlainViT(**dict(VIT, depth=2, global_blocks=(1, ))), (1, 3), **DECODER)
     with pytest.raises(ValueError, match='as make its stride'):
         build(patch_size=8)
+
+
+def test_starts_from_a_plain_vit():
+    """Colours are seen as before, the trimap and relative positions begin as nothing."""
+    plain = randomise(PlainViT(embed_dim=32, depth=4, num_heads=2, patch_size=16, img_size=64), 1)
+    model = PlainViT(**VIT)
+    report = load_weights(model, plain.trunk.state_dict())
+    assert not report.missing or all('rel_pos' in name for name in report.missing)
+    kernel = model.patch_kernel[0]
+    assert torch.equal(kernel[:, :3], plain.patch_kernel[0]) and not kernel[:, 3].any()
+    assert not any(value.any() for name, value in model.state_dict().items() if 'rel_pos' in name)

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from .depth.dataset import DepthDataset
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
+    from .matting.dataset import MattingDataset
+    from .matting.transforms import (
+        ComposeForeground,
+        LoadAlpha,
+        LoadForeground,
+        MattingCrop,
+        PackMatting,
+        RandomTrimap,
+    )
     from .restoration.dataset import RestorationDataset
     from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
     from .restoration.folder import RestorationFolderDataset
@@ -33,13 +42,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
-    'CocoInstanceDataset', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket', 'FlipAndTurn',
-    'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadColorLabels', 'LoadDepth',
-    'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'PackDepth', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ResizeAndPad',
-    'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip',
-    'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop',
-    'UntilSegments'
+    'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
+    'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
+    'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
+    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
+    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
+    'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
+    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
+    'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -49,6 +59,7 @@ _HOMES = dict(
     BicubicDown='restoration.degradations',
     CamVidDataset='segmentation.camvid',
     CocoInstanceDataset='common.coco_instances',
+    ComposeForeground='matting.transforms',
     Degrade='restoration.transforms',
     DenseOneToOne='detection.dense_one_to_one',
     DepthCrop='depth.transforms',
@@ -60,13 +71,18 @@ _HOMES = dict(
     InStages='common.stages',
     JPEGCompression='restoration.degradations',
     JoinedDataset='common.joined',
+    LoadAlpha='matting.transforms',
     LoadColorLabels='segmentation.folder',
     LoadDepth='depth.transforms',
+    LoadForeground='matting.transforms',
     LoadImage='common.load_image',
     LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    MattingCrop='matting.transforms',
+    MattingDataset='matting.dataset',
     PackDepth='depth.transforms',
+    PackMatting='matting.transforms',
     PackPair='restoration.transforms',
     PackWithTruth='common.transforms',
     PadInput='common.transforms',
@@ -74,6 +90,7 @@ _HOMES = dict(
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
+    RandomTrimap='matting.transforms',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',

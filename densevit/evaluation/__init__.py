@@ -8,18 +8,20 @@ if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .depth import DepthErrorMetric
     from .fidelity import psnr, psnr_b, ssim
+    from .matting import MattingMetric
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
     from .restoration import RestorationMetric
 
 __all__ = [
-    'DepthErrorMetric', 'InstanceMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric', 'panoptic_counts',
-    'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
+    'DepthErrorMetric', 'InstanceMetric', 'MattingMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric',
+    'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
 ]
 
 _HOMES = dict(
     DepthErrorMetric='depth',
     InstanceMetric='coco_ap',
+    MattingMetric='matting',
     PanopticCounts='pq',
     PanopticMetric='panoptic',
     RestorationMetric='restoration',

@@ -57,6 +57,18 @@ class Canvas:
     def is_shrunk(self) -> bool:
         return self.content != self.size
 
+    def lay(self, values: np.ndarray) -> np.ndarray:
+        """A map (H, W) of the picture as the canvas has it, (h, w): the nearest of what is shrunk, repeated edges.
+
+        Raises:
+            ValueError: It has not the size of the picture.
+        """
+        if values.shape != self.size:
+            raise ValueError(f'a map of {values.shape} pixels for a picture of {self.size}')
+        rows, columns = (np.minimum(((np.arange(shown) + .5) * long / short).astype(int), long - 1)
+                         for shown, short, long in zip(self.image.shape[:2], self.content, self.size, strict=True))
+        return values[rows[:, None], columns]
+
     def restore(self, maps: Tensor, mode: Literal['nearest', 'bilinear'] = 'nearest', scale: int = 1) -> Tensor:
         """(..., h, w) of the canvas to (..., H, W) of the picture.
 

@@ -263,12 +263,15 @@ class Predictor:
                 name = 'the picture' if path is None else printable(path)
                 notes.append(f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels '
                              'keeps more')
-            return self._prepared(Picture(image, canvas, path, tuple(notes)))
+            return self._prepared(Picture(image, canvas, path, tuple(notes)), call)
         except Exception as error:  # the other pictures have nothing to do with it
             return _Prepared(outcome=error)
 
-    def _prepared(self, picture: Picture) -> _Prepared:
-        return _Prepared(picture, *self._pipeline(picture.canvas.image, picture.source))
+    def _prepared(self, picture: Picture, call: Call) -> _Prepared:
+        inputs, sample = self._pipeline(picture.canvas.image, picture.source)
+        if len(self._tasks) == 1:
+            self._tasks[0].tell(sample, picture, call)
+        return _Prepared(picture, inputs, sample)
 
     def _tiles(
         self,
@@ -280,15 +283,17 @@ class Predictor:
     ) -> Iterator[Tile]:
         """What is found in a picture and in its tiles; memory is for a batch of them."""
         if tiling.whole_picture:
-            whole = self._prepared(picture)
+            whole = self._prepared(picture, call)
             self._run([whole], call)
             yield Tile(whole.result(), 0, 0)
         (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
         for batch in (corners[start:start + batch_size] for start in range(0, len(corners), batch_size)):
             parts = [np.s_[top:top + height, left:left + width] for top, left in batch]
             # Of copies: transforms may change what they are given, and tiles overlap.
-            group = [self._prepared(replace(picture, image=picture.image[part],
-                                            canvas=Canvas.fit(loaded[part].copy(), None))) for part in parts]
+            group = [self._prepared(replace(
+                picture, image=picture.image[part], canvas=Canvas.fit(loaded[part].copy(), None),
+                tile_of=picture.image.shape[:2], corner=corner), call) for part, corner in zip(
+                    parts, batch, strict=True)]
             self._run(group, call)
             yield from (Tile(prepared.result(), *corner) for prepared, corner in zip(group, batch, strict=True))
 

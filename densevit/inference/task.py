@@ -83,12 +83,16 @@ class Picture:
         canvas: What the model saw in its place, and the way back.
         source: The file that was read, if it was a file.
         notes: For the user, see `Result`.
+        tile_of: Of a tile, the height and width of the picture that it is a part of; None of a picture.
+        corner: Of a tile, where it begins in that picture: (top, left) in pixels.
     """
 
     image: np.ndarray
     canvas: Canvas
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    tile_of: tuple[int, int] | None = None
+    corner: tuple[int, int] = (0, 0)
 
 
 class Tile(NamedTuple):
@@ -150,6 +154,13 @@ class Task:
     def model_options(self, call: Call) -> dict[str, Any]:
         """What ``model.test_step(data, **options)`` gets, for a model of ours, beside ``call.given``."""
         return {}
+
+    def tell(self, sample: BaseDataElement, picture: Picture, call: Call) -> None:
+        """Give the model what it is told beside a picture, as fields of the data sample that it gets, over its canvas.
+
+        Raises:
+            ValueError: What a user has given does not fit the picture.
+        """
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> Result:
         """A data sample as the task's result.

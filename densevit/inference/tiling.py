@@ -6,6 +6,8 @@ from math import ceil
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from ..layers.tiles import window_origins
 
 # A patch, and a cell of the coarsest map, has up to 32 pixels: less than one shows a model nothing.
@@ -55,3 +57,10 @@ class Tiling:
             window_origins(length, side, overlap=min(ceil(self.overlap * side), side - 1))
             for length, side in zip(picture, self.tile_of(picture), strict=True))
         return [(top, left) for top in tops for left in lefts]
+
+
+def fading(height: int, width: int) -> np.ndarray:
+    """Weights (h, w) float32 of a tile's maps: 1 in its middle, falling to its borders, above 0 everywhere."""
+    rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) / ((side + 1) / 2)
+                     for side in (height, width))
+    return (rows[:, None] * columns).astype(np.float32)

@@ -8,21 +8,28 @@ from torch import Tensor
 from .pos_embed import Kernel, interpolate_positions, is_native
 
 
-def decomposed_rel_pos_bias(q: Tensor, table_h: Tensor, table_w: Tensor, grid: tuple[int, int]) -> Tensor:
+def decomposed_rel_pos_bias(
+    q: Tensor,
+    table_h: Tensor,
+    table_w: Tensor,
+    grid: tuple[int, int],
+    rows: slice = slice(None),
+) -> Tensor:
     """Attention bias of relative positions, one axis at a time (MViTv2, arXiv:2112.01526, eq. 4), as in ViTDet.
 
     Args:
-        q: (B, heads, h * w, D) queries, not scaled.
+        q: (B, heads, h * w, D) queries, not scaled; those of ``rows`` alone, if it says some.
         table_h, table_w: (2 * size - 1, D) for a native ``size``; resized linearly to another grid.
         grid: (h, w), of queries and keys.
+        rows: The rows of the grid whose queries are given.
 
     Returns:
-        (B, heads, h * w, h * w), to be added to the scaled products of queries and keys.
+        (B, heads, h * w, h * w), one row for each query, to be added to the scaled products of queries and keys.
     """
     h, w = grid
-    q = q.unflatten(2, grid)
+    q = q.unflatten(2, grid if rows == slice(None) else (-1, w))
     # Contiguous, since a sum of two layouts would make torch.export ask how their strides compare.
-    along_h = torch.einsum('bnhwc,hkc->bnhwk', q, _between(table_h, h).to(q.dtype)).contiguous()
+    along_h = torch.einsum('bnhwc,hkc->bnhwk', q, _between(table_h, h)[rows].to(q.dtype)).contiguous()
     along_w = torch.einsum('bnhwc,wkc->bnhwk', q, _between(table_w, w).to(q.dtype)).contiguous()
     bias = along_h.unsqueeze(5) + along_w.unsqueeze(4)  # (B, heads, h, w, h, w)
     return bias.flatten(4, 5).flatten(2, 3)

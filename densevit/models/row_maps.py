@@ -216,6 +216,29 @@ def to_original_size(maps: RowMaps, sample: BaseDataElement) -> RowMaps:
     return maps if shown == original == maps.size else maps.resized(shown, original)
 
 
+def map_over_image(
+    maps: Tensor,
+    padded: Sequence[int],
+    size: Sequence[int],
+    sample: BaseDataElement,
+    max_bytes: int = 2**25,
+) -> Tensor:
+    """One map (h, w) over a padded image of a batch as one over the original image, (1, H, W) float32.
+
+    Args:
+        maps: What the network gave, at its resolution.
+        padded: Height and width of the image as the network saw it.
+        size: Those of the images of the batch.
+        sample: Its ``img_shape`` and ``ori_shape``.
+        max_bytes: About what the rows that are made at a time may take.
+    """
+    whole = to_original_size(StoredMaps(maps[None], padded, size), sample)
+    result = torch.empty(1, *whole.size, device=maps.device)
+    for rows, band in whole.bands(max_bytes):
+        result[:, rows] = band
+    return result
+
+
 def maps_of_images(
     images: Tensor,
     samples: Sequence[BaseDataElement] | None,

@@ -63,3 +63,15 @@ def test_stochastic_depth_drops_whole_images():
 def test_rotary_positions_are_refused():
     with pytest.raises(ValueError, match='rotary positions .use_rope. has them at one size only'):
         PlainViT(family='sam', img_size=64, use_rel_pos=False, use_rope=True, **TINY)
+
+
+@torch.no_grad()
+def test_bands_of_queries_change_nothing(monkeypatch):
+    """Prediction with the relative positions of a row or two of queries at once, within windows and globally."""
+    model = randomise(PlainViT(family='sam', img_size=64, window_size=3, global_blocks=(1, ), **TINY))
+    images = torch.randn(2, 3, 80, 112, generator=torch.Generator().manual_seed(0))
+    with torch.enable_grad():
+        expected = model(images)[0].detach()
+    for limit in (1, 4000):
+        monkeypatch.setattr('densevit.backbones.trunks.sam._BAND_BYTES', limit)
+        torch.testing.assert_close(model(images)[0], expected, rtol=1e-4, atol=1e-4)

@@ -19,7 +19,8 @@ WIDTH, DEPTH = 32, 6
 _SMALL_HEAD: dict[str, Any] = dict(
     num_queries=8, embed_dim=WIDTH, hidden_dim=WIDTH, num_heads=2, encoder_layers=1, decoder_layers=2,
     encoder_ffn_dim=WIDTH, decoder_ffn_dim=WIDTH, ffn_dim=WIDTH, mask_dim=WIDTH, pixel_dim=WIDTH, width=WIDTH,
-    query_grid=4, shrink_block=2, channels=(WIDTH, ) * 4, decoder_channels=(64, 32, 32, 16), decoder_depths=(1, ) * 4)
+    query_grid=4, shrink_block=2, channels=(WIDTH, ) * 4, decoder_channels=(64, 32, 32, 16), decoder_depths=(1, ) * 4,
+    residual_blocks=(2, 5), detail_channels=(8, ) * 3, fusion_channels=(8, ) * 4)
 _SMALL_LOSS = dict(num_points=64)
 _SMALL_PYRAMIDS = dict(
     swin=dict(embed_dim=16, depths=(1, ) * 4, num_heads=(1, 1, 2, 2)),
@@ -103,6 +104,11 @@ def task_batch(task: str, num_classes: int, stuff: set[int]) -> dict[str, list]:
     if task == 'depth':
         for sample in data['data_samples']:
             sample.gt_depth_map = PixelData(data=torch.linspace(1, 3, SIZE[1]).expand(1, *SIZE).clone())
+        return data
+    if task == 'matting':
+        for sample in data['data_samples']:
+            sample.gt_alpha = PixelData(data=torch.linspace(0, 1, SIZE[1]).expand(1, *SIZE).clone())
+            sample.trimap = PixelData(data=torch.full((1, *SIZE), .5))
         return data
     if task == 'semantic':
         return data

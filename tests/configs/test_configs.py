@@ -41,7 +41,7 @@ FAMILIES = [f'configs/{name}.py' for name in (
     'overfit/plain_detr_coco8', 'overfit/deim_swin_coco8', 'tiny/dpt_tiny_indoor',
     'depth_anything/depth_anything_v2_vits', 'depth_anything/depth_anything_3_metric_vitl',
     'depth_anything/depth_anything_v2_vits_hypersim', 'dinov2_depth/dinov2_vits_linear_nyu',
-    'polymax/polymax_convnext_l_nyu')]
+    'polymax/polymax_convnext_l_nyu', 'vitmatte/vitmatte_s_comp1k')]
 
 
 @pytest.mark.parametrize('name', [name for name in NAMES if name not in RESTORATION])
@@ -135,7 +135,7 @@ def test_family__learns_and_predicts(name):
     losses = model.train_step(data, optim_wrapper)
     assert losses and all(torch.isfinite(loss) for loss in losses.values())
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
-    shown = task_batch('depth' if task == 'depth' else 'semantic', model.num_classes, set())
+    shown = task_batch(task if task in ('depth', 'matting') else 'semantic', model.num_classes, set())
     for sample in model.eval().val_step(shown):
         _check_prediction(sample, task, model.num_classes)
 
@@ -152,6 +152,9 @@ def _check_prediction(sample, task, num_classes):
     elif task == 'depth':
         depth = sample.pred_depth_map.data
         assert depth.shape == (1, 64, 64) and torch.isfinite(depth).all()
+    elif task == 'matting':
+        alpha = sample.pred_alpha.data
+        assert alpha.shape == (1, 64, 64) and 0 <= alpha.min() <= alpha.max() <= 1
     else:
         assert sample.pred_sem_seg.data.shape == (1, 64, 64)
         assert sample.pred_sem_seg.data.max() < num_classes

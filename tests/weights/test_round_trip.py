@@ -57,6 +57,8 @@ NETWORKS = {
     'SegViT': (LEVELS, dict(embed_dim=16, num_heads=2)),
     'SegViTShrunk': (PLAIN, dict(embed_dim=16, num_heads=2, query_grid=4, shrink_block=1, edge_share=.1)),
     'VPNeXt': (LEVELS, dict(embed_dim=16, guide_dim=8)),
+    'ViTMatte': (dict(PLAIN, in_chans=4), dict(residual_blocks=(1, ), detail_channels=(4, 4, 4),
+                                               fusion_channels=(8, 4, 4, 4), hidden_dim=4)),
     'ViTP': (PLAIN, dict(proposer=dict(PEM, type='densevit.PEM', backbone=PYRAMID))),
 }
 BACKBONES = {
@@ -68,9 +70,10 @@ BACKBONES = {
     'ViTAdapter': dict(vit=VIT, num_heads=2, conv_inplane=8),
     'ViTCoMer': dict(vit=VIT, num_heads=2, conv_inplane=8),
 }
-WITHOUT_CLASSES = ('DPTDepth', 'LinearDepth', 'PolyMaXDepth')
+WITHOUT_CLASSES = ('DPTDepth', 'LinearDepth', 'PolyMaXDepth', 'ViTMatte')
 # Scope, preprocessor and packing transform of models that are not mmsegmentation's.
 _OF_MODEL = {'Detector': ('mmdet', 'DetDataPreprocessor', 'PackDetInputs'),
+             'MattingModel': ('mmengine', 'ImgDataPreprocessor', 'densevit.PackMatting'),
              'MonocularDepth': ('mmengine', 'ImgDataPreprocessor', 'densevit.PackDepth')}
 CLASSES = [f'class {index}' for index in range(NUM_CLASSES)]
 

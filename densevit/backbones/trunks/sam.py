@@ -10,10 +10,15 @@ from timm.models import vision_transformer_sam as sam
 from torch import Tensor
 
 from ...layers import AttentionWindows, decomposed_rel_pos_bias
+from ...layers.symbolic import is_symbolic
 from .policies import PositionPolicy, WindowPolicy
 from .positions import positions_at
 from .sequence import MASKED_WINDOWS, embed_patches
 from .tokens import Tokens
+
+# Of the relative positions of all pairs of tokens that are kept at once in prediction; all of 2048 x 2048 pixels would
+# need 6 GB with 6 heads.
+_BAND_BYTES = 2**27
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class GridAttention(sam.Attention):
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, head_dim)
         q, k = self.q_norm(q), self.k_norm(k)
+        step = None if self.training or mask is not None or num_prefix else _rows_at_once(q, grid)
+        if self.use_rel_pos and step is not None:
+            x = self._attend_in_bands(q, k, v, grid, step)
+            return self.proj(x.transpose(1, 2).flatten(2))
         if self.use_rel_pos:
             bias = decomposed_rel_pos_bias(q[:, :, num_prefix:], self.rel_pos_h, self.rel_pos_w, grid)
             if num_prefix:
@@ -56,6 +65,23 @@ class GridAttention(sam.Attention):
         x = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=self.attn_drop.p if self.training else 0.)
         return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+    def _attend_in_bands(self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], step: int) -> Tensor:
+        """What all queries find, for those of ``step`` rows of the grid after the other."""
+        found, width = torch.empty_like(v), grid[1]
+        for start in range(0, grid[0], step):
+            rows, band = slice(start, start + step), slice(start * width, (start + step) * width)
+            bias = decomposed_rel_pos_bias(q[:, :, band], self.rel_pos_h, self.rel_pos_w, grid, rows)
+            found[:, :, band] = F.scaled_dot_product_attention(q[:, :, band], k, v, attn_mask=bias)
+        return found
+
+
+def _rows_at_once(q: Tensor, grid: tuple[int, int]) -> int | None:
+    """How many rows of queries (B, heads, N, D) have their relative positions at once; None for all, as in training."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or is_symbolic(*grid, q.shape[0]):
+        return None
+    bytes_of_row = q.shape[0] * q.shape[1] * grid[1] * q.shape[2] * q.element_size()
+    return None if grid[0] * bytes_of_row <= _BAND_BYTES else max(1, _BAND_BYTES // bytes_of_row)
 
 
 class GridBlock(sam.Block):

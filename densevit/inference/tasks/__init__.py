@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..task import PredictionError, Task
 from .depth import Depth
 from .detection import Detection
+from .matting import Matting
 from .restoration import Restoration
 from .segmentation import Segmentation
 
@@ -21,6 +22,7 @@ TASKS: tuple[Task, ...] = (
     Restoration(),
     Segmentation(),
     Depth(),
+    Matting(),
 )
 
 

@@ -16,6 +16,7 @@ from ...visualization.depth_colors import draw_depth
 from ..files import Artifact
 from ..result import Result, Row, Table
 from ..task import Argument, Call, Picture, PredictionError, Task, Tile
+from ..tiling import fading
 
 if TYPE_CHECKING:
     from mmengine.structures import BaseDataElement
@@ -324,9 +325,9 @@ class Depth(Task):
             reference, known = (total[part] / np.maximum(weights[part], _LEAST), weights[part] > 0) if whole is None \
                 else (whole.values[part], np.ones(result.image_size, bool))
             values = align_tile(result.values, reference, known, result.kind)
-            fading = _fading(height, width)
-            total[part] += fading * values
-            weights[part] += fading
+            weight = fading(height, width)
+            total[part] += weight * values
+            weights[part] += weight
             if result.sky is not None:
                 sky[part] |= result.sky
         camera = _camera(picture, call) or (Camera(camera_of_view(_VIEW, size), 'presumed') if whole is None else
@@ -355,13 +356,6 @@ def align_tile(values: np.ndarray, reference: np.ndarray, known: np.ndarray, kin
     if not known.any():
         return values
     return values * np.float32(np.exp(np.mean(np.log(reference[known] / values[known]))))
-
-
-def _fading(height: int, width: int) -> np.ndarray:
-    """Weights (h, w) float32 of a tile: 1 in its middle, falling to its borders, above 0 everywhere."""
-    rows, columns = (np.minimum(np.arange(1, side + 1), np.arange(side, 0, -1)) / ((side + 1) / 2)
-                     for side in (height, width))
-    return (rows[:, None] * columns).astype(np.float32)
 
 
 def _camera(picture: Picture, call: Call) -> Camera | None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import supervision
     from mmengine.structures import BaseDataElement
     from torch import nn
+
+    from ..predictor import Predictor
 
 # Pipelines of detectors resize. What grows with a picture are its hundred masks, a byte a pixel.
 _MAX_PIXELS = 2**24
@@ -84,6 +86,26 @@ class DetectionResult(Result):
             raise ValueError(f'{count} masks of a picture of {self.image_size} pixels have the shape '
                              f'{self.masks.shape}')
         check_labels(self.labels, self.classes)
+
+    def cutout(self, index: int, matting: Predictor, width: float | None = None, **options: Any) -> Result:
+        """One object with the opacity of its edge: its mask, with a band of unknown pixels, through a matting model.
+
+        Args:
+            index: Of the object.
+            matting: A model of matting, as `densevit.load` gives it.
+            width: Of the band on both sides of the mask's edge in pixels; a twentieth of the object's extent if None.
+            options: Further options of ``matting.predict``, as ``tiles``.
+
+        Returns:
+            The result of the matting model: ``.alpha``, ``.foreground``, and ``.save(path)`` writes the object as PNG.
+
+        Raises:
+            ValueError: The model gives boxes alone.
+        """
+        if self.masks is None:
+            raise ValueError('the model gives boxes alone: an object is cut out by its mask')
+        found = matting.predict(self.image, mask=self.masks[index], width=width, **options)
+        return replace(found, source=self.source)
 
     def counts(self) -> list[ClassCount]:
         """Name, number of objects, pixels and share of each class present, the most frequent first."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ...networks.depth import DepthNetwork, DepthPrediction
 from ...registry import MODELS
 from ..base import DenseModel
-from ..options import MapOptions, PredictionOptions
-from ..row_maps import StoredMaps, shown_size, to_original_size
+from ..options import PredictionOptions
+from ..row_maps import map_over_image, shown_size
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ class MonocularDepth(DenseModel):
                 maps = maps * (focal / self.network.canonical_focal)
                 original = sample.get('ori_shape', shown)[:2]
                 meta['focal'] = focal * sqrt(original[0] / shown[0] * original[1] / shown[1])
-            depth = _over_image(maps, padded.shape[-2:], images.shape[-2:], sample)
+            depth = map_over_image(maps, padded.shape[-2:], images.shape[-2:], sample)
             fields = dict(pred_depth_map=PixelData(metainfo=meta, data=depth))
             if answer.sky is not None:
-                sky = _over_image(answer.sky[index].float(), padded.shape[-2:], images.shape[-2:], sample)
+                sky = map_over_image(answer.sky[index].float(), padded.shape[-2:], images.shape[-2:], sample)
                 fields['pred_sky'] = PixelData(data=sky >= self.network.sky_threshold)
             yield fields
 
@@ -168,12 +168,3 @@ class MonocularDepth(DenseModel):
             own, other = depth[index, :height, :width], mirrored[index, :height, :width].flip(-1)
             depth[index, :height, :width] = (own + other) / 2
         return answer._replace(depth=depth)
-
-
-def _over_image(maps: Tensor, padded: Sequence[int], size: Sequence[int], sample: BaseDataElement) -> Tensor:
-    """A map (h, w) over a padded image as one over the original image, (1, H, W)."""
-    whole = to_original_size(StoredMaps(maps[None], padded, size), sample)
-    result = torch.empty(1, *whole.size, device=maps.device)
-    for rows, band in whole.bands(MapOptions().band_bytes(maps.device)):
-        result[:, rows] = band
-    return result

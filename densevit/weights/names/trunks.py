@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import torch
@@ -105,7 +105,12 @@ class TrunkNaming:
 @reads(PlainViT)
 def read_plain_vit(state: State, module: PlainViT) -> Translated | None:
     """Recognise the checkpoint of a plain ViT."""
-    return read_into_trunk(state, module.trunk, 'trunk.')
+    found = read_into_trunk(state, module.trunk, 'trunk.')
+    if found is None or any('.rel_pos_' in name for name in found.state):
+        return found
+    # A plain ViT for a trunk of SAM's form: relative positions, which begin with zeros, are learned.
+    relative = (f'trunk.blocks.{index}.attn.rel_pos_' for index in range(module.depth))
+    return replace(found, unfilled=(*found.unfilled, *relative))
 
 
 def read_into_trunk(state: State, trunk: nn.Module, prefix: str) -> Translated | None:

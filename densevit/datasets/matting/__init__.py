@@ -1,0 +1,1 @@
+"""Images with opacities: files, trimaps, and pictures that are composed while they are learned from."""

@@ -1,0 +1,4 @@
+"""Models of matting."""
+from .matting import MattingModel
+
+__all__ = ['MattingModel']

@@ -26,7 +26,7 @@ model = dict(
     data_preprocessor=dict(batch_augments=[
         dict(type='densevit.MixUpOrCopyBlend', mix_up_during=(1 / 8, 5 / 8), copy_blend_during=(1 / 8, 7 / 8)),
         dict(type='densevit.MultiScaleBatch', until=7 / 8, repeat=1)]),
-    backbone=dict(pretrained=False, embed_dim=32, num_heads=2, img_size=(96, 96)),
+    backbone=dict(init_cfg=None, embed_dim=32, num_heads=2, img_size=(96, 96)),
     head=dict(
         embed_dim=32, num_queries=10, num_layers=2, num_heads=2, ffn_dim=32, encoder_ffn_dim=32, num_denoising=10),
     criterion=dict(late_matching=6 / 8))

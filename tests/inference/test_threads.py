@@ -65,6 +65,12 @@ def predictor(request) -> Predictor:
 
 
 @pytest.fixture
+def options(predictor) -> list[dict]:
+    """Options of calls; a semantic model has no least score."""
+    return [dict(min_score=.3), dict(min_score=.9)] if hasattr(predictor.model, 'task') else [{}]
+
+
+@pytest.fixture
 def pictures(tmp_path, shared_data) -> list[Path]:
     photograph = Image.open(sorted((shared_data / 'dsb2018_nuclei' / 'images').iterdir())[0]).convert('RGB')
     paths = [tmp_path / f'{height}x{width}.png' for height, width in SIZES]
@@ -80,12 +86,12 @@ def assert_same(one: Result, other: Result, tolerance: float = 0.) -> None:
     assert (one.segment_map != other.segment_map).mean() <= tolerance
 
 
-def test_two_threads__as_one_and_nothing_is_left_behind(predictor, pictures, tmp_path, monkeypatch):
+def test_two_threads__as_one_and_nothing_is_left_behind(predictor, options, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)  # as other libraries do
     cut_off = tmp_path / 'cut.png'
     cut_off.write_bytes(pictures[0].read_bytes()[:-300])
-    calls = [(path, dict(min_score=score, max_pixels=pixels)) for path, score, pixels in product(
-        pictures, (.1, .9), (3000, 10**6))]
+    calls = [(path, dict(option, max_pixels=pixels)) for path, option, pixels in product(
+        pictures, options, (3000, 10**6))]
     expected = [predictor.predict(path, **options) for path, options in calls]
     assert len({tuple(result.scores) for result in expected}) > 6
     state = {name: value.clone() for name, value in predictor.model.state_dict().items()}
@@ -114,17 +120,17 @@ def test_two_threads__as_one_and_nothing_is_left_behind(predictor, pictures, tmp
     assert all(torch.equal(value, state[name]) for name, value in predictor.model.state_dict().items())
 
 
-def test_batches__as_one_by_one(predictor, pictures, tmp_path):
+def test_batches__as_one_by_one(predictor, options, pictures, tmp_path):
     (tmp_path / 'empty.png').write_bytes(b'')
     images = [pictures[index] for index in (0, 1, 0, 2, 4, 1, 3, 0, 0, 2, 1)]
     sizes = []  # of batches: pictures of 80x80 and 64x64 are one size to the model
     handle = predictor.model.register_forward_pre_hook(
         lambda model, args, kwargs: sizes.append(len(kwargs['inputs'])), with_kwargs=True)
-    together = predictor.predict(images, batch_size=8, min_score=.3)
+    together = predictor.predict(images, batch_size=8, **options[0])
     handle.remove()
     assert sum(sizes) == len(images) and sorted(sizes) == [1, 2, 3, 5]
     for image, result in zip(images, together, strict=True):
-        assert_same(result, predictor.predict(image, min_score=.3), 1e-5)
+        assert_same(result, predictor.predict(image, **options[0]), 1e-5)
     *_, failed, last = predictor.outcomes([*images, tmp_path / 'empty.png', images[0]], batch_size=8)
     assert isinstance(failed, ImageError) and last.source == images[0]
 

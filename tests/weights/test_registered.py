@@ -33,6 +33,7 @@ TINIES = {
     'PixelSegmentor': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LinearNet')),
     'SemanticTTA': dict(module=SEGMENTOR),
     'Detector': dict(backbone=PLAIN, num_classes=3, head=dict(type='densevit.LWDETR', num_queries=4, num_layers=1)),
+    'MattingModel': dict(backbone=dict(PLAIN, in_chans=4), head=dict(type='densevit.ViTMatte', residual_blocks=())),
     'MonocularDepth': dict(backbone=PLAIN, head=dict(type='densevit.LinearDepth', max_depth=10.)),
     'Restorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1)),
     'AdversarialRestorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1),

@@ -8,7 +8,7 @@
 # .303), since the scale of all images settles as the rate ends; RedKitchen 73.2 % with median alignment.
 #
 # Command:  python tools/train.py configs/tiny/dpt_tiny_indoor.py --amp
-# Test:     python tools/test.py configs/tiny/dpt_tiny_indoor.py work_dirs/dpt_tiny_indoor/iter_1000.pth
+# Test:     python tools/test.py configs/tiny/dpt_tiny_indoor.py work_dirs/dpt_tiny_indoor/iter_2200.pth
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
 max_iters = 2200  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (128, 176)

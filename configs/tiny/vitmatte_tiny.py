@@ -10,8 +10,8 @@
 # Command:  python tools/train.py configs/tiny/vitmatte_tiny.py --amp
 # Test:     python tools/test.py configs/tiny/vitmatte_tiny.py work_dirs/vitmatte_tiny/iter_2000.pth
 _base_ = '../_base_/default_runtime.py'
-max_iters = 2000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
-size = 192
+max_iters = 3000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+size = 160
 data_root = 'data/voc_animals'
 objects = (8, 10, 12, 13, 15, 17)  # VOC's cat, cow, dog, horse, person, sheep
 train_pipeline = [
@@ -79,8 +79,8 @@ model = dict(
     head=dict(
         type='densevit.ViTMatte',
         residual_blocks=(4, ),
-        detail_channels=(32, 48, 48),
-        fusion_channels=(80, 64, 48, 24),
+        detail_channels=(24, 32, 48),
+        fusion_channels=(80, 48, 24, 16),
         hidden_dim=16))
 optim_wrapper = dict(
     type='OptimWrapper',

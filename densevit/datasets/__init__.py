@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .matting.dataset import MattingDataset
+    from .matting.folder import MattingFolderDataset
     from .matting.transforms import (
         ComposeForeground,
         LoadAlpha,
@@ -45,11 +46,11 @@ __all__ = [
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
     'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
     'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
-    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
-    'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
-    'ShortestSideCrop', 'UntilSegments'
+    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'MattingFolderDataset', 'PackDepth', 'PackMatting',
+    'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset',
+    'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
+    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
+    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -81,6 +82,7 @@ _HOMES = dict(
     MaskFolderDataset='segmentation.folder',
     MattingCrop='matting.transforms',
     MattingDataset='matting.dataset',
+    MattingFolderDataset='matting.folder',
     PackDepth='depth.transforms',
     PackMatting='matting.transforms',
     PackPair='restoration.transforms',

@@ -39,5 +39,5 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='densevit.MattingMetric')
+val_evaluator = dict(type='densevit.MattingMetric', pictures=8)
 test_evaluator = val_evaluator

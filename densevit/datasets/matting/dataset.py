@@ -59,5 +59,10 @@ class MattingDataset(BaseDataset):
 
 def _by_name(folder: str | Path) -> dict[str, Path]:
     """The pictures below a folder by their path in it without suffix, in order."""
-    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in sorted(Path(folder).rglob('*'))
-            if path.suffix.lower() in IMAGE_SUFFIXES}
+    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in pictures_in(folder)}
+
+
+def pictures_in(folder: str | Path) -> list[Path]:
+    """The pictures of a folder and of those in it, by name."""
+    return [path for path in sorted(Path(folder).rglob('*'))
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -17,9 +18,9 @@ from PIL import Image
 
 from ...images import read_image
 from ...registry import TRANSFORMS
-from ..common.folders import IMAGE_SUFFIXES
 from ..common.transforms import height_and_width
 from .alpha_files import read_alpha, read_trimap, trimap_of
+from .dataset import pictures_in
 
 _META = ('img_path', 'alpha_path', 'ori_shape', 'img_shape', 'background', 'flip')
 
@@ -124,42 +125,53 @@ class ComposeForeground(BaseTransform):
     """Lays a foreground on a random background: ``alpha * foreground + (1 - alpha) * background``.
 
     Which background, which part of it and at which size follow from numpy's random state, which
-    ``densevit.SeedAugmentation`` sets for each sample.
+    ``densevit.SeedAugmentation`` sets for each sample. Pictures of ``predict``, which have no opacity, stay as they
+    are.
 
     Args:
         backgrounds: A folder of pictures, that of all below it.
         scale: Least and greatest height of the part of a background, as shares of the greatest of this shape that it
             holds.
+        seed: For validation and tests: what is drawn follows from it and the name of the foreground. None in training.
 
-    Required keys: ``img``, ``gt_alpha``. Modified key: ``img``. Added key: ``background``, its file.
+    Required keys: ``img``, ``gt_alpha`` and, with a seed, ``img_path``. Modified key: ``img``. Added key:
+    ``background``, its file.
 
     Raises:
         FileNotFoundError: The folder has no picture.
     """
 
-    def __init__(self, backgrounds: str, scale: Sequence[float] = (.5, 1.)) -> None:
-        self.backgrounds, self.scale = backgrounds, tuple(scale)
+    def __init__(self, backgrounds: str, scale: Sequence[float] = (.5, 1.), seed: int | None = None) -> None:
+        self.backgrounds, self.scale, self.seed = backgrounds, tuple(scale), seed
         self._files: list[Path] | None = None
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def files(self) -> list[Path]:
+        """The backgrounds."""
         if self._files is None:
-            self._files = sorted(path for path in Path(self.backgrounds).rglob('*')
-                                 if path.suffix.lower() in IMAGE_SUFFIXES)
+            self._files = pictures_in(self.backgrounds)
         if not self._files:
             raise FileNotFoundError(f'{self.backgrounds} has no pictures: correct backgrounds of ComposeForeground')
-        path = self._files[np.random.randint(len(self._files))]
+        return self._files
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'gt_alpha' not in results:
+            return results
+        random = np.random if self.seed is None else np.random.RandomState(
+            [self.seed, crc32(Path(results['img_path']).name.encode())])
+        path = self.files[random.randint(len(self.files))]
         background, size = read_image(path)[..., ::-1], results['img'].shape[:2]
         height, width = background.shape[:2]
-        share = np.random.uniform(*self.scale) * min(height / size[0], width / size[1])
+        share = random.uniform(*self.scale) * min(height / size[0], width / size[1])
         h, w = (max(1, int(share * side)) for side in size)
-        top, left = np.random.randint(height - h + 1), np.random.randint(width - w + 1)
+        top, left = random.randint(height - h + 1), random.randint(width - w + 1)
         background = resized(np.ascontiguousarray(background[top:top + h, left:left + w]), size)
         results['img'] = compose(results['img'], background, results['gt_alpha'])
         results['background'] = str(path)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backgrounds={self.backgrounds!r}, scale={self.scale})'
+        return f'{type(self).__name__}(backgrounds={self.backgrounds!r}, scale={self.scale}, seed={self.seed})'
 
 
 @TRANSFORMS.register_module()
@@ -168,19 +180,22 @@ class RandomTrimap(BaseTransform):
 
     Args:
         width: Least and greatest width of a band in pixels; the authors of ViTMatte draw from 1 to 29.
+        keep: The probability that a trimap stays that was read from a file.
 
-    Required key: ``gt_alpha``. Added key: ``trimap``.
+    Required key: ``gt_alpha``. Added or modified key: ``trimap``.
     """
 
-    def __init__(self, width: Sequence[float] = (1, 30)) -> None:
-        self.width = tuple(width)
+    def __init__(self, width: Sequence[float] = (1, 30), keep: float = .5) -> None:
+        self.width, self.keep = tuple(width), keep
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'trimap' in results and np.random.uniform() < self.keep:
+            return results
         results['trimap'] = trimap_of(results['gt_alpha'], *(np.random.uniform(*self.width) for _ in range(2)))
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(width={self.width})'
+        return f'{type(self).__name__}(width={self.width}, keep={self.keep})'
 
 
 @TRANSFORMS.register_module()

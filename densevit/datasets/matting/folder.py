@@ -84,12 +84,15 @@ class MattingFolder(FolderReader):
         """That of the folder, with a pipeline that composes, or does not, and has trimaps."""
         kept = {key: old[key] for key in ('test_mode', 'serialize_data', 'max_refetch') if key in old}
         own = {key: value for key, value in new.items() if key not in ('backgrounds', 'trimap_width')}
-        pipeline = _with_trimaps(_composing(list(old.get('pipeline') or ()), new['backgrounds'],
-                                            seed=0 if old.get('test_mode') else None), new['trimap_width'])
-        return kept | own | dict(pipeline=pipeline)
+        transforms = list(old.get('pipeline') or ())
+        if old.get('test_mode'):  # trimaps and backgrounds of which nothing is left to chance
+            transforms = [each for each in transforms if _name(each) != 'RandomTrimap']
+        transforms = _composing(_reading(transforms, new['backgrounds'] is not None), new['backgrounds'],
+                                seed=0 if old.get('test_mode') else None)
+        return kept | own | dict(pipeline=_with_trimaps(transforms, new['trimap_width']))
 
 
-READERS = {'densevit.MattingDataset': MattingFolder()}
+READERS = {name: MattingFolder() for name in ('densevit.MattingDataset', 'densevit.Photographs')}
 
 
 def divided_parts(folder: Path) -> tuple[dict[str, Part], str]:
@@ -178,19 +181,25 @@ def _usual_width(dataset: Mapping[str, Any]) -> float:
     return round(widths[0]) if widths else _WIDTH
 
 
+def _reading(transforms: list[Any], are_foregrounds: bool) -> list[Any]:
+    """A pipeline that reads files of the folder, also that of a config whose opacities are rendered."""
+    def change(transform: dict[str, Any]) -> dict[str, Any]:
+        if _name(transform) in ('LoadImage', 'LoadForeground'):
+            return dict(type='densevit.LoadForeground' if are_foregrounds else 'densevit.LoadImage')
+        return dict(type='densevit.LoadAlpha') if _name(transform) == 'RenderForeground' else transform
+    return nested(transforms, change)
+
+
 def _composing(transforms: list[Any], backgrounds: str | None, seed: int | None) -> list[Any]:
     """A pipeline that lays foregrounds on backgrounds, or takes images as they are.
 
     Raises:
         FolderError: There is no place in it at which the opacity is known.
     """
-    def change(transform: dict[str, Any]) -> dict[str, Any]:
-        if _name(transform) in ('LoadImage', 'LoadForeground'):
-            return dict(type='densevit.LoadImage' if backgrounds is None else 'densevit.LoadForeground')
-        return dict(transform, backgrounds=backgrounds) if _name(transform) == 'ComposeForeground' else transform
     if backgrounds is None:
-        return nested([each for each in transforms if _name(each) != 'ComposeForeground'], change)
-    transforms = nested(transforms, change)
+        return [each for each in transforms if _name(each) != 'ComposeForeground']
+    transforms = nested(transforms, lambda each: dict(each, backgrounds=backgrounds, seed=seed)
+                        if _name(each) == 'ComposeForeground' else each)
     if all(_name(each) != 'ComposeForeground' for each in _flat(transforms)):
         places = [index for index, each in enumerate(transforms) if _name(each) in ('LoadAlpha', 'MattingCrop')]
         if not places:

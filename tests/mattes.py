@@ -34,7 +34,7 @@ def write_images(folder: Path, count: int = 5, trimaps: bool = False) -> Path:
     for index in range(count):
         alpha = disc(index)
         noise = np.random.default_rng(index).normal(0, 5, (*SIZE, 3))
-        image = 40 + 160 * alpha[..., None] / 255. + noise
+        image = 40 + 160 * (alpha[..., None] / 255) + noise
         save(image.clip(0, 255).astype(np.uint8), folder / 'images' / f'{index:03}.jpg')
         save(alpha, folder / 'alpha' / f'{index:03}.png')
         if trimaps:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .matting.folder import MattingFolderDataset
     from .matting.transforms import (
         ComposeForeground,
+        JitterForeground,
+        JoinForegrounds,
         LoadAlpha,
         LoadForeground,
         MattingCrop,
@@ -44,13 +46,13 @@ if TYPE_CHECKING:
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
-    'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
-    'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
-    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'MattingFolderDataset', 'PackDepth', 'PackMatting',
-    'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset',
-    'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
-    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
-    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JitterForeground',
+    'JoinForegrounds', 'JoinedDataset', 'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage',
+    'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'MattingFolderDataset',
+    'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset',
+    'PanopticDataset', 'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
+    'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
+    'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -71,6 +73,8 @@ _HOMES = dict(
     GaussianNoise='restoration.degradations',
     InStages='common.stages',
     JPEGCompression='restoration.degradations',
+    JitterForeground='matting.transforms',
+    JoinForegrounds='matting.transforms',
     JoinedDataset='common.joined',
     LoadAlpha='matting.transforms',
     LoadColorLabels='segmentation.folder',

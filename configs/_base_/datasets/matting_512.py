@@ -7,8 +7,9 @@ train_pipeline = [
     dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadAlpha'),
     dict(type='densevit.MattingCrop', size=size),
+    dict(type='densevit.JoinForegrounds'),
+    dict(type='densevit.JitterForeground'),
     dict(type='densevit.ComposeForeground', backgrounds='data/matting/train/bg'),
-    dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='densevit.RandomTrimap', width=(1, 30)),
     dict(type='densevit.PackMatting')
 ]

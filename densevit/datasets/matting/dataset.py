@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from ...registry import DATASETS
 from ..common.folders import IMAGE_SUFFIXES
+from ..common.other_images import offer_images
 
 
 @DATASETS.register_module()
@@ -32,6 +33,7 @@ class MattingDataset(BaseDataset):
         self.remarks: dict[str, int] = {}
         prefix = dict(img_path='images', alpha_path='alpha') | dict(data_prefix or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **options)
+        offer_images(self)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry for each image: ``img_path``, ``alpha_path`` and, if there are trimaps, ``trimap_path``.

@@ -197,7 +197,7 @@ def _composing(transforms: list[Any], backgrounds: str | None, seed: int | None)
         FolderError: There is no place in it at which the opacity is known.
     """
     if backgrounds is None:
-        return [each for each in transforms if _name(each) != 'ComposeForeground']
+        return [each for each in transforms if _name(each) not in ('JoinForegrounds', 'ComposeForeground')]
     transforms = nested(transforms, lambda each: dict(each, backgrounds=backgrounds, seed=seed)
                         if _name(each) == 'ComposeForeground' else each)
     if all(_name(each) != 'ComposeForeground' for each in _flat(transforms)):

@@ -134,19 +134,20 @@ def _part(folder: Path, images: Path, alphas: Path) -> Part:
              } if trimaps else {}
     if not {*images.relative_to(folder).parts} & {*FOREGROUND_FOLDERS}:
         return Part(pairs, drawn)
-    backgrounds = _beside(images, folder, BACKGROUND_FOLDERS)
+    backgrounds = _beside(images, folder, BACKGROUND_FOLDERS) or first_folder(folder, BACKGROUND_FOLDERS)
     if backgrounds is None or not pictures_in(backgrounds):
-        wanted = backgrounds or images.parent / BACKGROUND_FOLDERS[0]
+        wanted = backgrounds or (images.parent if images.name in FOREGROUND_FOLDERS else folder) / BACKGROUND_FOLDERS[0]
         raise FolderError(f'{images} has foregrounds, and there is nothing to lay them on: put pictures without such '
                           f'objects into {wanted}; pictures that are to stay as they are belong into images/')
     return Part(pairs, drawn, backgrounds)
 
 
 def _beside(images: Path, folder: Path, names: Sequence[str]) -> Path | None:
-    """A folder that goes with one of images: of the same split if there are splits, else of all."""
+    """A folder that goes with one of images: of the same split where it is divided, else of all; None without one."""
     found = first_folder(images.parent, names) or first_folder(folder, names)
-    split = next(filter(split_of, images.relative_to(folder).parts), None)
-    return found / split if found and split and (found / split).is_dir() else found
+    split = next(filter(None, map(split_of, images.relative_to(folder).parts)), None)
+    splits = {split_of(path.name): path for path in found.iterdir() if path.is_dir()} if found else {}
+    return splits.get(split) if split and any(splits) else found
 
 
 def _require_transparency(path: Path, alphas: Path) -> None:

@@ -184,17 +184,18 @@ def test_joined_foregrounds__not_of_what_hides_all():
 def test_joined_foregrounds__of_a_data_set(tmp_path):
     """They follow from the seed; about half of the samples have two."""
     root = write_data(tmp_path)
-    data = DATASETS.build(dict(
+    joining, alone = (DATASETS.build(dict(
         type='densevit.MattingDataset', data_root=str(root), data_prefix=dict(img_path='fg'), pipeline=[
             dict(type='densevit.SeedAugmentation'), dict(type='densevit.LoadImage'), dict(type='densevit.LoadAlpha'),
-            dict(type='densevit.MattingCrop', size=48, scale=(.8, .8)), dict(type='densevit.JoinForegrounds'),
+            dict(type='densevit.MattingCrop', size=48), dict(type='densevit.JoinForegrounds', probability=probability),
             dict(type='densevit.JitterForeground'),
-            dict(type='densevit.ComposeForeground', backgrounds=str(root / 'bg')), dict(type='densevit.RandomTrimap'), dict(type='densevit.PackMatting')]))
-    first, again = (data[SeededIndex(0, 3)] for _ in range(2))
+            dict(type='densevit.ComposeForeground', backgrounds=str(root / 'bg')),
+            dict(type='densevit.RandomTrimap'), dict(type='densevit.PackMatting')])) for probability in (.5, 0))
+    first, again = (joining[SeededIndex(0, 3)] for _ in range(2))
     assert (first['inputs'] == again['inputs']).all()
-    sizes = [data[SeededIndex(0, seed)]['data_samples'].gt_alpha.data.mean().item() for seed in range(20)]
-    alone = min(sizes)
-    assert 3 < sum(size > 1.3 * alone for size in sizes) < 18
+    joined = [(one != other).any().item() for one, other in (
+        (data[SeededIndex(0, seed)]['data_samples'].gt_alpha.data for data in (joining, alone)) for seed in range(20))]
+    assert 4 < sum(joined) < 16
 
 
 def test_jitter__of_the_foreground_alone():

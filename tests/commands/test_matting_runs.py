@@ -31,8 +31,8 @@ val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = dict(num_workers=0, persistent_workers=False)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = []
-train_cfg = dict(max_iters=8, val_interval=4)
-default_hooks = dict(checkpoint=dict(interval=4), logger=dict(interval=2))
+train_cfg = dict(max_iters=4, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2), logger=dict(interval=2))
 val_evaluator = dict(pictures=1)
 test_evaluator = dict(pictures=1)
 """
@@ -64,9 +64,9 @@ def test_composed__train_resume_test_and_predict(tmp_path, config, capsys, monke
         min(figures), abs=1e-4), 'less is better'
 
     half = tmp_path / 'half'
-    assert run('train', config, '--data', folder, '--work-dir', half, '--cfg-options', 'train_cfg.max_iters=4') == 0
+    assert run('train', config, '--data', folder, '--work-dir', half, '--cfg-options', 'train_cfg.max_iters=2') == 0
     assert run('train', config, '--data', folder, '--work-dir', half, '--resume') == 0
-    whole, resumed = (torch.load(each / 'iter_8.pth', weights_only=False)['state_dict'] for each in (work, half))
+    whole, resumed = (torch.load(each / 'iter_4.pth', weights_only=False)['state_dict'] for each in (work, half))
     assert all((whole[name] == resumed[name]).all() for name in whole)
 
     capsys.readouterr()

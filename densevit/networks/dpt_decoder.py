@@ -19,11 +19,12 @@ class DPTDecoder(nn.Module):
     """Four levels of a backbone to fused maps, each twice as fine as the one before.
 
     Levels of one stride s, a plain ViT's, are reassembled to strides s / 4, s / 2, s and 2 s. Levels of different
-    strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460).
+    strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460), and as the two of DPT-Hybrid that come from
+    the ViT's stem do (section 3.1): of strides 4, 8, 16 and 16 the last two are reassembled, to 16 and 32.
 
     Args:
         in_channels, strides: Channels and strides of the four levels, finest first where they differ.
-        channels: Widths of the reassembled levels; not used where the strides differ.
+        channels: Widths of the reassembled levels; the others keep theirs.
         width: Channels of the fused maps.
         readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
             concatenated to each and projected.
@@ -58,27 +59,30 @@ class DPTDecoder(nn.Module):
         self.readout = readout
         self.doubles = doubles
         self.reassemble: nn.ModuleList | None = None
-        if len(set(strides)) == 1:
+        is_of_vit = [strides.count(stride) > 1 for stride in strides]
+        if any(is_of_vit):
             scales = (4., 2., 1., .5)
             self.reassemble = nn.ModuleList(
-                Reassemble(dim, out, scale, readout == 'project')
-                for dim, out, scale in zip(in_channels, channels, scales, strict=True))
+                Reassemble(dim, out, scale, readout == 'project') if reassembled else nn.Identity()
+                for dim, out, scale, reassembled in zip(in_channels, channels, scales, is_of_vit, strict=True))
         elif readout != 'ignore':
             raise ValueError(f"readout='{readout}' belongs to a plain ViT; leave it out")
-        inside = in_channels if self.reassemble is None else channels
+        inside = [out if reassembled else dim
+                  for dim, out, reassembled in zip(in_channels, channels, is_of_vit, strict=True)]
         self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
         self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias) for level in range(NUM_LEVELS))
 
-    def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor | None] | None = None) -> list[Tensor]:
         """Fused maps (B, width, h_i, w_i), coarsest first; the last is twice as fine as the finest level.
 
         Args:
             maps: (B, C_i, h_i, w_i), as ``in_channels`` says.
-            class_tokens: (B, C_i) of each level, unless ``readout`` ignores them.
+            class_tokens: (B, C_i) of each level, None of a stem's; or None if ``readout`` ignores them.
         """
         if self.reassemble is not None:
             tokens = [None] * len(maps) if self.readout == 'ignore' else class_tokens
-            maps = [part(x, token) for part, x, token in zip(self.reassemble, maps, tokens, strict=True)]
+            maps = [part(x, token) if isinstance(part, Reassemble) else x
+                    for part, x, token in zip(self.reassemble, maps, tokens, strict=True)]
         maps = [project(x) for project, x in zip(self.project, maps, strict=True)][::-1]
         x, fused = None, []
         for index, (fusion, level) in enumerate(zip(self.fusion, maps, strict=True)):
@@ -95,9 +99,13 @@ def readout_of(backbone: Backbone, readout: Readout | None) -> Readout:
     """The readout that is asked for; None projects the class token where there is one.
 
     Raises:
-        ValueError: It reads a class token that the backbone does not have.
+        ValueError: It reads a class token that the backbone does not have, or a map of a stem looks like a block's.
     """
-    has_token = isinstance(backbone, PlainViT) and backbone.has_class_token
+    is_vit = isinstance(backbone, PlainViT)
+    if is_vit and backbone.strides.count(backbone.stride) > len(backbone.out_indices):
+        raise ValueError(f'stem_out={backbone.stem_out} has a map of stride {backbone.stride}, which DPT would take '
+                         'for one of the blocks: name finer ones')
+    has_token = is_vit and backbone.has_class_token
     if readout is None:
         return 'project' if has_token else 'ignore'
     if readout != 'ignore' and not has_token:
@@ -110,12 +118,13 @@ def read_levels(
     backbone: Backbone,
     readout: Readout,
     images: Tensor,
-) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
+) -> tuple[Sequence[Tensor], Sequence[Tensor | None] | None]:
     """The maps of a backbone and, unless they are ignored, the class tokens: what :class:`DPTDecoder` reads."""
     if readout == 'ignore':
         return backbone(images), None
     levels = backbone.levels(images)
-    return [tokens.feature_map() for tokens in levels], [tokens.x[:, 0] for tokens in levels]
+    tokens = [None] * len(backbone.stem_out) + [level.x[:, 0] for level in levels]
+    return backbone.maps(levels, images.shape[-2:]), tokens
 
 
 class Reassemble(nn.Module):

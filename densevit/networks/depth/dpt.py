@@ -2,7 +2,8 @@
 
 The published forms differ in the backbone, in the readout of the class token and in the end of the head::
 
-    DPT, MiDaS 3.1 (2307.14460)       ViT, BEiT      project    relu                relative disparity
+    DPT, MiDaS 3.1 (2307.14460)       ViT, hybrid,   project    relu                relative disparity
+                                      BEiT
     Depth Anything V1, V2             DINOv2         ignore     relu / sigmoid      relative disparity / metres
       (2401.10891, 2406.09414)
     Depth Anything 3 (2511.10647)     DINOv2         ignore     exp, and the sky    relative depth / metres at a focal
@@ -31,7 +32,8 @@ class DPTDepth(DepthNetwork):
 
     Args:
         backbone: Gives four maps: ``out_indices`` of a plain ViT, or a pyramid. Depth Anything and CHMv2 read normed
-            blocks; DPT, MiDaS and DINOv2 read blocks that are not: ``norm_out=False``.
+            blocks; DPT, MiDaS and DINOv2 read blocks that are not: ``norm_out=False``. DPT-Hybrid reads two maps of a
+            stem and two blocks: ``stem_out=(1, 2), out_indices=(8, 11)``.
         channels, width, norm, unit_bias, doubles: See :class:`densevit.networks.dpt_decoder.DPTDecoder`. Where fused
             maps are doubled, the depth has twice the size of the last of them, and that of the padded image otherwise.
         readout: What becomes of the class token; None projects it where there is one. Depth Anything: ``'ignore'``.

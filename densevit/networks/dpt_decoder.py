@@ -12,6 +12,7 @@ from ..backbones.contract import Backbone
 from ..layers import SyncBatchNorm, resize_bilinear
 
 Readout = Literal['ignore', 'add', 'project']
+Unit = Literal['residual', 'large_kernel']
 NUM_LEVELS = 4
 
 
@@ -34,9 +35,12 @@ class DPTDecoder(nn.Module):
             finer level, as in MiDaS 3.1 and Depth Anything. True: it becomes twice as large, and the finer level is
             resized to it, as in DINOv2 and transformers. For even ones (images of whole multiples of twice the patch)
             there is no difference.
+        unit: What refines maps before and after they are fused: ``'residual'``: two convolutions, as in DPT.
+            ``'large_kernel'``: :class:`LargeKernelUnit`, which sees 21 by 21 pixels at once; it has no use for ``norm``
+            and ``unit_bias``.
 
     Raises:
-        ValueError: There are not four levels, or ``readout`` is unknown or goes with strides that differ.
+        ValueError: There are not four levels, ``readout`` is unknown or goes with strides that differ, or ``unit`` is.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class DPTDecoder(nn.Module):
         norm: bool = False,
         unit_bias: bool | None = None,
         doubles: bool = False,
+        unit: Unit = 'residual',
     ) -> None:
         super().__init__()
         if not len(in_channels) == len(strides) == len(channels) == NUM_LEVELS:
@@ -56,6 +61,8 @@ class DPTDecoder(nn.Module):
                              f'{len(strides)}) and the head as many channels (it has {len(channels)})')
         if readout not in ('ignore', 'add', 'project'):
             raise ValueError(f"readout='{readout}': choose 'ignore', 'add' or 'project'")
+        if unit not in ('residual', 'large_kernel'):
+            raise ValueError(f"unit='{unit}': choose 'residual' or 'large_kernel'")
         self.readout = readout
         self.doubles = doubles
         self.reassemble: nn.ModuleList | None = None
@@ -70,7 +77,8 @@ class DPTDecoder(nn.Module):
         inside = [out if reassembled else dim
                   for dim, out, reassembled in zip(in_channels, channels, is_of_vit, strict=True)]
         self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
-        self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias) for level in range(NUM_LEVELS))
+        self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias, unit)
+                                    for level in range(NUM_LEVELS))
 
     def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor | None] | None = None) -> list[Tensor]:
         """Fused maps (B, width, h_i, w_i), coarsest first; the last is twice as fine as the finest level.
@@ -166,13 +174,25 @@ class Fusion(nn.Module):
         norm: Whether the residual units have batch norms.
         skip: False for the coarsest level, which is fused with nothing.
         unit_bias: Whether the convolutions of the residual units have biases; None where they have no batch norms.
+        unit: See :class:`DPTDecoder`.
     """
 
-    def __init__(self, width: int, norm: bool, skip: bool, unit_bias: bool | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        norm: bool,
+        skip: bool,
+        unit_bias: bool | None = None,
+        unit: Unit = 'residual',
+    ) -> None:
         super().__init__()
         bias = not norm if unit_bias is None else unit_bias
-        self.skip = ResidualUnit(width, norm, bias) if skip else None
-        self.refine = ResidualUnit(width, norm, bias)
+
+        def made() -> nn.Module:
+            return LargeKernelUnit(width) if unit == 'large_kernel' else ResidualUnit(width, norm, bias)
+
+        self.skip = made() if skip else None
+        self.refine = made()
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, level: Tensor, coarser: Tensor | None, size: tuple[int, int]) -> Tensor:
@@ -195,3 +215,25 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inside = self.norm1(self.conv1(x.relu()))
         return x + self.norm2(self.conv2(inside.relu()))
+
+
+class LargeKernelUnit(nn.Module):
+    """Attention by a large kernel around a residual (Visual Attention Network, arXiv:2202.09741, section 3.1).
+
+    A convolution of 21 by 21 is made of one of 5 by 5, one of 7 by 7 with steps of 3, both of each channel alone, and
+    one of 1 by 1; what it gives is multiplied with what it saw (equations 1 and 2). Decoders of self-supervised depth
+    use it (arXiv:2409.17895), for how far away something is depends on much around it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = SyncBatchNorm(width)
+        self.inside = nn.Conv2d(width, width, 1)
+        self.near = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.far = nn.Conv2d(width, width, 7, padding=9, dilation=3, groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.outside = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = nn.functional.gelu(self.inside(self.norm(x)))
+        return x + self.outside(self.mix(self.far(self.near(seen))) * seen)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .matting.dataset import MattingDataset
+    from .matting.rendered import Photographs, RenderForeground
     from .matting.transforms import (
         ComposeForeground,
         LoadAlpha,
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
-    'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
-    'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
-    'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
+    'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset',
+    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset',
+    'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
     'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
-    'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
-    'ShortestSideCrop', 'UntilSegments'
+    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler',
+    'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
+    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
+    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -89,8 +90,10 @@ _HOMES = dict(
     PairedCrop='restoration.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
+    Photographs='matting.rendered',
     PositionSampler='common.seeding',
     RandomTrimap='matting.transforms',
+    RenderForeground='matting.rendered',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',

@@ -92,9 +92,9 @@ class ViTMatte(MattingNetwork):
             raise ValueError(f'ViTMatte doubles one map {len(fusion_channels)} times and joins {len(detail_channels)} '
                              f'maps of details: the backbone gives strides {backbone.strides}, so give out_indices='
                              '(-1,), and as many fusion_channels, one more than detail_channels, as make its stride')
-        if (channels := backbone.patch_kernel[0].shape[1]) != 4:
-            raise ValueError(f'the backbone of ViTMatte sees {channels} channels: give it in_chans=4, colours and '
-                             'trimap')
+        if backbone.in_channels != 4:
+            raise ValueError(f'the backbone of ViTMatte sees {backbone.in_channels} channels: give it in_chans=4, '
+                             'colours and trimap')
         if unknown := [index for index in residual_blocks if not 0 <= index < backbone.depth]:
             raise ValueError(f'residual_blocks={tuple(residual_blocks)}: there is no block {unknown[0]} of '
                              f'{backbone.depth}')

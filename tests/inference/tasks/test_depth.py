@@ -170,6 +170,9 @@ def test_colours():
     assert colors[0, 0].tolist() == colors[0, 1].tolist() == [128] * 3  # not known
     assert colors[0, 2].tolist() == [252, 255, 164] and colors[0, 4].tolist() == [0, 0, 4]
     assert colors[0, 3].tolist() == draw_depth(np.array([[10., 20., 40.]]), 10., 40., False)[0, 1].tolist()  # ratios
+    large = np.random.default_rng(0).uniform(0, 5, (900, 400))  # which is coloured in bands
+    parts = [draw_depth(part, 1., 4., bar=False) for part in np.split(large, (700, ))]
+    assert np.array_equal(draw_depth(large, 1., 4., bar=False), np.concatenate(parts))
     assert draw_depth(np.zeros((30, 40))).shape[1] >= 256  # nothing is known; enlarged for the bar
     for near, far in ((2., 1.), (-1., None), (None, float('nan'))):
         with pytest.raises(ValueError, match='near|far'):

@@ -10,8 +10,8 @@
 # Command:  python tools/train.py configs/tiny/vitmatte_tiny.py --amp
 # Test:     python tools/test.py configs/tiny/vitmatte_tiny.py work_dirs/vitmatte_tiny/iter_2000.pth
 _base_ = '../_base_/default_runtime.py'
-max_iters = 2000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
-size = 192
+max_iters = 3000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+size = 160
 data_root = 'data/voc_animals'
 objects = (8, 10, 12, 13, 15, 17)  # VOC's cat, cow, dog, horse, person, sheep
 train_pipeline = [
@@ -67,6 +67,7 @@ model = dict(
         type='densevit.PlainViT',
         init_cfg=dict(type='Pretrained', checkpoint='eomt_tiny_animals', prefix='network.backbone.'),
         stem=dict(model_name='tf_efficientnet_lite0', out_indices=(1, 2, 4), output_stride=16),
+        stem_out=(0, 1),
         in_chans=4,  # colours and the trimap
         img_size=(288, 288),  # the grid of the learned positions; images are of any size
         embed_dim=192,
@@ -78,14 +79,14 @@ model = dict(
     head=dict(
         type='densevit.ViTMatte',
         residual_blocks=(4, ),
-        detail_channels=(24, 48, 64),
-        fusion_channels=(96, 64, 32, 24),
+        detail_channels=(24, 32, 48),
+        fusion_channels=(80, 48, 24, 16),
         hidden_dim=16))
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=.05, fused=True),
+    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=.05, fused=True),
     constructor='densevit.LayerDecayConstructor',
-    paramwise_cfg=dict(backbone_lr_mult=.3, stem_lr_mult=.3),
+    paramwise_cfg=dict(backbone_lr_mult=.5),
     clip_grad=dict(max_norm=5.))
 param_scheduler = [
     dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=60),

@@ -31,7 +31,7 @@ def with_class_token(**options):
 
 def with_stem(**options):
     return vit(in_chans=4, class_token=False, no_embed_class=True,
-               stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), **{**options, 'patch_size': 1})
+               stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), stem_out=(0, 1), **{**options, 'patch_size': 1})
 
 
 ROWS = {
@@ -64,7 +64,7 @@ def name(request):
 def build(name, **options):
     network = ROWS[name].build(CLASSES[name.partition(' ')[0]], **options)
     with torch.no_grad():  # a sigmoid follows, which is not to saturate
-        network.predict[3].weight.mul_(.02)
+        network.predict[3].weight.mul_(.002 if network.of_stem else .02)
     return WithTrimap(network)
 
 

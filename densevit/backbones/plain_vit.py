@@ -222,11 +222,14 @@ class PlainViT(Backbone):
 
         Before them come the maps of the stem that ``stem_out`` names, at their own channels and strides.
         """
-        levels = self.levels(images)
+        return self.maps(self.levels(images), images.shape[-2:])
+
+    def maps(self, levels: Sequence[Tokens], size: Sequence[int]) -> tuple[Tensor, ...]:
+        """What ``forward`` gives of images of a size (H, W), made of their :meth:`levels`."""
         maps = tuple(tokens.feature_map() for tokens in levels)
         if not self.stem_out:
             return maps
-        return crop_to_strides([*(levels[0].stem[i] for i in self.stem_out), *maps], self.strides, images.shape[-2:])
+        return crop_to_strides([*(levels[0].stem[i] for i in self.stem_out), *maps], self.strides, size)
 
     def levels(self, images: Tensor) -> tuple[Tokens, ...]:
         """The maps of ``forward`` with their prefix tokens: one normed sequence for each of ``out_indices``."""

@@ -1,4 +1,4 @@
-"""Errors of depth, with every convention that changes a number named: crop, range, clamp and alignment."""
+"""Errors of depth, with every convention that changes a number named: crop, range, clamp, alignment and flip."""
 from __future__ import annotations
 
 import logging
@@ -123,8 +123,9 @@ def depth_errors(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 class DepthErrorMetric(BaseMetric):
     """Errors of depth over the pixels with ground truth: of each image, then their mean over images.
 
-    The figures are those of :func:`depth_errors`, and their names begin with the convention: crop, range, clamp and
-    alignment, as in ``nyu_eigen_0.001-10m_clamped/delta1``. Images without a pixel that counts are left out.
+    The figures are those of :func:`depth_errors`, and their names begin with the convention: crop, range, clamp,
+    alignment and, of predictions that are the mean with those of mirrored images, flip, as in
+    ``nyu_eigen_0.001-10m_clamped/delta1``. Images without a pixel that counts are left out.
 
     Args:
         crop: The part of the image that counts. ``'nyu_eigen'``: rows 45 to 471 and columns 41 to 601 of 480x640;
@@ -173,18 +174,20 @@ class DepthErrorMetric(BaseMetric):
         self.crop, self.clamp, self.alignment, self.kind = crop, clamp, alignment, kind
         self.range = DepthRange(min_depth, max_depth)
         self.pictures = ErrorPictures(pictures, 'depth', folder)
+        self._flipped, self._is_named = False, bool(prefix)
         super().__init__(collect_device, prefix or self.convention, collect_dir)
 
     @property
     def convention(self) -> str:
         """All that changes a number, in one word."""
         parts = [self.crop if self.crop != 'none' else 'full', f'{self.range.least:g}-{self.range.most:g}m',
-                 *['clamped'] * self.clamp, *[self.alignment] * (self.alignment != 'none')]
+                 *['clamped'] * self.clamp, *[self.alignment] * (self.alignment != 'none'), *['flip'] * self._flipped]
         return '_'.join(parts)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare the predictions of a batch."""
         for sample in data_samples:
+            self._flipped = bool(sample['pred_depth_map'].get('flip'))  # the same for all images of a test
             prediction = _numpy(sample['pred_depth_map']['data'])
             truth = _numpy(sample['gt_depth_map']['data'])
             if prediction.shape != truth.shape:
@@ -209,6 +212,8 @@ class DepthErrorMetric(BaseMetric):
     def compute_metrics(self, results: list[dict[str, float] | None]) -> dict[str, float]:
         """Means over the images."""
         self.pictures.begin_anew()
+        if not self._is_named:
+            self.prefix = self.convention
         counted = [each for each in results if each is not None]
         if missing := len(results) - len(counted):
             print_log(f'{missing} of {len(results)} images have no depth between {self.range.least:g} and '

@@ -12,6 +12,7 @@ from ..backbones.contract import Backbone
 from ..layers import SyncBatchNorm, resize_bilinear
 
 Readout = Literal['ignore', 'add', 'project']
+Unit = Literal['residual', 'large_kernel']
 NUM_LEVELS = 4
 
 
@@ -19,11 +20,12 @@ class DPTDecoder(nn.Module):
     """Four levels of a backbone to fused maps, each twice as fine as the one before.
 
     Levels of one stride s, a plain ViT's, are reassembled to strides s / 4, s / 2, s and 2 s. Levels of different
-    strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460).
+    strides keep them, as those of Swin do in MiDaS 3.1 (arXiv:2307.14460), and as the two of DPT-Hybrid that come from
+    the ViT's stem do (section 3.1): of strides 4, 8, 16 and 16 the last two are reassembled, to 16 and 32.
 
     Args:
         in_channels, strides: Channels and strides of the four levels, finest first where they differ.
-        channels: Widths of the reassembled levels; not used where the strides differ.
+        channels: Widths of the reassembled levels; the others keep theirs.
         width: Channels of the fused maps.
         readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
             concatenated to each and projected.
@@ -33,9 +35,12 @@ class DPTDecoder(nn.Module):
             finer level, as in MiDaS 3.1 and Depth Anything. True: it becomes twice as large, and the finer level is
             resized to it, as in DINOv2 and transformers. For even ones (images of whole multiples of twice the patch)
             there is no difference.
+        unit: What refines maps before and after they are fused: ``'residual'``: two convolutions, as in DPT.
+            ``'large_kernel'``: :class:`LargeKernelUnit`, which sees 21 by 21 pixels at once; it has no use for ``norm``
+            and ``unit_bias``.
 
     Raises:
-        ValueError: There are not four levels, or ``readout`` is unknown or goes with strides that differ.
+        ValueError: There are not four levels, ``readout`` is unknown or goes with strides that differ, or ``unit`` is.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class DPTDecoder(nn.Module):
         norm: bool = False,
         unit_bias: bool | None = None,
         doubles: bool = False,
+        unit: Unit = 'residual',
     ) -> None:
         super().__init__()
         if not len(in_channels) == len(strides) == len(channels) == NUM_LEVELS:
@@ -55,30 +61,36 @@ class DPTDecoder(nn.Module):
                              f'{len(strides)}) and the head as many channels (it has {len(channels)})')
         if readout not in ('ignore', 'add', 'project'):
             raise ValueError(f"readout='{readout}': choose 'ignore', 'add' or 'project'")
+        if unit not in ('residual', 'large_kernel'):
+            raise ValueError(f"unit='{unit}': choose 'residual' or 'large_kernel'")
         self.readout = readout
         self.doubles = doubles
         self.reassemble: nn.ModuleList | None = None
-        if len(set(strides)) == 1:
+        is_of_vit = [strides.count(stride) > 1 for stride in strides]
+        if any(is_of_vit):
             scales = (4., 2., 1., .5)
             self.reassemble = nn.ModuleList(
-                Reassemble(dim, out, scale, readout == 'project')
-                for dim, out, scale in zip(in_channels, channels, scales, strict=True))
+                Reassemble(dim, out, scale, readout == 'project') if reassembled else nn.Identity()
+                for dim, out, scale, reassembled in zip(in_channels, channels, scales, is_of_vit, strict=True))
         elif readout != 'ignore':
             raise ValueError(f"readout='{readout}' belongs to a plain ViT; leave it out")
-        inside = in_channels if self.reassemble is None else channels
+        inside = [out if reassembled else dim
+                  for dim, out, reassembled in zip(in_channels, channels, is_of_vit, strict=True)]
         self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
-        self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias) for level in range(NUM_LEVELS))
+        self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias, unit)
+                                    for level in range(NUM_LEVELS))
 
-    def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], class_tokens: Sequence[Tensor | None] | None = None) -> list[Tensor]:
         """Fused maps (B, width, h_i, w_i), coarsest first; the last is twice as fine as the finest level.
 
         Args:
             maps: (B, C_i, h_i, w_i), as ``in_channels`` says.
-            class_tokens: (B, C_i) of each level, unless ``readout`` ignores them.
+            class_tokens: (B, C_i) of each level, None of a stem's; or None if ``readout`` ignores them.
         """
         if self.reassemble is not None:
             tokens = [None] * len(maps) if self.readout == 'ignore' else class_tokens
-            maps = [part(x, token) for part, x, token in zip(self.reassemble, maps, tokens, strict=True)]
+            maps = [part(x, token) if isinstance(part, Reassemble) else x
+                    for part, x, token in zip(self.reassemble, maps, tokens, strict=True)]
         maps = [project(x) for project, x in zip(self.project, maps, strict=True)][::-1]
         x, fused = None, []
         for index, (fusion, level) in enumerate(zip(self.fusion, maps, strict=True)):
@@ -95,9 +107,13 @@ def readout_of(backbone: Backbone, readout: Readout | None) -> Readout:
     """The readout that is asked for; None projects the class token where there is one.
 
     Raises:
-        ValueError: It reads a class token that the backbone does not have.
+        ValueError: It reads a class token that the backbone does not have, or a map of a stem looks like a block's.
     """
-    has_token = isinstance(backbone, PlainViT) and backbone.has_class_token
+    is_vit = isinstance(backbone, PlainViT)
+    if is_vit and backbone.strides.count(backbone.stride) > len(backbone.out_indices):
+        raise ValueError(f'stem_out={backbone.stem_out} has a map of stride {backbone.stride}, which DPT would take '
+                         'for one of the blocks: name finer ones')
+    has_token = is_vit and backbone.has_class_token
     if readout is None:
         return 'project' if has_token else 'ignore'
     if readout != 'ignore' and not has_token:
@@ -110,12 +126,13 @@ def read_levels(
     backbone: Backbone,
     readout: Readout,
     images: Tensor,
-) -> tuple[Sequence[Tensor], Sequence[Tensor] | None]:
+) -> tuple[Sequence[Tensor], Sequence[Tensor | None] | None]:
     """The maps of a backbone and, unless they are ignored, the class tokens: what :class:`DPTDecoder` reads."""
     if readout == 'ignore':
         return backbone(images), None
     levels = backbone.levels(images)
-    return [tokens.feature_map() for tokens in levels], [tokens.x[:, 0] for tokens in levels]
+    tokens = [None] * len(backbone.stem_out) + [level.x[:, 0] for level in levels]
+    return backbone.maps(levels, images.shape[-2:]), tokens
 
 
 class Reassemble(nn.Module):
@@ -157,13 +174,25 @@ class Fusion(nn.Module):
         norm: Whether the residual units have batch norms.
         skip: False for the coarsest level, which is fused with nothing.
         unit_bias: Whether the convolutions of the residual units have biases; None where they have no batch norms.
+        unit: See :class:`DPTDecoder`.
     """
 
-    def __init__(self, width: int, norm: bool, skip: bool, unit_bias: bool | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        norm: bool,
+        skip: bool,
+        unit_bias: bool | None = None,
+        unit: Unit = 'residual',
+    ) -> None:
         super().__init__()
         bias = not norm if unit_bias is None else unit_bias
-        self.skip = ResidualUnit(width, norm, bias) if skip else None
-        self.refine = ResidualUnit(width, norm, bias)
+
+        def made() -> nn.Module:
+            return LargeKernelUnit(width) if unit == 'large_kernel' else ResidualUnit(width, norm, bias)
+
+        self.skip = made() if skip else None
+        self.refine = made()
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, level: Tensor, coarser: Tensor | None, size: tuple[int, int]) -> Tensor:
@@ -186,3 +215,25 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inside = self.norm1(self.conv1(x.relu()))
         return x + self.norm2(self.conv2(inside.relu()))
+
+
+class LargeKernelUnit(nn.Module):
+    """Attention by a large kernel around a residual (Visual Attention Network, arXiv:2202.09741, section 3.1).
+
+    A convolution of 21 by 21 is made of one of 5 by 5, one of 7 by 7 with steps of 3, both of each channel alone, and
+    one of 1 by 1; what it gives is multiplied with what it saw (equations 1 and 2). Decoders of self-supervised depth
+    use it (arXiv:2409.17895), for how far away something is depends on much around it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = SyncBatchNorm(width)
+        self.inside = nn.Conv2d(width, width, 1)
+        self.near = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.far = nn.Conv2d(width, width, 7, padding=9, dilation=3, groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+        self.outside = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = nn.functional.gelu(self.inside(self.norm(x)))
+        return x + self.outside(self.mix(self.far(self.near(seen))) * seen)

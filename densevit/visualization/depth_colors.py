@@ -17,6 +17,7 @@ _INFERNO = np.array([
 _UNKNOWN = (128, 128, 128)
 _TEXT = (32, 32, 32)
 _STEPS = (1, 2, 5)  # of the numbers at a bar, times a power of ten
+_BAND = 2**18  # pixels that are coloured at once: on the way they take 60 bytes each
 
 
 def draw_depth(
@@ -61,13 +62,19 @@ def depth_range(depth: np.ndarray, near: float | None = None, far: float | None 
 
 
 def _colors(depth: np.ndarray, least: float, most: float) -> np.ndarray:
-    known = np.isfinite(depth) & (depth > 0)
-    share = np.log(np.where(known, depth, least) / least) / np.log(most / least)
-    place = (1 - np.clip(share, 0, 1)) * (len(_INFERNO) - 1)
-    below = np.minimum(place.astype(int), len(_INFERNO) - 2)
-    weight = (place - below)[..., None].astype(np.float32)
-    colors = _INFERNO[below] * (1 - weight) + _INFERNO[below + 1] * weight
-    return np.where(known[..., None], np.rint(colors), _UNKNOWN).astype(np.uint8)
+    height, width = depth.shape
+    colors = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND // max(width, 1))
+    for top in range(0, height, rows):
+        band = depth[top:top + rows]
+        known = np.isfinite(band) & (band > 0)
+        share = np.log(np.where(known, band, least) / least) / np.log(most / least)
+        place = (1 - np.clip(share, 0, 1)) * (len(_INFERNO) - 1)
+        below = np.minimum(place.astype(int), len(_INFERNO) - 2)
+        weight = (place - below)[..., None].astype(np.float32)
+        mixed = _INFERNO[below] * (1 - weight) + _INFERNO[below + 1] * weight
+        colors[top:top + rows] = np.where(known[..., None], np.rint(mixed), _UNKNOWN)
+    return colors
 
 
 def _with_bar(colors: np.ndarray, least: float, most: float, unit: str) -> np.ndarray:

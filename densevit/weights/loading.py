@@ -52,8 +52,9 @@ def load_weights(
     - for a ``SwinIR``, ``HAT``, ``DRCT``, ``ATD``, ``CAT``, ``HiTSR`` or ``Swin2SR``: their authors' code (averaged
       weights first), for the last also transformers;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads;
-    - for a ``DPTDepth``: MiDaS 3.1, Depth Anything 1 to 3 (of one view), DINOv2's DPT heads, transformers' DPT, Depth
-      Anything and CHMv2; for a ``LinearDepth``: DINOv2's linear heads. The report's naming tells the licence.
+    - for a ``DPTDepth``: DPT and MiDaS 3.1, Depth Anything 1 to 3 (of one view), DINOv2's DPT heads, transformers'
+      DPT, Depth Anything and CHMv2; for a ``LinearDepth``: DINOv2's linear heads. The report's naming tells the
+      licence.
 
     Low-rank adapters (LoRA) of a checkpoint become those of the model, where it has the same, and are merged into the
     weights otherwise; a model whose adapters are not in the checkpoint begins with new ones that change nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 import os
 import textwrap
 from dataclasses import dataclass
@@ -45,6 +46,16 @@ class ZooEntry:
     def is_bundled(self) -> bool:
         """Whether its weights are in the package."""
         return self.repo_id is None and not self.file.startswith('https://')
+
+    @property
+    def terms(self) -> str:
+        """What must be known before the weights are used for money; empty where the license leaves that free."""
+        if '-NC' in self.license or self.license.startswith('for research'):
+            return f'the weights of {self.name} are licensed {self.license}, which forbids commercial use'
+        if self.license == 'not stated':
+            return (f'the weights of {self.name} are published without a licence: ask their authors before you use '
+                    'them commercially')
+        return ''
 
 
 @cache
@@ -94,13 +105,24 @@ def entry(name: str) -> ZooEntry:
 def find_weights(item: ZooEntry) -> Path:
     """The weights of a model: in the package, from the hub, or from a URL; both keep what was downloaded.
 
+    Terms that forbid commerce are logged, once in a process.
+
     Raises:
         WeightsNotFoundError: There are none, or they cannot be downloaded; the message says what to do.
         WeightsError: The file in the package is not the one that was published.
     """
     if item.is_bundled:
-        return _bundled(item)
-    return local_file(item.file) if item.repo_id is None else _from_hub(item.name, item.repo_id, item.file)
+        path = _bundled(item)
+    else:
+        path = local_file(item.file) if item.repo_id is None else _from_hub(item.name, item.repo_id, item.file)
+    if item.terms:
+        _tell(item.terms)
+    return path
+
+
+@cache
+def _tell(terms: str) -> None:
+    logging.getLogger(__name__).warning(terms)  # a line on the error stream, unless the program does logging its way
 
 
 def find_base(item: ZooEntry, base: str | os.PathLike | None = None) -> Path | None:

@@ -118,6 +118,11 @@ def test_folders__cameras(tmp_path, config):
     assert facts.counts == dict(train=2, val=2)
     assert [sample['data_samples'].camera.tolist() for sample in datasets['val']] == [
         [60, 60, 31.5, 23.5], [70, 71, 30, 20]]
+    assert not any('depth.json' in note for note in facts.notes)
+    (folder / 'depth.json').write_text('{"camera": {"000": 60, "01": 60}}')
+    notes = facts_of(folder, config, tmp_path)[1].notes
+    assert any('of 1 names that are no image here, as 01' in note for note in notes)
+    assert any('no camera of 2 of 4 images, as 001' in note for note in notes)
     (folder / 'depth.json').write_text('{"camera": "wide"}')
     with pytest.raises(FolderError, match='is no camera'):
         facts_of(folder, config, tmp_path)
@@ -179,13 +184,15 @@ def test_faults__are_one_line(how, said, tmp_path, config, capsys):
 
 
 def test_doubts__are_said(tmp_path, config, capsys):
-    """An image without depth that counts, and metres that are none."""
+    """An image without depth that counts, depth without an image, and metres that are none."""
     folder = write_rooms(tmp_path / 'mine', 6)
     Image.fromarray(np.zeros(SIZE, np.uint16)).save(folder / 'depth' / '001.png')
+    (folder / 'images' / '002.jpg').unlink()
     (folder / 'depth.json').write_text('{"scale": 1}')
     assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run', '--cfg-options',
                'train_cfg.max_iters=1') == 0
     captured = capsys.readouterr()
     assert 'is hardly what was meant: tell the unit' in captured.out
+    assert f"without an image is left out: 1 files, as {folder / 'depth' / '002.png'}" in captured.out
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
     assert 'which is hardly what was meant: correct depth_scale' in log

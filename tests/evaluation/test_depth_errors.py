@@ -67,6 +67,12 @@ def test_names__have_the_convention():
     metric.process(None, [sample(np.full((9, 9), 2.), np.full((9, 9), 4.)), sample(np.ones((9, 9)), np.zeros((9, 9)))])
     found = metric.evaluate(2)
     assert found['kitti_garg_0.001-80m_clamped_median/delta1'] == 1.  # the one without depth is left out
+    mirrored = sample(np.full((9, 9), 2.), np.full((9, 9), 4.))
+    mirrored['pred_depth_map']['flip'] = True  # what models say of predictions that are averaged with their mirror's
+    for options, name in ((dict(alignment='median'), 'full_0.001-10m_clamped_median_flip'), (dict(prefix='a'), 'a')):
+        averaged = DepthErrorMetric(**options)
+        averaged.process(None, [mirrored])
+        assert f'{name}/delta1' in averaged.evaluate(1)
     for options in (dict(crop='eigen'), dict(alignment='scale'), dict(max_depth=0.), dict(kind='relative_depth')):
         with pytest.raises(ValueError, match='DepthErrorMetric has'):
             DepthErrorMetric(**options)
@@ -75,7 +81,8 @@ def test_names__have_the_convention():
 
 
 @pytest.mark.parametrize('name, crop, most', [
-    ('nyu_basement_00050', 'nyu_eigen', 10.), ('kitti_gt_0000000050', 'kitti_garg', 80.)])
+    ('nyu_basement_00050', 'nyu_eigen', 10.), ('kitti_gt_0000000050', 'kitti_garg', 80.),
+    ('kitti_gt_0000000050', 'kitti_eigen', 80.), ('kitti_gt_0000000050', 'none', 50.)])
 def test_real_pairs(name, crop, most, shared_data):
     """Every convention on real depth, computed here a second time, pixel by pixel in the words of the papers."""
     folder = shared_data / 'depth_mixed'
@@ -86,11 +93,15 @@ def test_real_pairs(name, crop, most, shared_data):
     generator = np.random.default_rng(0)
     prediction = np.maximum(1.1 * truth + generator.normal(0, .1, truth.shape) + .2, .05)
     height, width = truth.shape
+    top, bottom, left, right = 0, height, 0, width
     if crop == 'nyu_eigen':
         top, bottom, left, right = 45, 471, 41, 601
-    else:
+    elif crop == 'kitti_garg':
         top, bottom = int(.40810811 * height), int(.99189189 * height)
         left, right = int(.03594771 * width), int(.96405229 * width)
+    elif crop == 'kitti_eigen':
+        top, bottom = int(.3324324 * height), int(.91351351 * height)
+        left, right = int(.0359477 * width), int(.96405229 * width)
     inside = np.zeros(truth.shape, bool)
     inside[top:bottom, left:right] = True
     known = inside & (truth > 1e-3) & (truth < most)
@@ -105,8 +116,12 @@ def test_real_pairs(name, crop, most, shared_data):
             found = figures(prediction, truth, crop=crop, max_depth=most, clamp=clamp, alignment=alignment)
             assert found['AbsRel'] == pytest.approx(np.mean(np.abs(own - t) / t), rel=1e-4)
             assert found['RMSE'] == pytest.approx(np.sqrt(np.mean((own - t)**2)), rel=1e-4)
-            assert found['delta1'] == pytest.approx(np.mean(np.maximum(own / t, t / own) < 1.25), abs=1e-4)
+            for power in (1, 2, 3):
+                share = np.mean(np.maximum(own / t, t / own) < 1.25**power)
+                assert found[f'delta{power}'] == pytest.approx(share, abs=1e-4)
             e = np.log(own) - np.log(t)
+            assert found['RMSElog'] == pytest.approx(np.sqrt(np.mean(e**2)), rel=1e-4)
+            assert found['log10'] == pytest.approx(np.mean(np.abs(np.log10(own) - np.log10(t))), rel=1e-4)
             assert found['SILog'] == pytest.approx(100 * np.sqrt(np.mean(e**2) - np.mean(e)**2), rel=1e-4)
             assert found['SILogEigen'] == pytest.approx(np.sqrt(np.mean(e**2) - .5 * np.mean(e)**2), rel=1e-4)
 

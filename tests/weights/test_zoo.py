@@ -55,6 +55,29 @@ def test_a_mistyped_name():
         zoo.entry('xyz')
 
 
+@pytest.mark.parametrize('license, said', [
+    ('CC-BY-NC-4.0', 'licensed CC-BY-NC-4.0, which forbids commercial use'), ('for research (data)', 'forbids'),
+    ('not stated', 'without a licence'), ('Apache-2.0', ''), ('MIT', ''), ('DINOv3 License', '')])
+def test_terms_that_forbid_commerce_are_said_once(license, said, hub_cache, caplog):
+    item = replace(zoo.entry('eomt_vitl_ade20k'), license=license, name=f'model under {license}')
+    with pytest.raises(WeightsNotFoundError):
+        zoo.find_weights(item)  # of what cannot be loaded nothing is said
+    assert not caplog.messages
+    put_in_cache(hub_cache, item.repo_id, item.file, b'weights')
+    for _ in range(2):
+        zoo.find_weights(item)
+    assert len(caplog.messages) == bool(said)
+    assert all(said in message and item.name in message for message in caplog.messages)
+
+
+def test_the_zoo_knows_which_weights_are_not_for_money():
+    free = {name for name in zoo.names() if not zoo.entry(name).terms}
+    assert {'depth_anything_v2_vits', 'depth_anything_3_mono_vitl', 'midas_vitl_384'} < free
+    for name in ('depth_anything_v2_vitb', 'depth_anything_v2_vitl', 'depth_anything_v2_vits_hypersim',
+                 'vitmatte_s_comp1k'):
+        assert name not in free
+
+
 def test_every_config_has_a_row_of_its_name():
     rows = [row['config'] for collection in zoo.collections().values() for row in collection['models']]
     configs = [path.relative_to(ROOT / 'configs').as_posix() for path in (ROOT / 'configs').glob('*/*.py')]

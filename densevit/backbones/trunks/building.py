@@ -9,6 +9,7 @@ import torch
 from timm.layers import HybridEmbed
 from timm.models.beit import Beit
 from timm.models.eva import Eva
+from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import nn
@@ -101,7 +102,9 @@ def stem_maps(stem: nn.Module | None) -> tuple[tuple[int, ...], tuple[int, ...]]
     if isinstance(stem, Backbone):
         return stem.out_channels, stem.strides
     info = getattr(stem, 'feature_info', None)
-    if not hasattr(info, 'reduction'):  # a list in the stems of timm's own hybrids, which give their last map alone
+    if isinstance(stem, ResNetV2):  # of timm's own hybrids: a list
+        return tuple(each['num_chs'] for each in info), tuple(each['reduction'] for each in info)
+    if not hasattr(info, 'reduction'):  # a few convolutions, which give their last map alone
         return (), ()
     return tuple(info.channels()), tuple(info.reduction())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from timm.layers import HybridEmbed, PatchEmbed
 from timm.models.eva import Eva
+from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -72,8 +73,13 @@ class SequenceTrunk:
 def embed_patches(patch_embed: nn.Module, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Embed images (B, 3, H, W) as patches (B, h, w, D); also gives the maps of a stem, if there is one."""
     if isinstance(patch_embed, HybridEmbed):
-        maps = patch_embed.backbone(images.contiguous(memory_format=torch.channels_last))
-        maps = (maps, ) if isinstance(maps, Tensor) else tuple(maps)
+        images = images.contiguous(memory_format=torch.channels_last)
+        if isinstance(patch_embed.backbone, ResNetV2):  # whose forward gives the last map alone
+            last, maps = patch_embed.backbone.forward_intermediates(images)
+            maps = (*maps[:-1], last)
+        else:
+            maps = patch_embed.backbone(images)
+            maps = (maps, ) if isinstance(maps, Tensor) else tuple(maps)
         return patch_embed.proj(maps[-1]).permute(0, 2, 3, 1), maps
     if type(patch_embed) is PatchEmbed:
         # As its forward does, but for checks whose messages hold the size: torch.compile would keep each size apart.

@@ -48,8 +48,7 @@ def _read(path: Path) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         raise DepthFileError(f'{path} cannot be read as depth ({error}): write it anew') from error
     if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
-        values = values.reshape([side for side in values.shape if side > 1] if min(values.shape[:2]) > 1
-                                else values.shape[:2])
+        values = values[..., 0] if values.shape[2] == 1 else values[0]
     if values.ndim != 2:
         raise DepthFileError(f'{path} holds an array of shape {values.shape}: depth has one number a pixel, (H, W)')
     return values

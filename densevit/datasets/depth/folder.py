@@ -33,11 +33,13 @@ class Layout(NamedTuple):
         pairs: By split; under None where nothing divides them.
         scale: Values of 16-bit files per metre.
         farthest: Metres up to which errors are counted by those who publish; None where nobody does.
+        alone: Files of depth that belong to no image.
     """
     title: str
     pairs: dict[str | None, list[Pair]]
     scale: float
     farthest: float | None = None
+    alone: Sequence[Path] = ()
 
 
 class DepthFolder(FolderReader):
@@ -55,6 +57,10 @@ class DepthFolder(FolderReader):
         pairs, division = _divided(layout.pairs, folder)
         cameras = settings.get('camera')
         farthest, notes = _look(pairs['train'], scale, folder)
+        if layout.alone:
+            notes.append(f'depth without an image is left out: {len(layout.alone)} files, as {layout.alone[0]}')
+        if isinstance(cameras, dict):
+            notes += _camera_notes(cameras, [pair for each in pairs.values() for pair in each])
         datasets, files = {}, {}
         for split, each in pairs.items():
             lines = [_line(pair, cameras) for pair in each]
@@ -88,8 +94,11 @@ def find_layout(folder: Path) -> Layout:
     """
     parts = split_folders(folder, IMAGE_FOLDERS, DEPTH_FOLDERS, 'depth')
     if parts:
-        return Layout('images and depth', {split: pair_files(*part, SUFFIXES, _ENDS, 'depth')
-                                           for split, part in parts.items()}, 1000.)
+        pairs = {split: pair_files(*part, SUFFIXES, _ENDS, 'depth') for split, part in parts.items()}
+        paired = {pair.partner for each in pairs.values() for pair in each}
+        alone = [path for _, depths in parts.values() for path in sorted(depths.rglob('*'))
+                 if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path not in paired]
+        return Layout('images and depth', pairs, 1000., alone=alone)
     if kitti := _kitti(folder):
         return Layout("KITTI's raw drives and annotated depth", kitti, 256., 80.)
     if nyu := _nyu(folder):
@@ -162,11 +171,27 @@ def _settings(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _names_of(pair: Pair) -> tuple[str, str]:
+    """By which the camera of an image may be told."""
+    return pair.name, pair.image.name
+
+
+def _camera_notes(cameras: Mapping[str, Any], pairs: Sequence[Pair]) -> list[str]:
+    names = {name for pair in pairs for name in _names_of(pair)}
+    lost = [name for name in cameras if name not in names]
+    without = [pair.name for pair in pairs if not any(name in cameras for name in _names_of(pair))]
+    notes = [f'depth.json tells the camera of {len(lost)} names that are no image here, as {lost[0]}'] if lost else []
+    if without:
+        notes.append(f'depth.json tells no camera of {len(without)} of {len(pairs)} images, as {without[0]}: a model '
+                     'that needs one presumes the angle fov of its test_cfg')
+    return notes
+
+
 def _line(pair: Pair, cameras: Any) -> str:
     """A line of a list that the dataset reads."""
     words = [str(pair.image), str(pair.partner)]
     if isinstance(cameras, dict):
-        value = next((cameras[name] for name in (pair.name, pair.image.name) if name in cameras), None)
+        value = next((cameras[name] for name in _names_of(pair) if name in cameras), None)
         if value is not None:
             numbers = np.asarray(value, np.float64)
             words.append(','.join(f'{number:.10g}' for number in (

@@ -56,8 +56,9 @@ class MonocularDepth(DenseModel):
     in prediction (Metric3D, arXiv:2307.10984, section 3.2, the labels' form). Without a camera the angle ``fov`` is
     presumed.
 
-    ``pred_depth_map`` tells its ``kind`` and, of such networks, as ``focal`` the focal length in pixels of the original
-    image that the metres were made with. ``pred_sky`` (1, H, W) bool is there of networks that tell the sky.
+    ``pred_depth_map`` tells its ``kind``, ``flip`` where it is the mean with that of the mirrored image and, of
+    networks with a canonical focal length, as ``focal`` that in pixels of the original image which the metres were made
+    with. ``pred_sky`` (1, H, W) bool is there of networks that tell the sky.
 
     Args:
         backbone: Config of a backbone (``dict(type='densevit.PlainViT', ...)``).
@@ -140,6 +141,8 @@ class MonocularDepth(DenseModel):
             answer = self._with_mirrored(answer, images, samples)
         for index, sample in enumerate(samples):
             maps, meta = answer.depth[index].float(), dict(kind=self.kind)
+            if options.flip:
+                meta['flip'] = True
             if self.network.needs_focal:
                 shown = shown_size(sample, images.shape[-2:])
                 focal = self.focal(sample, images.shape[-2:], options)

@@ -2,7 +2,8 @@
 
 The published forms differ in the backbone, in the readout of the class token and in the end of the head::
 
-    DPT, MiDaS 3.1 (2307.14460)       ViT, BEiT      project    relu                relative disparity
+    DPT, MiDaS 3.1 (2307.14460)       ViT, hybrid,   project    relu                relative disparity
+                                      BEiT
     Depth Anything V1, V2             DINOv2         ignore     relu / sigmoid      relative disparity / metres
       (2401.10891, 2406.09414)
     Depth Anything 3 (2511.10647)     DINOv2         ignore     exp, and the sky    relative depth / metres at a focal
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ...backbones.contract import Backbone
 from ...layers import resize_bilinear
-from ..dpt_decoder import DPTDecoder, Readout, read_levels, readout_of
+from ..dpt_decoder import DPTDecoder, Readout, Unit, read_levels, readout_of
 from .base import DepthNetwork
 from .outputs import Activation, build_output
 from .prediction import DepthKind, DepthPrediction
@@ -31,9 +32,11 @@ class DPTDepth(DepthNetwork):
 
     Args:
         backbone: Gives four maps: ``out_indices`` of a plain ViT, or a pyramid. Depth Anything and CHMv2 read normed
-            blocks; DPT, MiDaS and DINOv2 read blocks that are not: ``norm_out=False``.
-        channels, width, norm, unit_bias, doubles: See :class:`densevit.networks.dpt_decoder.DPTDecoder`. Where fused
-            maps are doubled, the depth has twice the size of the last of them, and that of the padded image otherwise.
+            blocks; DPT, MiDaS and DINOv2 read blocks that are not: ``norm_out=False``. DPT-Hybrid reads two maps of a
+            stem and two blocks: ``stem_out=(1, 2), out_indices=(8, 11)``.
+        channels, width, norm, unit_bias, doubles, unit: See :class:`densevit.networks.dpt_decoder.DPTDecoder`. Where
+            fused maps are doubled, the depth has twice the size of the last of them, and that of the padded image
+            otherwise.
         readout: What becomes of the class token; None projects it where there is one. Depth Anything: ``'ignore'``.
         project: Whether a convolution with a relu stands before the head, as in DINOv2.
         hidden_dim: Channels before the last convolution.
@@ -68,10 +71,11 @@ class DPTDepth(DepthNetwork):
         sky: bool = False,
         canonical_focal: float | None = None,
         sky_threshold: float = 0.,
+        unit: Unit = 'residual',
     ) -> None:
         super().__init__(backbone, kind, min_depth, max_depth, canonical_focal, sky_threshold)
         self.decoder = DPTDecoder(backbone.out_channels, backbone.strides, channels, width,
-                                  readout_of(backbone, readout), norm, unit_bias, doubles)
+                                  readout_of(backbone, readout), norm, unit_bias, doubles, unit)
         self.project = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU()) if project else nn.Identity()
         self.reduce = nn.Conv2d(width, width // 2, 3, padding=1)
         self.output = build_output(activation, bins, min_depth, max_depth)

@@ -216,7 +216,7 @@ class DepthLoss(nn.Module):
         mask = torch.isfinite(target) & (target > 0)
         if sky is not None:
             mask = mask & (sky != 1)
-        depth = resize_bilinear(prediction.depth[:, None].float(), target.shape[-2:])[:, 0]
+        depth = resize_bilinear(_wide(prediction.depth[:, None]), target.shape[-2:])[:, 0]
         if self.kind == 'relative_disparity':
             target = _disparity(target, mask)
         losses = {}
@@ -229,7 +229,7 @@ class DepthLoss(nn.Module):
         elif self.gradient and self.kind == 'metric':
             losses['loss_gradient'] = self.gradient * gradient_loss(_log_ratio(depth, target, mask), mask)
         if self.sky and sky is not None and prediction.sky is not None:
-            logits = resize_bilinear(prediction.sky[:, None].float(), sky.shape[-2:])[:, 0]
+            logits = resize_bilinear(_wide(prediction.sky[:, None]), sky.shape[-2:])[:, 0]
             losses['loss_sky'] = self.sky * sky_loss(logits, sky)
         return losses
 
@@ -237,7 +237,8 @@ class DepthLoss(nn.Module):
 def sky_loss(logits: Tensor, sky: Tensor) -> Tensor:
     """The mean binary cross-entropy of logits (B, H, W), with a target that is 1 for sky, 0, or -1 for unknown."""
     known = sky >= 0
-    errors = F.binary_cross_entropy_with_logits(logits.float(), sky.clamp(min=0).float(), reduction='none')
+    logits = _wide(logits)
+    errors = F.binary_cross_entropy_with_logits(logits, sky.clamp(min=0).to(logits), reduction='none')
     return torch.where(known, errors, 0.).sum() / known.sum().clamp(min=1)
 
 
@@ -269,7 +270,7 @@ def _trimmed_sum(errors: Tensor, mask: Tensor, trim: float) -> Tensor:
 
 def _disparity(depth: Tensor, mask: Tensor) -> Tensor:
     """1 / depth of each image, scaled so that the pixels of the mask are in [0, 10]; 0 outside of it."""
-    disparity = 1 / torch.where(mask, depth.float(), 1.)
+    disparity = 1 / torch.where(mask, _wide(depth), 1.)
     least = torch.where(mask, disparity, torch.inf).amin((1, 2), keepdim=True)
     most = torch.where(mask, disparity, -torch.inf).amax((1, 2), keepdim=True)
     spread = most - least

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .prediction import DepthBins
 
-Activation = Literal['relu', 'sigmoid', 'exp']
+Activation = Literal['relu', 'sigmoid', 'exp', 'disparity']
 Spacing = Literal['linear', 'log', 'mixlog']
 Normalisation = Literal['linear', 'softmax', 'sigmoid']
 
@@ -31,7 +31,8 @@ class DirectDepth(nn.Module):
     Args:
         activation: ``'relu'``: max(x, 0) + ``min_depth`` (DPT, MiDaS, Depth Anything, DINOv2's DPT). ``'sigmoid'``: a
             share of ``max_depth`` (Depth Anything V2 metric). ``'exp'``: e^x, which keeps the relative error of near
-            and far (Depth Anything 3).
+            and far (Depth Anything 3). ``'disparity'``: ``1 / (a s + b)`` of a sigmoid s, with a and b so that depth
+            lies between ``min_depth`` and ``max_depth`` (Monodepth2, arXiv:1806.01260, section 4: 0.1 and 100).
         min_depth, max_depth: The least and the greatest depth; None for no bound.
 
     Raises:
@@ -41,11 +42,14 @@ class DirectDepth(nn.Module):
 
     def __init__(self, activation: Activation, min_depth: float = 0., max_depth: float | None = None) -> None:
         super().__init__()
-        if activation not in ('relu', 'sigmoid', 'exp'):
-            raise ValueError(f"activation='{activation}': choose 'relu', 'sigmoid' or 'exp'")
+        if activation not in ('relu', 'sigmoid', 'exp', 'disparity'):
+            raise ValueError(f"activation='{activation}': choose 'relu', 'sigmoid', 'exp' or 'disparity'")
+        if activation == 'disparity' and not 0 < min_depth < (max_depth or 0):
+            raise ValueError(f"activation='disparity' gives depth between min_depth={min_depth} and "
+                             f'max_depth={max_depth}: set both, such as min_depth=.1 and max_depth=100.')
         if activation == 'sigmoid' and max_depth is None:
             raise ValueError("activation='sigmoid' gives shares of max_depth: set it, such as max_depth=10.")
-        if activation != 'relu' and min_depth:
+        if activation in ('sigmoid', 'exp') and min_depth:
             raise ValueError(f"min_depth is added behind a relu; leave it out with activation='{activation}'")
         self.activation, self.min_depth, self.max_depth = activation, min_depth, max_depth
 
@@ -54,6 +58,9 @@ class DirectDepth(nn.Module):
         x = x.float().squeeze(1)
         if self.activation == 'relu':
             return MadeDepth(x.relu() + self.min_depth)
+        if self.activation == 'disparity':
+            least, most = 1 / self.max_depth, 1 / self.min_depth
+            return MadeDepth(1 / (least + (most - least) * x.sigmoid()))
         return MadeDepth(x.sigmoid() * self.max_depth if self.activation == 'sigmoid' else x.exp())
 
 

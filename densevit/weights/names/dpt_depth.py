@@ -1,8 +1,8 @@
 """Names of depth checkpoints, mapped to those of :class:`densevit.networks.depth.DPTDepth` and its linear sister.
 
-Known are the authors' of DPT and MiDaS 3.1 (github.com/isl-org), Depth Anything V1 and V2, Depth Anything 3, the depth
-heads of DINOv2, and transformers' DPT, Depth Anything and CHMv2. The label of a report tells the licence under which
-the weights of that origin were published, as far as names and sizes tell the origin.
+Known are the authors' of DPT, also of DPT-Hybrid, and MiDaS 3.1 (github.com/isl-org), Depth Anything V1 and V2, Depth
+Anything 3, the depth heads of DINOv2, and transformers' DPT, Depth Anything and CHMv2. The label of a report tells the
+licence under which the weights of that origin were published, as far as names and sizes tell the origin.
 """
 from __future__ import annotations
 

@@ -67,6 +67,12 @@ HF_DINOV2: tuple[Rule, ...] = (
     (_HF_BLOCK + r'intermediate\.dense\.(.+)', r'blocks.\1.mlp.fc1.\2'),
     (_HF_BLOCK + r'output\.dense\.(.+)', r'blocks.\1.mlp.fc2.\2'),
 )
+_HF_HYBRID: tuple[Rule, ...] = (  # of DPT: a BiT before the blocks
+    (r'embeddings\.projection\.(.+)', r'patch_embed.proj.\1'),
+    (r'embeddings\.backbone\.bit\.embedder\.convolution\.(.+)', r'patch_embed.backbone.stem.conv.\1'),
+    (r'embeddings\.backbone\.bit\.embedder\.(norm\..+)', r'patch_embed.backbone.stem.\1'),
+    (r'embeddings\.backbone\.bit\.encoder\.(stages\.\d+)\.layers\.(.+)', r'patch_embed.backbone.\1.blocks.\2'),
+)
 _HF_BEIT: tuple[Rule, ...] = (
     (_HF_BLOCK + r'attention\.(?:attention\.)?([qv])(?:uery|alue|_proj)\.bias', r'blocks.\1.attn.\2_bias'),
     (_HF_BLOCK + r'attention\.(?:attention\.)?relative_position_bias\.(.+)', r'blocks.\1.attn.\2'),
@@ -166,6 +172,11 @@ def from_hf_dinov2(state: State, trunk: nn.Module | None = None) -> tuple[State,
     return renamed, left
 
 
+def _from_hf_hybrid(state: State, trunk: nn.Module) -> tuple[State, list[str]]:
+    renamed, _ = rename(state, _HF_HYBRID)
+    return from_hf_dinov2(renamed)
+
+
 def from_hf_beit(state: State, trunk: nn.Module | None = None) -> tuple[State, list[str]]:
     """transformers' BEiT to timm's ``Beit``."""
     renamed, left = rename(state, _HF_BEIT)
@@ -233,6 +244,8 @@ _NAMINGS = (
                 from_hf_beit),
     TrunkNaming('transformers ViT', ('embeddings.position_embeddings', 'embeddings.patch_embeddings.projection.weight'),
                 from_hf_dinov2),
+    TrunkNaming('transformers hybrid ViT', ('embeddings.position_embeddings', 'embeddings.projection.weight'),
+                _from_hf_hybrid),
     TrunkNaming('OpenMMLab ViT', ('patch_embed.projection.weight', 'layers.0.ln1.weight'), _from_openmmlab),
     TrunkNaming('Segment Anything', ('patch_embed.proj.weight', 'blocks.0.mlp.lin1.weight'), _from_sam),
     TrunkNaming('Perception Encoder', ('conv1.weight', 'transformer.resblocks.0.ln_1.weight'), _from_timm),

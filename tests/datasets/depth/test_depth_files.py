@@ -34,6 +34,14 @@ def test_unknown_is_zero(tmp_path):
     assert np.asarray(depth_png(np.array([[70., 65.]]))).tolist() == [[0, 65000]]
 
 
+@pytest.mark.parametrize('shape', [(1, 2, 3), (2, 3, 1), (1, 2, 1), (1, 1, 3)])
+def test_an_axis_of_channels_is_none(shape, tmp_path):
+    values = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(tmp_path / 'a.npy', values)
+    found = read_depth(tmp_path / 'a.npy')
+    assert found.shape == (shape[:2] if shape[2] == 1 else shape[1:]) and np.array_equal(found.ravel(), values.ravel())
+
+
 def test_no_depth(tmp_path):
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / 'grey.png')
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / 'colour.png')

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from densevit.inference.files import OutputError
 from densevit.inference.predictor import Predictor
 from densevit.inference.tasks.depth import Camera, DepthResult
 from densevit.inference.tasks.depth_video import stabilise
+from densevit.registry import MODELS
 from densevit.visualization.depth_colors import bar_numbers, draw_depth
 
 PIPELINE = [dict(type='densevit.LoadImage'), dict(type='densevit.PackDepth')]
@@ -168,6 +170,9 @@ def test_colours():
     assert colors[0, 0].tolist() == colors[0, 1].tolist() == [128] * 3  # not known
     assert colors[0, 2].tolist() == [252, 255, 164] and colors[0, 4].tolist() == [0, 0, 4]
     assert colors[0, 3].tolist() == draw_depth(np.array([[10., 20., 40.]]), 10., 40., False)[0, 1].tolist()  # ratios
+    large = np.random.default_rng(0).uniform(0, 5, (900, 400))  # which is coloured in bands
+    parts = [draw_depth(part, 1., 4., bar=False) for part in np.split(large, (700, ))]
+    assert np.array_equal(draw_depth(large, 1., 4., bar=False), np.concatenate(parts))
     assert draw_depth(np.zeros((30, 40))).shape[1] >= 256  # nothing is known; enlarged for the bar
     for near, far in ((2., 1.), (-1., None), (None, float('nan'))):
         with pytest.raises(ValueError, match='near|far'):
@@ -236,6 +241,44 @@ def test_predict__in_tiles():
         tiled = predictor(focal=100.).predict(ramp(80, 100), tiles=(48, 64), **options)
         assert np.allclose(tiled.depth, whole.depth, rtol=1e-3) and 'tiles of 64x48' in tiled.notes[0]
         assert np.allclose(tiled.camera.numbers, whole.camera.numbers)
+
+
+@pytest.mark.parametrize('options', [{}, dict(flip=True), dict(tiles=(48, 64))])
+def test_predict__has_the_size_of_the_picture(options):
+    """20 odd sizes, smaller and larger than what the network sees, through a resize and pads."""
+    torch.manual_seed(0)
+    model = MODELS.build(dict(
+        type='densevit.MonocularDepth',
+        data_preprocessor=dict(type='mmengine.ImgDataPreprocessor', mean=[127.] * 3, std=[60.] * 3),
+        backbone=dict(type='densevit.PlainViT', img_size=64, patch_size=16, embed_dim=16, depth=4, num_heads=2,
+                      out_indices=(0, 1, 2, 3)),
+        head=dict(type='densevit.DPTDepth', channels=(4, 4, 4, 4), width=4, hidden_dim=4, activation='exp')))
+    resized = [PIPELINE[0], dict(type='densevit.ResizeForDepth', size=(48, 64)), PIPELINE[1]]
+    deep = Predictor(model, Config(dict(default_scope='mmengine', test_pipeline=resized)))
+    for height in (1, 31, 47, 77, 131):
+        for width in (3, 33, 65, 101):
+            found = deep.predict(ramp(height, width), **options)
+            assert found.depth.shape == (height, width) == found.image_size
+            assert np.isfinite(found.depth).all() and (found.depth > 0).all()
+
+
+def test_merge__keeps_no_tiles():
+    """Memory is that of the picture's maps, however many tiles there are: one is gone before the next but one."""
+    from densevit.inference.canvas import Canvas
+    from densevit.inference.task import Call, Picture, Tile
+    from densevit.inference.tasks.depth import Depth
+
+    image, alive, most = np.zeros((40, 3000, 3), np.uint8), weakref.WeakSet(), []
+
+    def tiles():
+        for left in range(0, 2961, 30):
+            tile = Tile(result(np.full((40, 40), 2.)), 0, left)
+            alive.add(tile.result)
+            most.append(len(alive))
+            yield tile
+
+    merged = Depth().merge(tiles(), Picture(image, Canvas.fit(image, None)), Call(options=dict(focal=None, K=None)))
+    assert merged.depth.shape == (40, 3000) and len(most) == 99 and max(most) <= 2
 
 
 def test_other_models():

@@ -98,6 +98,7 @@ def test_flip__of_a_mirrored_image_is_mirrored():
     with torch.no_grad():
         plain = [sample.pred_depth_map.data for sample in model.test_step(data)]
         ours = [sample.pred_depth_map.data for sample in model.test_step(data, flip=True)]
+        assert all(sample.pred_depth_map.flip for sample in model.test_step(data, flip=True)), 'metrics name it'
         theirs = [sample.pred_depth_map.data.flip(-1) for sample in model.test_step(mirrored, flip=True)]
     for own, other, before in zip(ours, theirs, plain, strict=True):
         assert torch.allclose(own, other, rtol=1e-4) and not torch.allclose(own, before, rtol=1e-3)

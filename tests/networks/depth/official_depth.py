@@ -16,10 +16,10 @@ from torch import Tensor, nn
 VIT = dict(embed_dim=32, depth=4, num_heads=2)
 DINOV2 = dict(VIT, img_size=56, patch_size=14, init_values=1., block_chunks=0)
 CHANNELS, WIDTH, LAYERS = [8, 12, 16, 20], 16, [0, 1, 2, 3]
-MIDAS_CHANNELS = [96, 192, 384, 768]
+MIDAS_CHANNELS, HYBRID_CHANNELS = [96, 192, 384, 768], [256, 512, 768, 768]
 
 
-def midas(family: Literal['vit', 'beit']) -> nn.Module:
+def midas(family: Literal['vit', 'beit', 'hybrid']) -> nn.Module:
     """MiDaS 3.1: (B, 3, H, W) to (B, H, W)."""
     with importable(repository('MiDaS'), stubs={'timm.models.layers': dict(get_act_layer=timm.layers.get_act_layer)}):
         from midas import blocks
@@ -28,16 +28,21 @@ def midas(family: Literal['vit', 'beit']) -> nn.Module:
         if family == 'vit':
             trunk = timm.create_model('vit_base_patch16_224', img_size=64, num_classes=0, **VIT)
             made = vit._make_vit_b16_backbone
+        elif family == 'hybrid':
+            trunk = timm.create_model('vit_base_r50_s16_384', img_size=64, num_classes=0, **VIT)
+            made = vit._make_vit_b_rn50_backbone
         else:
             trunk = timm.create_model('beit_base_patch16_224', img_size=64, num_classes=0, init_values=1., **VIT)
             for block in trunk.blocks:  # as timm called them then
                 block.drop_path = nn.Identity()
                 block.attn.num_relative_distance = len(block.attn.relative_position_bias_table)
             made = beit._make_beit_backbone
-        pretrained = made(trunk, MIDAS_CHANNELS, [64, 64], LAYERS, 32, use_readout='project')
-        for name in ('_make_pretrained_vitb16_384', '_make_pretrained_beitb16_384'):
+        pretrained = made(trunk, HYBRID_CHANNELS if family == 'hybrid' else MIDAS_CHANNELS, [64, 64],
+                          LAYERS, 32, use_readout='project')
+        for name in ('_make_pretrained_vitb16_384', '_make_pretrained_beitb16_384', '_make_pretrained_vitb_rn50_384'):
             setattr(blocks, name, lambda *_, **__: pretrained)
-        return DPTDepthModel(backbone=f'{family}b16_384', features=WIDTH).eval()
+        name = 'vitb_rn50_384' if family == 'hybrid' else f'{family}b16_384'
+        return DPTDepthModel(backbone=name, features=WIDTH).eval()
 
 
 def depth_anything_v2() -> nn.Module:

@@ -23,6 +23,8 @@ LOSSES = {
     'l1': masked_l1,
     'ssi of medians': ssi_loss,
     'ssi of least squares': lambda p, t, m: ssi_loss(p, t, m, 'least_squares'),
+    'metres': lambda p, t, m: sum(DepthLoss(l1=1., silog=1.)(DepthPrediction(p), torch.where(m, t, 0.)).values()),
+    'disparity': lambda p, t, m: DepthLoss('relative_disparity')(DepthPrediction(p), torch.where(m, t, 0.))['loss_ssi'],
 }
 
 

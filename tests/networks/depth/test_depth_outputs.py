@@ -36,6 +36,9 @@ def test_activations():
     assert DirectDepth('relu', .5)(x).depth.flatten().tolist() == [.5, .5, 2.5]
     torch.testing.assert_close(DirectDepth('sigmoid', max_depth=20.)(x).depth[0], 20 * x.sigmoid()[0, 0])
     torch.testing.assert_close(DirectDepth('exp')(x.bfloat16()).depth[0], x.exp()[0, 0])
+    within = DirectDepth('disparity', .1, 100.)
+    assert within(torch.tensor([-99., 99.]).view(1, 1, 1, 2)).depth.flatten().tolist() == pytest.approx([100., .1])
+    assert within(torch.zeros(1, 1, 1, 1)).depth.item() == pytest.approx(2 / (1 / .1 + 1 / 100))
 
 
 @torch.no_grad()
@@ -50,7 +53,9 @@ def test_metric_predictions_are_clamped_and_what_is_learned_from_is_not():
 def test_wrong_options_are_explained():
     levels = vit(depth=4, out_indices=(0, 1, 2, 3))
     for message, options in [
-        ("choose 'relu', 'sigmoid' or 'exp'", dict(activation='softplus')),
+        ("choose 'relu', 'sigmoid', 'exp' or 'disparity'", dict(activation='softplus')),
+        ('set both, such as min_depth=.1', dict(activation='disparity', max_depth=9.)),
+        ("choose 'residual' or 'large_kernel'", dict(unit='big')),
         ('set it, such as max_depth=10', dict(activation='sigmoid')),
         ('leave it out', dict(activation='exp', min_depth=1.)),
         ("choose 'linear', 'log' or 'mixlog'", dict(bins=dict(spacing='square'), max_depth=10., min_depth=.1)),

@@ -55,6 +55,17 @@ def test_equals_transformers_dpt_with_beit(size):
     assert_equal(ours, theirs, images(*size), lambda x: theirs(x).predicted_depth)
 
 
+def test_equals_transformers_dpt_hybrid():
+    """Two levels are a ResNet's; square, for its own forward does not tell the neck another shape."""
+    theirs = transformers.DPTForDepthEstimation(transformers.DPTConfig(
+        is_hybrid=True, hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=128,
+        image_size=96, backbone_featmap_shape=[1, 1024, 6, 6], backbone_out_indices=[0, 1, 2, 3], layer_norm_eps=1e-6,
+        neck_hidden_sizes=[256, 512, 16, 20], fusion_hidden_size=WIDTH)).eval().double()
+    ours = build(dict(name='vit_base_r50_s16_384', img_size=96, stem_out=(1, 2), out_indices=(2, 3)),
+                 channels=(256, 512, 16, 20), kind='relative_disparity').double()
+    assert_equal(ours, theirs, images(96, 96).double(), lambda x: theirs(x).predicted_depth)
+
+
 @pytest.mark.parametrize('size', [(56, 56), (70, 126)])
 def test_equals_transformers_dpt_with_dinov2(size):
     """Also of an odd number of patches."""

@@ -27,6 +27,8 @@ ROWS = {
     'DPTDepth': Row(LEVELS, dict(channels=(8, 12, 16, 20), width=16, hidden_dim=8, sky=True, **BINS), DIRECT),
     'DPTDepth of a pyramid': Row(
         pyramid, dict(width=16, hidden_dim=8, **BINS), compiles='the ViT is', exports='the ViT is'),
+    'DPTDepth of large kernels': Row(LEVELS, dict(channels=(8, 12, 16, 20), width=16, hidden_dim=8, unit='large_kernel',
+                                                  activation='disparity', min_depth=.1, max_depth=100.)),
     'LinearDepth': Row(LEVELS, BINS, DIRECT),
     'PolyMaXDepth': Row(LEVELS, dict(channels=(8, 12, 16, 20), width=16, num_queries=6, embed_dim=16, num_layers=4,
                                      num_heads=2, ffn_dim=16, max_depth=10.)),

@@ -1,4 +1,6 @@
 """DPT against transformers' with the same weights, read through our reader; readouts, odd sizes and wrong arguments."""
+import re
+
 import pytest
 import torch
 from randomised import randomise
@@ -61,6 +63,51 @@ def test_equals_transformers(readout, norm):
     assert [tuple(x.shape) for x in actual] == [(2, 5, 32, 48), (2, 5, 64, 96)]
     _assert_close(actual[0], auxiliary)
     _assert_close(actual[1], expected)
+
+
+_SMP_NAMES = (
+    (r'encoder\.model\.', 'backbone.trunk.'),
+    (r'decoder\.projection_blocks\.(\d)\.project\.', r'decoder.reassemble.\1.readout.'),
+    (r'decoder\.reassemble_blocks\.(\d)\.project_to_out_channel\.', r'decoder.reassemble.\1.project.'),
+    (r'decoder\.reassemble_blocks\.(\d)\.upsample\.', r'decoder.reassemble.\1.resize.'),
+    (r'decoder\.reassemble_blocks\.(\d)\.project_to_feature_dim\.', r'decoder.project.\1.'),
+    (r'decoder\.fusion_blocks\.(\d)\.', r'decoder.fusion.\1.'),
+    (r'residual_conv_block1\.', 'skip.'), (r'residual_conv_block2\.', 'refine.'),
+    (r'conv_(\d)\.', r'conv\1.'), (r'batch_norm_(\d)\.', r'norm\1.'),
+    (r'segmentation_head\.head\.', 'classify.'))
+
+
+@pytest.mark.parametrize('readout, size', [('ignore', (64, 64)), ('add', (64, 96)), ('cat', (96, 160))])
+def test_equals_segmentation_models_pytorch(readout, size):
+    smp = pytest.importorskip('segmentation_models_pytorch')
+    theirs = randomise(smp.DPT(
+        'tu-vit_base_patch16_224', encoder_weights=None, encoder_output_indices=[0, 1, 2, 3], decoder_readout=readout,
+        decoder_intermediate_channels=CHANNELS, decoder_fusion_channels=16, classes=5, dynamic_img_size=True,
+        embed_dim=32, num_heads=2, img_size=64), 1).eval()  # of 12 blocks, four of which are read
+    with torch.no_grad():  # the paper's fusion has no such unit before anything is fused; so it is an identity
+        for parameter in theirs.decoder.fusion_blocks[0].residual_conv_block1.batch_norm_2.parameters():
+            parameter.zero_()
+    model = build('project' if readout == 'cat' else readout, aux_level=None).eval()
+
+    def ours_of(name):
+        for pattern, new in _SMP_NAMES:
+            name = re.sub(pattern, new, name)
+        return name
+
+    state = {ours_of(name): tensor for name, tensor in theirs.state_dict().items()}
+    missing, left = model.load_state_dict(state, strict=False)
+    unread = re.compile(r'decoder\.fusion\.0\.skip\..+|backbone\.trunk\.(norm|head|blocks\.([4-9]|1\d))\..+')
+    assert not missing and all(map(unread.fullmatch, left))
+    images = torch.randn(2, 3, *size)
+    actual, expected = model(images)[-1], theirs(images)
+    _assert_close(actual.detach(), expected.detach())
+    direction = torch.randn_like(expected)
+    (actual * direction).sum().backward()
+    (expected * direction).sum().backward()
+    gradients = {ours_of(name): parameter.grad for name, parameter in theirs.named_parameters()}
+    for name, parameter in model.named_parameters():
+        error = (parameter.grad - gradients[name]).abs().max()
+        assert error <= 1e-4 * gradients[name].abs().max(), name
 
 
 def test_loss_equals_transformers():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .common.coco_instances import CocoInstanceDataset
     from .common.joined import JoinedDataset
     from .common.load_image import LoadImage
+    from .common.progressive import ProgressivePatches
     from .common.seeding import PositionSampler, SeedAugmentation
     from .common.stages import InStages
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         RandomTrimap,
     )
     from .restoration.dataset import RestorationDataset
-    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, SyntheticRain
     from .restoration.folder import RestorationFolderDataset
     from .restoration.real_world import GaussianBlur, SecondOrderDegradation
     from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
@@ -46,10 +47,10 @@ __all__ = [
     'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
     'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
     'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
-    'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
-    'ShortestSideCrop', 'UntilSegments'
+    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'ProgressivePatches',
+    'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
+    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
+    'SeedAugmentation', 'ShortestSideCrop', 'SyntheticRain', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -90,6 +91,7 @@ _HOMES = dict(
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
     PositionSampler='common.seeding',
+    ProgressivePatches='common.progressive',
     RandomTrimap='matting.transforms',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
@@ -102,6 +104,7 @@ _HOMES = dict(
     SecondOrderDegradation='restoration.real_world',
     SeedAugmentation='common.seeding',
     ShortestSideCrop='segmentation.augmentations',
+    SyntheticRain='restoration.degradations',
     UntilSegments='common.transforms')
 
 

@@ -27,5 +27,5 @@ class JoinedDataset(ConcatDataset):
         which = bisect_right(self.cumulative_sizes, index)
         own = index - (self.cumulative_sizes[which - 1] if which else 0)
         if isinstance(index, SeededIndex):
-            own = SeededIndex(own, index.seed, index.shape)
+            own = SeededIndex(own, index.seed, index.shape, index.progress)
         return self.datasets[which][own]

@@ -20,6 +20,7 @@ from densevit.networks.restoration import (
     DPTRestoration,
     PixelLoss,
     RestorationNetwork,
+    Restormer,
     Swin2SR,
     SwinIR,
 )
@@ -37,6 +38,8 @@ ROWS = {
     'DPTRestoration pyramid': (DPTRestoration, dict(backbone=pyramid, scale=2, width=8, num_features=8, depth=1)),
     'DRCT': (DRCT, dict(scale=3, embed_dim=16, num_groups=2, num_heads=2, window_size=8, growth=4)),
     'HAT': (HAT, dict(SMALL, scale=4, window_size=8, compress_ratio=2, squeeze_factor=4, conv_scale=1.)),
+    'Restormer': (Restormer, dict(dim=8, num_blocks=(1, 2, 1, 1), num_refinement_blocks=1)),
+    'Restormer grey': (Restormer, dict(in_channels=1, dim=8, num_blocks=(1, ) * 4, norm='bias_free')),
     'Swin2SR': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffledirect')),
     'Swin2SR compressed': (Swin2SR, dict(SMALL, scale=4, upsampler='pixelshuffle_aux')),
     'SwinIR': (SwinIR, dict(SMALL, scale=4, upsampler='nearest+conv', group_convs=3)),
@@ -44,7 +47,7 @@ ROWS = {
     'SwinIR grey': (SwinIR, dict(SMALL, in_channels=1, window_size=7, img_range=255.)),
 }
 # To trace takes long, and networks differ in their blocks alone: HAT and CAT were traced once, too.
-TRACED = ('SwinIR', )
+TRACED = ('SwinIR', 'Restormer')
 
 
 @pytest.fixture(params=ROWS)
@@ -56,7 +59,7 @@ def build(name, seed=0):
     cls, options = ROWS[name]
     torch.manual_seed(seed)
     options = {key: value() if callable(value) else value for key, value in options.items()}
-    if cls not in (ATD, DPTRestoration):
+    if cls not in (ATD, DPTRestoration, Restormer):
         options['drop_path_rate'] = 0.
     return randomise(cls(**options), seed)
 
@@ -119,7 +122,7 @@ def test_compiles_as_one_graph_for_all_sizes(name):
         assert_near([compiled(batch)], [network(batch)])
 
 
-@pytest.mark.parametrize('name', ['SwinIR'])
+@pytest.mark.parametrize('name', TRACED)
 @torch.no_grad()
 def test_exports_for_all_sizes(name):
     network = build(name).eval()

@@ -75,13 +75,13 @@ def test_joined_data_sets_keep_what_an_index_says():
     class Index(BaseDataset):
 
         def load_data_list(self):
-            return [{}] * self.ann_file
+            return [{}] * 3
 
         def __getitem__(self, index):
             return index
 
-    joined = JoinedDataset([Index(ann_file=2), Index(ann_file=3)])
-    index = joined[seeding.SeededIndex(3, 9, (24, 24), .5)]
+    joined = JoinedDataset([Index(), Index()])
+    index = joined[seeding.SeededIndex(4, 9, (24, 24), .5)]
     assert (int(index), index.seed, index.shape, index.progress) == (1, 9, (24, 24), .5)
 
 

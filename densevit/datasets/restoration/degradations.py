@@ -121,7 +121,7 @@ class SyntheticRain:
 
     def __init__(
         self,
-        density: Range = (.0005, .01),
+        density: Range = (.0005, .006),
         length: Range = (8., 50.),
         width: Range = (1., 2.5),
         angle: Range = (-40., 40.),

@@ -19,7 +19,7 @@ train_cfg = dict(max_iters=8)
 val_cfg = val_dataloader = val_evaluator = None
 test_cfg = test_dataloader = test_evaluator = None
 default_hooks = dict(checkpoint=dict(interval=3))
-custom_hooks = [dict(type='Hook')]
+custom_hooks = [dict(type='mmengine.KillForTestHook', iteration=99)]
 """
 
 
@@ -46,8 +46,7 @@ def test_resumed_run_sees_the_same_patches(tmp_path, tool, monkeypatch):
     log = next((tmp_path / 'whole').glob('*/*.log')).read_text()
     assert '16 pixels x 4 from iteration 0; 24 pixels x 2 from iteration 2; 32 pixels x 1 from iteration 6' in log
     with pytest.raises(Killed):
-        tool('train', config, '--work-dir', tmp_path / 'killed', '--cfg-options',
-             'custom_hooks.0.type=KillForTestHook', 'custom_hooks.0.iteration=5')
+        tool('train', config, '--work-dir', tmp_path / 'killed', '--cfg-options', 'custom_hooks.0.iteration=5')
     seen.clear()
     assert tool('train', config, '--work-dir', tmp_path / 'killed', '--resume', '--cfg-options', 'randomness.seed=8',
                 'train_dataloader.num_workers=1') == 0  # the seed of the checkpoint is taken

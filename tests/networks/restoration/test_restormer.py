@@ -94,3 +94,10 @@ def test_options_and_images_that_do_not_fit():
             Restormer(**{**SIZES, **wrong})
     with pytest.raises(ValueError, match='6 channels.*two views.*not 3'):
         ours('dual-pixel')(torch.zeros(1, 3, 8, 8, dtype=torch.double))
+
+
+@pytest.mark.parametrize(('options', 'count'), [
+    ({}, 26126644), (dict(norm='bias_free'), 26111668), (dict(dual_pixel=True), 26132548)])
+def test_as_many_parameters_as_the_authors(options, count):
+    with torch.device('meta'):
+        assert sum(parameter.numel() for parameter in Restormer(**options).parameters()) == count

@@ -47,7 +47,7 @@ ROWS = {
     'SwinIR grey': (SwinIR, dict(SMALL, in_channels=1, window_size=7, img_range=255.)),
 }
 # To trace takes long, and networks differ in their blocks alone: HAT and CAT were traced once, too.
-TRACED = ('SwinIR', 'Restormer')
+TRACED = ('SwinIR', )
 
 
 @pytest.fixture(params=ROWS)
@@ -122,7 +122,7 @@ def test_compiles_as_one_graph_for_all_sizes(name):
         assert_near([compiled(batch)], [network(batch)])
 
 
-@pytest.mark.parametrize('name', TRACED)
+@pytest.mark.parametrize('name', ['SwinIR'])
 @torch.no_grad()
 def test_exports_for_all_sizes(name):
     network = build(name).eval()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .common.coco_instances import CocoInstanceDataset
     from .common.joined import JoinedDataset
     from .common.load_image import LoadImage
+    from .common.progressive import ProgressivePatches
     from .common.seeding import PositionSampler, SeedAugmentation
     from .common.stages import InStages
     from .common.transforms import PackWithTruth, PadInput, ResizeAndPad, ResizeSegments, ScaleJitterCrop, UntilSegments
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         RandomTrimap,
     )
     from .restoration.dataset import RestorationDataset
-    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, SyntheticRain
     from .restoration.folder import RestorationFolderDataset
     from .restoration.real_world import GaussianBlur, SecondOrderDegradation
     from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
@@ -51,10 +52,10 @@ __all__ = [
     'JitterForeground', 'JoinForegrounds', 'JoinedDataset', 'LoadAlpha', 'LoadColorLabels', 'LoadDepth',
     'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MattingCrop',
     'MattingDataset', 'MattingFolderDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth', 'PadInput',
-    'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler', 'RandomTrimap',
-    'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
-    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
-    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler',
+    'ProgressivePatches', 'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
+    'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
+    'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'SyntheticRain', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -99,6 +100,7 @@ _HOMES = dict(
     PanopticDataset='segmentation.panoptic',
     Photographs='matting.rendered',
     PositionSampler='common.seeding',
+    ProgressivePatches='common.progressive',
     RandomTrimap='matting.transforms',
     RenderForeground='matting.rendered',
     ResizeAndPad='common.transforms',
@@ -112,6 +114,7 @@ _HOMES = dict(
     SecondOrderDegradation='restoration.real_world',
     SeedAugmentation='common.seeding',
     ShortestSideCrop='segmentation.augmentations',
+    SyntheticRain='restoration.degradations',
     UntilSegments='common.transforms')
 
 

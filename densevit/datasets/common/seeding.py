@@ -19,7 +19,7 @@ class SeededIndex(int):
 
     Attributes:
         seed: That of its augmentation.
-        shape: The (height, width) of its batch, in buckets.
+        shape: The (height, width) of its batch, in buckets and with progressive patches.
         progress: The share of the run that is done when it is learned, in [0, 1); None where the length of the run is
             not known.
     """

@@ -5,9 +5,12 @@ function of its seed alone.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Literal, get_args
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -15,6 +18,7 @@ from ...registry import TRANSFORMS
 from .matlab_resize import Border, matlab_resize
 
 Range = float | Sequence[float]
+Blend = Literal['screen', 'add']
 
 
 def to_unit(image: np.ndarray) -> np.ndarray:
@@ -89,6 +93,97 @@ class JPEGCompression:
         return np.ascontiguousarray(decoded[..., ::-1]) if is_color else decoded.reshape(pixels.shape)
 
 
+@TRANSFORMS.register_module()
+class SyntheticRain:
+    """Rain streaks in front of the image, which keeps its type.
+
+    A drop that falls while the shutter is open leaves a bright streak (Garg and Nayar, Vision and Rain, IJCV 2007).
+    Drops are sparse noise that is blurred along their motion, in layers of one kind of streak each: Rain100L has one
+    layer and Rain100H five (Yang et al., arXiv:1609.07769). Streaks have no colour. They come in from beyond the
+    borders, so that the image may be a crop.
+
+    Args:
+        density: Drops for each pixel of a layer. As all that follows, a pair of numbers for one that is drawn evenly
+            between them; here evenly in its logarithm.
+        length: Of streaks in pixels, drawn for each layer; those of a layer are as long.
+        width: The full width at half of their brightness in pixels, drawn for each layer.
+        angle: Of the wind, in degrees from the vertical, drawn for each image; streaks of a positive one lean as ``/``.
+        spread: The deviation of layers from that angle, in degrees.
+        brightness: Of the brightest drops of a layer, as a share of white, drawn for each layer; others have from half
+            of it on.
+        layers: Their number.
+        blend: ``'screen'``, ``1 - (1 - image) * (1 - rain)``, which does not saturate (Luo et al., Removing Rain from a
+            Single Image via Discriminative Sparse Coding, ICCV 2015), or ``'add'``, clipped at white, as in Rain100.
+
+    Raises:
+        ValueError: The blend is unknown.
+    """
+
+    def __init__(
+        self,
+        density: Range = (.0005, .006),
+        length: Range = (8., 50.),
+        width: Range = (1., 2.5),
+        angle: Range = (-40., 40.),
+        spread: Range = 4.,
+        brightness: Range = (.2, .7),
+        layers: int | Sequence[int] = (1, 4),
+        blend: Blend = 'screen',
+    ) -> None:
+        if blend not in get_args(Blend):
+            raise ValueError(f"SyntheticRain has blend={blend!r}: choose 'screen' or 'add'")
+        self.density, self.length, self.width, self.angle, self.spread = density, length, width, angle, spread
+        self.brightness, self.layers, self.blend = brightness, layers, blend
+
+    def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        rain = self.streaks(image.shape[:2], random)
+        rain = rain[..., None] if image.ndim == 3 else rain
+        clean = to_unit(image)
+        rainy = clean + rain * (1 - clean) if self.blend == 'screen' else (clean + rain).clip(max=1)
+        if np.issubdtype(image.dtype, np.floating):
+            return rainy
+        most = np.iinfo(image.dtype).max
+        return np.rint(rainy * most).clip(0, most).astype(image.dtype)
+
+    def streaks(self, size: Sequence[int], random: np.random.Generator) -> np.ndarray:
+        """What is in front of an image of (height, width), float32 in [0, 1]."""
+        low, high = (self.layers, self.layers) if isinstance(self.layers, int) else self.layers
+        wind = drawn(self.angle, random)
+        rain = np.zeros(size, np.float32)
+        for _ in range(random.integers(low, high + 1)):
+            angle = wind + random.normal(0, drawn(self.spread, random))
+            kernel = streak_kernel(drawn(self.length, random), drawn(self.width, random), angle)
+            most = drawn(self.brightness, random)
+            margin = len(kernel) // 2
+            canvas = size[0] + 2 * margin, size[1] + 2 * margin
+            is_drop = random.random(canvas, np.float32) < _drawn_logarithm(self.density, random)
+            drops = np.zeros(canvas, np.float32)
+            drops[is_drop] = random.uniform(most / 2, most, int(is_drop.sum()))
+            blurred = cv2.filter2D(drops, -1, kernel, borderType=cv2.BORDER_CONSTANT)
+            rain += blurred[margin:margin + size[0], margin:margin + size[1]]
+        return rain.clip(0, 1)
+
+
+def streak_kernel(length: float, width: float, angle: float) -> np.ndarray:
+    """A straight streak whose brightest pixels have 1, float32 on a square of an odd side.
+
+    Args:
+        length: In pixels, to where it has faded to a half.
+        width: In pixels, likewise.
+        angle: In degrees from the vertical, towards the right at the top.
+    """
+    half = math.ceil(length / 2 + width) + 1
+    y, x = np.mgrid[-half:half + 1, -half:half + 1]
+    sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    along, across = x * sine - y * cosine, x * cosine + y * sine
+    profile = np.exp2(-(2 * across / width)**2) * (length / 2 + .5 - np.abs(along)).clip(0, 1)
+    return (profile / profile.max()).astype(np.float32)
+
+
 def drawn(value: Range, random: np.random.Generator) -> float:
     """The number, or one between the two."""
     return float(random.uniform(*value)) if isinstance(value, Sequence) else float(value)
+
+
+def _drawn_logarithm(value: Range, random: np.random.Generator) -> float:
+    return math.exp(random.uniform(*np.log(value))) if isinstance(value, Sequence) else float(value)

@@ -98,25 +98,30 @@ class Degrade(BaseTransform):
 class PairedCrop(BaseTransform):
     """Crops both images of a pair to the same part.
 
+    Where :class:`densevit.datasets.ProgressivePatches` gave the batch a side, that takes the place of ``size``.
+
     Args:
         size: Side of the crop of the true image in pixels; a whole multiple of the scale. Images that are smaller are
             mirrored.
+        margin: What the crop is larger on all sides, until a later one with ``place='center'`` cuts it off.
         place: ``'random'``, or ``'center'``: to cut off what a degradation did at the borders of a larger crop.
     """
 
-    def __init__(self, size: int, place: Literal['random', 'center'] = 'random') -> None:
+    def __init__(self, size: int, place: Literal['random', 'center'] = 'random', margin: int = 0) -> None:
         if place not in ('random', 'center'):
             raise ValueError(f"place='{place}': choose 'random' or 'center'")
-        self.size, self.place = size, place
+        self.size, self.place, self.margin = size, place, margin
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         scale = results['gt_img'].shape[0] // results['img'].shape[0]
-        if self.size % scale:
-            raise ValueError(f'size={self.size} of PairedCrop is no whole multiple of the scale {scale}')
-        side = self.size // scale
+        of_batch = getattr(results.get('sample_idx'), 'shape', None)
+        size = (self.size if of_batch is None else of_batch[0]) + 2 * self.margin
+        if size % scale:
+            raise ValueError(f'a side of {size} pixels of PairedCrop is no whole multiple of the scale {scale}')
+        side = size // scale
         room = [max(0, length - side) for length in results['img'].shape[:2]]
         corner = [np.random.randint(free + 1) if self.place == 'random' else free // 2 for free in room]
-        results['gt_img'] = _cut(results['gt_img'], [scale * start for start in corner], self.size)
+        results['gt_img'] = _cut(results['gt_img'], [scale * start for start in corner], size)
         results['img'] = _cut(results['img'], corner, side)
         results['img_shape'] = results['img'].shape[:2]
         return results

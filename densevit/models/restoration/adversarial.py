@@ -46,7 +46,7 @@ class AdversarialRestorer(Restorer):
         adversarial_weight: float = .1,
     ) -> None:
         super().__init__(head, backbone, criterion, test_cfg, data_preprocessor, init_cfg)
-        self.discriminator = UNetDiscriminator(self.network.in_channels, **(discriminator or {}))
+        self.discriminator = UNetDiscriminator(self.network.out_channels, **(discriminator or {}))
         self.perceptual = None if perceptual is None else PerceptualLoss(**perceptual)
         self.perceptual_weight, self.adversarial_weight = perceptual_weight, adversarial_weight
 

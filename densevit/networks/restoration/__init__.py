@@ -1,4 +1,4 @@
-"""Networks that restore images: super-resolution, noise, JPEG, blur."""
+"""Networks that restore images: super-resolution, noise, JPEG, blur, rain."""
 from .atd import ATD
 from .base import RestorationNetwork
 from .cat import CAT
@@ -7,8 +7,11 @@ from .drct import DRCT
 from .hat import HAT
 from .hit import HiTSR
 from .pixel_loss import PixelLoss
+from .restormer import Restormer
 from .swin2sr import Swin2SR
 from .swinir import SwinIR
 
 __all__ = [
-    'ATD', 'CAT', 'DPTRestoration', 'DRCT', 'HAT', 'HiTSR', 'PixelLoss', 'RestorationNetwork', 'Swin2SR', 'SwinIR']
+    'ATD', 'CAT', 'DPTRestoration', 'DRCT', 'HAT', 'HiTSR', 'PixelLoss', 'RestorationNetwork', 'Restormer',
+    'Swin2SR', 'SwinIR'
+]

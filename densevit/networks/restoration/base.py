@@ -16,7 +16,7 @@ RGB_MEAN = (.4488, .4371, .4040)
 
 
 class RestorationNetwork(Network):
-    """(B, C, H, W) images in [0, 1] of any size to (B, C, scale * H, scale * W), about in [0, 1].
+    """(B, C, H, W) images in [0, 1] of any size to (B, C', scale * H, scale * W), about in [0, 1].
 
     Most are whole architectures without a backbone.
 
@@ -26,13 +26,14 @@ class RestorationNetwork(Network):
         backbone: Gives maps of images, for networks that are heads.
 
     Attributes:
+        out_channels: C', which is C but for networks that make one image of several.
         mean: What the network subtracts from images and adds to its answer, (1, C, 1, 1).
     """
     loss_class = PixelLoss
 
     def __init__(self, scale: int, in_channels: int = 3, backbone: Backbone | None = None) -> None:
         super().__init__(backbone)
-        self.scale, self.in_channels = scale, in_channels
+        self.scale, self.in_channels, self.out_channels = scale, in_channels, in_channels
         mean = torch.tensor(RGB_MEAN) if in_channels == 3 else torch.zeros(in_channels)
         self.register_buffer('mean', mean.view(1, -1, 1, 1), persistent=False)
 

@@ -1,11 +1,12 @@
 """Names of checkpoints of restoration networks: their authors', and transformers' of Swin2SR.
 
-The networks here have the authors' names but for CAT and N-grams. What is left of a file follows from sizes: masks and
-indices of windows, which are of the size of the training images there, so that such a file would fit no other.
+The networks here have the authors' names but for CAT, N-grams and the norms of Restormer. What is left of a file
+follows from sizes: masks and indices of windows, which are of the size of the training images there, so that such a
+file would fit no other.
 """
 from __future__ import annotations
 
-from ...networks.restoration import ATD, CAT, DRCT, HAT, HiTSR, Swin2SR, SwinIR
+from ...networks.restoration import ATD, CAT, DRCT, HAT, HiTSR, Restormer, Swin2SR, SwinIR
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
@@ -28,6 +29,7 @@ _HIT: tuple[Rule, ...] = (
     *_FROM_SIZES,
     (r'(.+)\.ngram_window_partition\.(ngram_context\..+)', r'\1.\2'),
 )
+_RESTORMER: tuple[Rule, ...] = ((r'(.+\.norm[12])\.body\.(.+)', r'\1.\2'), )
 _HF_LAYER, _BLOCK = r'swin2sr\.encoder\.stages\.(\d+)\.layers\.(\d+)\.', r'layers.\1.residual_group.blocks.\2.'
 _HF: tuple[Rule, ...] = (
     (r'swin2sr\.first_convolution\.(.+)', r'conv_first.\1'),
@@ -89,6 +91,28 @@ def read_cat(state: State, module: CAT) -> Translated | None:
     inside, outside = split_prefix(state, prefix)
     renamed, left = rename(inside, _CAT)
     return Translated("the authors' CAT", renamed, [*outside, *left])
+
+
+@reads(Restormer)
+def read_restormer(state: State, module: Restormer) -> Translated | None:
+    """Recognise a checkpoint of Restormer's authors.
+
+    Raises:
+        WeightsError: Its norms have biases and those of the module do not, or the other way round, or only one of the
+            two is for dual-pixel images.
+    """
+    first = 'encoder_level1.0.norm1.body.'
+    prefix = common_prefix(state, ('patch_embed.proj.weight', first + 'weight', 'reduce_chan_level3.weight'))
+    if prefix is None:
+        return None
+    inside, outside = split_prefix(state, prefix)
+    for option, found in (('norm', 'with_bias' if first + 'bias' in inside else 'bias_free'),
+                          ('dual_pixel', 'skip_conv.weight' in inside)):
+        if found != getattr(module, option):
+            raise WeightsError(f'it is of a Restormer with {option}={found!r}: build the model so '
+                               f'(model.head.{option}={found!r})')
+    renamed, left = rename(inside, _RESTORMER)
+    return Translated("the authors' Restormer", renamed, [*outside, *left])
 
 
 @reads(Swin2SR)

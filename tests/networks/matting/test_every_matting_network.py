@@ -30,8 +30,9 @@ def with_class_token(**options):
 
 
 def with_stem(**options):
-    return vit(in_chans=4, class_token=False, no_embed_class=True,
-               stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), stem_out=(0, 1), **{**options, 'patch_size': 1})
+    stem = dict(model_name='resnet10t', out_indices=(1, 2, 3))
+    return vit(in_chans=4, class_token=False, no_embed_class=True, stem=stem, stem_out=(0, 1),
+               **{**options, 'patch_size': 1})
 
 
 ROWS = {

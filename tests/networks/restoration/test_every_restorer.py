@@ -21,6 +21,7 @@ from densevit.networks.restoration import (
     HiTSR,
     PixelLoss,
     RestorationNetwork,
+    Restormer,
     Swin2SR,
     SwinIR,
 )
@@ -41,6 +42,8 @@ ROWS = {
     'HiTSR': (HiTSR, dict(SMALL, scale=2, window_size=4, window_ratios=(1, 4))),
     'HiTSR with N-grams': (HiTSR, dict(SMALL, scale=2, window_size=4, window_ratios=(1, 2), conv_ffn=False,
                                        ngrams=True)),
+    'Restormer': (Restormer, dict(dim=8, num_blocks=(1, 2, 1, 1), num_refinement_blocks=1)),
+    'Restormer grey': (Restormer, dict(in_channels=1, dim=8, num_blocks=(1, ) * 4, norm='bias_free')),
     'Swin2SR': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffledirect')),
     'Swin2SR compressed': (Swin2SR, dict(SMALL, scale=4, upsampler='pixelshuffle_aux')),
     'Swin2SR with high frequencies': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffle_hf')),
@@ -61,7 +64,7 @@ def build(name, seed=0):
     cls, options = ROWS[name]
     torch.manual_seed(seed)
     options = {key: value() if callable(value) else value for key, value in options.items()}
-    if cls not in (ATD, DPTRestoration):
+    if cls not in (ATD, DPTRestoration, Restormer):
         options['drop_path_rate'] = 0.
     return randomise(cls(**options), seed)
 

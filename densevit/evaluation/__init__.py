@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
     from .restoration import RestorationMetric
+    from .seams import seam_energy, seam_lines
 
 __all__ = [
     'DepthErrorMetric', 'InstanceMetric', 'MattingMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric',
-    'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
+    'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'seam_energy', 'seam_lines', 'ssim'
 ]
 
 _HOMES = dict(
@@ -29,6 +30,8 @@ _HOMES = dict(
     panoptic_quality='pq',
     psnr='fidelity',
     psnr_b='fidelity',
+    seam_energy='seams',
+    seam_lines='seams',
     ssim='fidelity')
 
 

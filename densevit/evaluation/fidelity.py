@@ -8,7 +8,7 @@ import numpy as np
 # Of R, G and B in [0, 1] to luma from 16 to 235 (ITU-R BT.601 as MATLAB's rgb2ycbcr has it).
 _LUMA = np.array([65.481, 128.553, 24.966])
 _BLACK = 16.
-_WINDOW = 11  # of SSIM's Gaussian; an image is at least as large
+SSIM_WINDOW = 11  # of SSIM's Gaussian; an image is at least as large
 
 
 class Protocol(NamedTuple):
@@ -79,8 +79,9 @@ def ssim(
     from skimage.metrics import structural_similarity  # half a second that other metrics need not wait for
 
     pred, target, peak = _prepared(pred, target, Protocol(crop_border, y_channel, round_y))
-    if min(pred.shape[:2]) < _WINDOW:
-        raise ValueError(f'SSIM needs {_WINDOW} pixels within the border: there are {pred.shape[1]}x{pred.shape[0]}')
+    if min(pred.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f'SSIM needs {SSIM_WINDOW} pixels within the border: there are '
+                         f'{pred.shape[1]}x{pred.shape[0]}')
     return float(structural_similarity(pred, target, data_range=peak, channel_axis=2, gaussian_weights=True, sigma=1.5,
                                        use_sample_covariance=False))
 

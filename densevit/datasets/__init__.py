@@ -30,10 +30,10 @@ if TYPE_CHECKING:
         RandomTrimap,
     )
     from .restoration.dataset import RestorationDataset
-    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, OneOf
     from .restoration.folder import RestorationFolderDataset
     from .restoration.real_world import GaussianBlur, SecondOrderDegradation
-    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
+    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, MaskPixels, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -45,7 +45,7 @@ __all__ = [
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
     'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
     'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
-    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
+    'MaskFolderDataset', 'MaskPixels', 'MattingCrop', 'MattingDataset', 'OneOf', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
     'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
     'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
     'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
@@ -79,8 +79,10 @@ _HOMES = dict(
     LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    MaskPixels='restoration.transforms',
     MattingCrop='matting.transforms',
     MattingDataset='matting.dataset',
+    OneOf='restoration.degradations',
     PackDepth='depth.transforms',
     PackMatting='matting.transforms',
     PackPair='restoration.transforms',

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .depth import DepthErrorMetric
-    from .fidelity import psnr, psnr_b, ssim
+    from .fidelity import lpips, psnr, psnr_b, ssim
     from .matting import MattingMetric
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'DepthErrorMetric', 'InstanceMetric', 'MattingMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric',
-    'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'seam_energy', 'seam_lines', 'ssim'
+    'lpips', 'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'seam_energy', 'seam_lines', 'ssim'
 ]
 
 _HOMES = dict(
@@ -26,6 +26,7 @@ _HOMES = dict(
     PanopticCounts='pq',
     PanopticMetric='panoptic',
     RestorationMetric='restoration',
+    lpips='fidelity',
     panoptic_counts='pq',
     panoptic_quality='pq',
     psnr='fidelity',

@@ -61,8 +61,8 @@ def _number(file: str) -> int | None:
 def largest_tile(peak: Callable[[int], int], free: int, longest: int) -> int:
     """The side of the largest square tile that memory suffices for.
 
-    A small tile and one of twice its side are measured; what is needed grows by the power of the side that the two tell,
-    at least the second: attention over a whole tile needs more than its pixels.
+    A small tile and one of twice its side are measured; what is needed grows by the power of the side that the two
+    tell, at least the second: attention over a whole tile needs more than its pixels.
 
     Args:
         peak: Bytes that a tile of a side takes.

@@ -32,7 +32,7 @@ class Tiling:
 
     @classmethod
     def of(cls, tiles: Any, overlap: Any, whole_picture: Any) -> Tiling:
-        """The tiling that a user's options mean; one number as ``tiles`` is height and width, ``'auto'`` a size of None.
+        """The tiling that a user's options mean: one number as ``tiles`` is height and width, ``'auto'`` no size.
 
         Raises:
             ValueError: An option makes no sense; the message says what to give.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -87,6 +88,25 @@ class JPEGCompression:
         picture.save(buffer, 'JPEG', quality=round(drawn(self.quality, random)))
         decoded = np.asarray(Image.open(buffer))
         return np.ascontiguousarray(decoded[..., ::-1]) if is_color else decoded.reshape(pixels.shape)
+
+
+@TRANSFORMS.register_module()
+class OneOf:
+    """One of several ways to make an image worse, drawn evenly, so that one model learns to undo all.
+
+    Args:
+        choices: Lists of configs of degradations, each as ``densevit.Degrade`` takes one.
+    """
+
+    def __init__(self, choices: Sequence[Sequence[dict[str, Any]]]) -> None:
+        if not choices:
+            raise ValueError('OneOf has no choices: give lists of degradations')
+        self.choices = [[TRANSFORMS.build(step) for step in steps] for steps in choices]
+
+    def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        for step in self.choices[random.integers(len(self.choices))]:
+            image = step(image, random)
+        return image
 
 
 def drawn(value: Range, random: np.random.Generator) -> float:

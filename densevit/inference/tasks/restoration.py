@@ -92,7 +92,7 @@ class RestorationResult(Result):
 
     @cached_property
     def protocol(self) -> Protocol:
-        """How papers compare pictures of this scale: luma without a border as wide as the scale; at a scale of 1, RGB."""
+        """How papers compare pictures of this scale: luma without a border as wide as the scale; at 1, RGB."""
         from ...evaluation.fidelity import Protocol
         return Protocol(self.scale, y_channel=True) if self.scale > 1 else Protocol()
 

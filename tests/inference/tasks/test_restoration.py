@@ -1,5 +1,6 @@
 """Restoration in predict: results, what they write, and tiles that are joined."""
 import json
+import re
 from typing import NamedTuple
 
 import cv2
@@ -13,7 +14,8 @@ from PIL import Image
 from densevit import inference
 from densevit.datasets.restoration.matlab_resize import matlab_resize
 from densevit.evaluation import psnr
-from densevit.inference import cli
+from densevit.inference import cli, memory
+from densevit.inference import predictor as predictor_module
 from densevit.inference.canvas import Canvas
 from densevit.inference.predictor import Predictor
 from densevit.inference.task import Call, Picture, PredictionError
@@ -78,7 +80,7 @@ def test_reference(image):
 
 @pytest.mark.parametrize('scale', (1, 2))
 def test_figures_of_a_given_reference(image, scale):
-    """Those of papers: luma within a border for an enlarged picture, RGB for one of its size, beside the given one's."""
+    """Those of papers: luma within a border for an enlarged picture, RGB for one of its size; and those before."""
     true = np.random.default_rng(1).integers(0, 256, (30 * scale, 40 * scale, 3)).astype(np.uint8)
     call = Call(options=dict(reference=true))
     picture = Picture(image, Canvas.fit(image, None))
@@ -251,3 +253,47 @@ def test_predicted_in_tiles():
     whole, tiled = restore.predict(image), restore.predict(image, tiles=(40, 40), overlap=.4, batch_size=4)
     assert tiled.restored.shape == whole.restored.shape and 'tiles' in tiled.notes[0]
     assert abs(tiled.restored.astype(int) - whole.restored).mean() < 2
+
+
+def test_tiles_that_memory_suffices_for(monkeypatch):
+    """Measured: a model of twice the width takes smaller tiles; with plenty of memory the picture stays whole."""
+    image = np.random.default_rng(0).integers(0, 256, (200, 330, 3)).astype(np.uint8)
+    restore = predictor()
+    assert restore.predict(image, tiles='auto').notes == ()
+    taken = memory.peak_bytes(lambda: restore.predict(image[:128, :128]), torch.device('cpu'))
+    monkeypatch.setattr(predictor_module, 'free_bytes', lambda device: 2 * taken)
+    tiled = restore.predict(image, tiles='auto')
+    side = int(re.search(r'tiles of (\d+)x', tiled.notes[0])[1])
+    assert 96 <= side <= 160 and tiled.restored.shape == (400, 660, 3)
+    batch = restore.predict(image, tiles='auto', batch_size=4)
+    assert int(re.search(r'tiles of (\d+)x', batch.notes[0])[1]) <= .6 * side
+    monkeypatch.setattr(predictor_module, 'free_bytes', lambda device: 1000)
+    with pytest.raises(MemoryError, match='0 MB are free'):
+        restore.predict(image, tiles='auto')
+
+
+@pytest.mark.parametrize(('error', 'said'), [
+    (ValueError('the network broke'), 'at (24, 0) failed: the network broke'),
+    (MemoryError(), 'give smaller tiles'),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 'give smaller tiles')])
+def test_a_failed_tile_stops_with_the_reason(monkeypatch, error, said):
+    image = np.random.default_rng(0).integers(0, 256, (40, 90, 3)).astype(np.uint8)
+    restore, calls, step = predictor(), [], predictor().model.test_step
+
+    def fail_at_the_second(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise error
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(restore.model, 'test_step', fail_at_the_second)
+    with pytest.raises(PredictionError, match=re.escape(said)):
+        restore.predict(image, tiles=(40, 40), overlap=.3)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize('size', [(33, 97), (50, 51), (131, 64)])
+@pytest.mark.parametrize('scale', (1, 2))
+def test_output_is_exactly_as_many_times_larger(size, scale):
+    image = np.zeros((*size, 3), np.uint8)
+    assert predictor(scale).predict(image, tiles=(48, 40)).restored.shape == (scale * size[0], scale * size[1], 3)

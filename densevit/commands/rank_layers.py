@@ -4,8 +4,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from ..engine import cli
 from ..errors import printable
@@ -56,8 +59,6 @@ def rank(args: argparse.Namespace) -> None:
     with quiet_imports():
         cfg = run_config.load_config(path, {}, CHECKOUT)
     checkpoint, base = find_checkpoint(args.checkpoint, None)
-    if args.data:
-        use_data(cfg, args.data, args.out.parent)
     with in_scope(cfg), safe_reading():
         model = MODELS.build(without_pretraining(cfg.model))
     if getattr(model, 'task', None) != 'restoration':
@@ -65,7 +66,11 @@ def rank(args: argparse.Namespace) -> None:
     load_weights(model, checkpoint, base=base)
     model.to(args.device).eval()
     totals: dict[str, float] = {}
-    for index, sample in enumerate(_samples(cfg, args.images, args.seed)):
+    with TemporaryDirectory() as scratch:
+        if args.data:
+            use_data(cfg, args.data, Path(scratch))
+        samples = _samples(cfg, args.images, args.seed)
+    for index, sample in enumerate(samples):
         batch = model.data_preprocessor(dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]))
         true = batch['data_samples'][0].gt_img
         target = true.float() / (1 if true.is_floating_point() else torch.iinfo(true.dtype).max)
@@ -81,7 +86,7 @@ def rank(args: argparse.Namespace) -> None:
           f'{printable(args.out)} --load-from {printable(args.checkpoint)}')
 
 
-def _samples(cfg, count: int, seed: int):
+def _samples(cfg: Config, count: int, seed: int) -> list[dict[str, Any]]:
     """The first training samples, augmented by a seed."""
     import numpy as np
 
@@ -94,8 +99,7 @@ def _samples(cfg, count: int, seed: int):
     with in_scope(cfg):
         dataset = DATASETS.build(dataset)
     np.random.seed(seed)
-    for index in range(count):
-        yield dataset[index % len(dataset)]
+    return [dataset[index % len(dataset)] for index in range(count)]
 
 
 def _config(args: argparse.Namespace, base: str | Path, layers: Sequence[str]) -> str:

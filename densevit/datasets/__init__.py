@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
-    'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset', 'FitToBucket',
-    'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset', 'LoadAlpha',
-    'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
-    'MaskFolderDataset', 'MaskPixels', 'MattingCrop', 'MattingDataset', 'OneOf', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'PositionSampler', 'RandomTrimap',
-    'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset',
-    'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation',
-    'ShortestSideCrop', 'UntilSegments'
+    'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset',
+    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset',
+    'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
+    'MaskFolderDataset', 'MaskPixels', 'MattingCrop', 'MattingDataset', 'OneOf', 'PackDepth', 'PackMatting',
+    'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset',
+    'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
+    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
+    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(

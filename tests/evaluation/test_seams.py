@@ -9,7 +9,7 @@ from densevit.inference.tasks.restoration import Restoration, RestorationResult
 from densevit.inference.tiling import Tiling
 
 
-def texture(height=240, width=280):
+def texture(height=256, width=320):
     image = np.random.default_rng(0).normal(128, 20, (height, width, 3))
     return np.clip(image, 0, 255).astype(np.uint8)
 

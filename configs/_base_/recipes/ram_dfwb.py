@@ -1,5 +1,5 @@
-# One network for several degradations, none of which it is told (RAM, arXiv:2409.19403, section 4.1): patches of 64 pixels,
-# L1, Adam, a global batch of 96, a cosine from 1e-4 to 6e-5, averaged weights.
+# One network for several degradations, none of which it is told (RAM, arXiv:2409.19403): patches of 64 pixels, L1, Adam, a
+# global batch of 96, a cosine from 1e-4 to 6e-5, averaged weights.
 # What differs: the authors train on pairs of haze, rain, blur of motion, low light, noise and JPEG; here noise, JPEG and
 # blur are made of true images, in data/DFWB. Pairs of one's own, of whatever kinds, go in by --data with lq/ and hq/.
 _base_ = './denoise25_dfwb.py'

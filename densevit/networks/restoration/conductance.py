@@ -1,12 +1,12 @@
 """Which layers tell a masked image from a whole one: mask attribute conductance (RAM, Qin et al., arXiv:2409.19403).
 
-A network that was pre-trained on masked images sees whole ones afterwards. RAM (section 3.3) trains those layers on, whose
-conductance (Dhamdhere et al., arXiv:1805.12233, section 3) is largest on a path from the masked image to the whole one,
-and keeps what the others have learned.
+A network that was pre-trained on masked images sees whole ones afterwards. RAM (section 3.3) trains those layers on
+whose conductance (Dhamdhere et al., arXiv:1805.12233) is largest on a path from the masked image to the whole one, and
+keeps what the others have learned.
 
-The conductance of a layer with output y along a path of images x(t) is the integral of dF/dy * dy/dt: what flows through
-it of the change of F, here the mean absolute error of the restored image. The layers of a cut of the network have together
-the whole change, F(x(1)) - F(x(0)), so that layers one behind the other have the same, and branches share it.
+The conductance of a layer with output y along a path of images x(t) is the integral of dF/dy * dy/dt: what flows
+through it of the change of F, here the mean absolute error of the restored image. Layers that together cut the network
+share the whole change, F(x(1)) - F(x(0)): those one behind the other have the same, and branches divide it among them.
 """
 from __future__ import annotations
 

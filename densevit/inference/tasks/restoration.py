@@ -180,8 +180,10 @@ class RestorationResult(Result):
         if alpha is None:
             return pixels
         scale = self.restored.dtype.type(257) if self.restored.dtype == np.uint16 and alpha.dtype == np.uint8 else 1
-        alpha = matlab_resize(alpha * scale, self.scale)
-        return np.concatenate([self.restored, alpha[..., None].astype(self.restored.dtype)], 2)
+        alpha = matlab_resize(alpha * scale, self.scale).astype(self.restored.dtype)
+        # Nothing here writes grey of 16 bits with alpha.
+        colors = pixels[..., None] if self.restored.dtype == np.uint8 and pixels.ndim == 2 else self.restored
+        return np.concatenate([colors, alpha[..., None]], 2)
 
     def __repr__(self) -> str:
         height, width = self.image_size

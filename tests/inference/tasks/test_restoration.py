@@ -246,6 +246,16 @@ def test_alpha_is_carried(tmp_path, dtype):
     assert abs(written[..., :3].astype(int) - most // 2).max() <= 1  # not whitened where it is transparent
 
 
+def test_grey_with_alpha(tmp_path):
+    values = np.full((20, 24, 2), 90, np.uint8)
+    values[:, :12, 1] = 255
+    Image.fromarray(values).save(tmp_path / 'a.png')
+    _, file = predictor().predict(tmp_path / 'a.png').save(tmp_path / 'out.png')
+    written = Image.open(file)
+    assert written.mode == 'LA' and abs(np.array(written)[..., 0].astype(int) - 90).max() <= 1
+    assert np.array(written)[0, [0, -1], 1].tolist() == [255, 90]
+
+
 def test_predicted_in_tiles():
     """Interpolation looks at four pixels, so that tiles differ from the whole at their borders alone."""
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
@@ -273,7 +283,7 @@ def test_tiles_that_memory_suffices_for(monkeypatch):
 
 
 @pytest.mark.parametrize(('error', 'said'), [
-    (ValueError('the network broke'), 'at (24, 0) failed: the network broke'),
+    (ValueError('the network broke'), 'at (25, 0) failed: the network broke'),
     (MemoryError(), 'give smaller tiles'),
     (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 'give smaller tiles')])
 def test_a_failed_tile_stops_with_the_reason(monkeypatch, error, said):

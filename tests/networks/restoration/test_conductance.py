@@ -19,7 +19,7 @@ class Branches(nn.Module):
         self.idle = nn.Conv2d(3, 3, 1)
 
     def forward(self, x):
-        x = torch.tanh(self.first(x))
+        x = torch.tanh(.2 * self.first(x))  # hardly bent: the sum over steps is near the integral
         return self.left(x) + self.right(x) + 0 * self.idle(x[:, :3])
 
 

@@ -15,7 +15,7 @@ train_pipeline = [
     dict(type='densevit.LoadPair', keep_depth=True),
     dict(type='densevit.PairedCrop', size=64),
     dict(type='densevit.FlipAndTurn'),
-    {{_base_.worse}},
+    _base_.worse,
     dict(type='densevit.MaskPixels', ratio=.5),
     dict(type='densevit.PackPair')
 ]
@@ -23,7 +23,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 # How well hidden pixels are told: the metric counts those that are seen as well.
 test_pipeline = [
     dict(type='densevit.LoadPair', keep_depth=True),
-    dict({{_base_.worse}}, seed=0),
+    dict(type='densevit.Degrade', steps=_base_.worse.steps, seed=0),
     dict(type='densevit.MaskPixels', ratio=.5, seed=0),
     dict(type='densevit.PackPair')
 ]

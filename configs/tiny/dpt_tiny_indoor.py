@@ -1,22 +1,33 @@
 # DPT (arXiv:2103.13413) in miniature for rooms, as DPT-Hybrid: an EfficientNet-Lite0 as the stem of 5 ViT blocks of width
 # 192; two maps of the stem and two of the blocks are fused. 5.8 M parameters, the backbone begins as that of
-# eomt_tiny_animals. 459 images of NYU Depth v2 and 70 of RedKitchen; depth is learned as that of one canonical camera
-# (arXiv:2307.10984), so that parts which are enlarged look nearer and images of any focal length have metres.
+# eomt_tiny_animals. 459 images of NYU Depth v2 and 70 of RedKitchen, each of which comes three times as often; depth is
+# learned as that of one canonical camera (arXiv:2307.10984), so that images of any focal length have metres.
 #
-# Begun here and not finished: after 450 iterations of 8 crops (7 epochs) 71.2 % delta1 and .191 AbsRel on the 124 rooms of
-# NYU's validation with median alignment, 52.5 % and .230 without (the per-pixel median of the training depth: 52.2 % and
-# .303), since the scale of all images settles as the rate ends; RedKitchen 73.2 % with median alignment.
+# Trained here: 65.3 % delta1 and .194 AbsRel on the 124 rooms of NYU's validation, full image, without alignment (the
+# per-pixel median of the training depth: 52.2 % and .303); 74.7 % and .171 with median alignment; 83.2 % delta1 on
+# RedKitchen's validation (median: 58.6 %). 2200 iterations of 8 crops in bfloat16, 33 minutes on one CPU core; 42.0, 49.2,
+# 57.5, 58.8, 59.9, 59.4, 60.7, 66.0, 65.3 % after each 200. The weights are in the package (dpt_tiny_indoor).
+# Parts of images alone, as until iteration 1408, left a bias: metres of whole views were 8 % (NYU) and 17 % (RedKitchen)
+# too short.
 #
-# Command:  python tools/train.py configs/tiny/dpt_tiny_indoor.py --amp
-# Test:     python tools/test.py configs/tiny/dpt_tiny_indoor.py work_dirs/dpt_tiny_indoor/iter_1000.pth
+# Command:    python tools/train.py configs/tiny/dpt_tiny_indoor.py --amp
+# Test:       python tools/test.py configs/tiny/dpt_tiny_indoor.py densevit/weights/bundled/dpt_tiny_indoor.safetensors
+# RedKitchen: the same with --cfg-options test_dataloader.dataset.data_root=data/redkitchen_rgbd
+#             test_dataloader.dataset.data_prefix.depth_map_path=depth_reg
+#             "test_dataloader.dataset.camera=(525.,525.,319.5,239.5)"
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/nyu_depth.py']
-max_iters = 1000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 2200  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = (128, 176)
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadDepth'),
-    dict(type='densevit.DepthCrop', size=size, area=(.55, 1.), stretch=1.15),
+    # Parts teach more, but what is enlarged is hardly seen to be: at the end metres are learned of views as wide as those
+    # of tests.
+    dict(
+        type='densevit.InStages',
+        stages=[(0., [dict(type='densevit.DepthCrop', size=size, area=(.7, 1.), stretch=1.15)]),
+                (.64, [dict(type='densevit.DepthCrop', size=size, area=(.97, 1.), stretch=1.03)])]),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
     dict(type='densevit.PackDepth')
 ]
@@ -28,6 +39,13 @@ test_pipeline = [
 ]
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+kitchen = dict(
+    type='densevit.DepthDataset',
+    data_root='data/redkitchen_rgbd',
+    ann_file='train.txt',
+    data_prefix=dict(img_path='rgb', depth_map_path='depth_reg'),
+    camera=(525., 525., 319.5, 239.5),
+    pipeline=train_pipeline)
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -40,13 +58,7 @@ train_dataloader = dict(
                 data_prefix=dict(img_path='rgb', depth_map_path='depth'),
                 camera=(259.4, 259.4, 157.5, 122.6),
                 pipeline=train_pipeline),
-            dict(
-                type='densevit.DepthDataset',
-                data_root='data/redkitchen_rgbd',
-                ann_file='train.txt',
-                data_prefix=dict(img_path='rgb', depth_map_path='depth_reg'),
-                camera=(525., 525., 319.5, 239.5),
-                pipeline=train_pipeline)
+            *3 * [kitchen]
         ]))
 model = dict(
     type='densevit.MonocularDepth',

@@ -190,6 +190,11 @@ class PlainViT(Backbone):
         return self._stem() is not None
 
     @property
+    def in_channels(self) -> int:
+        """The number of channels of an image: those that the first convolution, of the stem if there is one, sees."""
+        return next(x for x in (self._stem() or self.trunk.patch_embed).parameters() if x.dim() == 4).shape[1]
+
+    @property
     def patch_kernel(self) -> tuple[Tensor, Tensor | None]:
         """Weight (D, C, p, p) and bias (D,) of the convolution that makes the patches, of an image or a stem's map."""
         return self.trunk.patch_embed.proj.weight, self.trunk.patch_embed.proj.bias

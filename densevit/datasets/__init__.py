@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .matting.dataset import MattingDataset
+    from .matting.rendered import Photographs, RenderForeground
     from .matting.transforms import (
         ComposeForeground,
         LoadAlpha,
@@ -47,9 +48,9 @@ __all__ = [
     'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
     'MaskFolderDataset', 'MaskPixels', 'MattingCrop', 'MattingDataset', 'OneOf', 'PackDepth', 'PackMatting',
     'PackPair', 'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset',
-    'PositionSampler', 'RandomTrimap', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
-    'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
-    'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
+    'Photographs', 'PositionSampler', 'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth',
+    'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip',
+    'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -91,8 +92,10 @@ _HOMES = dict(
     PairedCrop='restoration.transforms',
     PanopticADE20KDataset='segmentation.panoptic',
     PanopticDataset='segmentation.panoptic',
+    Photographs='matting.rendered',
     PositionSampler='common.seeding',
     RandomTrimap='matting.transforms',
+    RenderForeground='matting.rendered',
     ResizeAndPad='common.transforms',
     ResizeForDepth='depth.transforms',
     ResizeSegments='common.transforms',

@@ -157,9 +157,11 @@ def _resize(name: str, tensor: Tensor, own: Tensor, trunk: TrunkSizes) -> Tensor
         return _resize_positions(tensor, own, trunk)
     if tensor.shape == own.shape:
         return tensor
-    if name == 'patch_embed.proj.weight' and tensor.dim() == own.dim() == 4 and tensor.shape[1] == 3 < own.shape[1]:
-        # What a trunk sees beside colours, a trimap or a distance, says nothing at first.
+    if name.startswith('patch_embed.') and tensor.dim() == own.dim() == 4 and tensor.shape[1] == 3 < own.shape[1]:
+        # What a trunk, or its stem, sees beside colours, a trimap or a distance, says nothing at first.
         tensor = F.pad(tensor, (0, 0, 0, 0, 0, own.shape[1] - tensor.shape[1]))
+        if tensor.shape == own.shape:
+            return tensor
     if name == 'patch_embed.proj.weight' and tensor.dim() == own.dim() == 4 and tensor.shape[:2] == own.shape[:2]:
         return resize_patch_embed(tensor, tuple(own.shape[-2:]), trunk.patch_resize)
     if _BIAS_TABLE.fullmatch(name) and tensor.shape[1:] == own.shape[1:]:

@@ -49,8 +49,8 @@ def load_weights(
     - for a ``PEM``, ``SegViT``, ``SegViTShrunk`` or ``KMaXDeepLab``: its authors' PyTorch code; for a ``ViTP``: its
       authors' point classifiers, which leave the proposer;
     - for a ``SegFormerNet``: its authors' code, transformers, and OpenMMLab (with ``norm_maps=True``);
-    - for a ``SwinIR``, ``HAT``, ``DRCT``, ``ATD``, ``CAT`` or ``Swin2SR``: their authors' code (averaged weights
-      first), for the last also transformers;
+    - for a ``SwinIR``, ``HAT``, ``DRCT``, ``ATD``, ``CAT``, ``HiTSR`` or ``Swin2SR``: their authors' code (averaged
+      weights first), for the last also transformers;
     - for a ``DPTNet``: transformers (around a backbone with ``norm_out=False``); for a ``LinearNet``: DINOv2's heads;
     - for a ``DPTDepth``: MiDaS 3.1, Depth Anything 1 to 3 (of one view), DINOv2's DPT heads, transformers' DPT, Depth
       Anything and CHMv2; for a ``LinearDepth``: DINOv2's linear heads. The report's naming tells the licence.

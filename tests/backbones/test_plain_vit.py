@@ -136,6 +136,14 @@ def test_hybrid_stem():
     torch.testing.assert_close(model.norm(model.run(tokens)).x, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_in_channels__of_an_image_and_of_a_stem():
+    stem = dict(model_name='resnet10t', out_indices=(1, 2, 3))
+    assert PlainViT(img_size=64, **TINY).in_channels == PlainViT(img_size=64, stem=stem, **TINY).in_channels == 3
+    model = PlainViT(img_size=64, stem=stem, in_chans=4, **TINY)
+    assert PlainViT(img_size=64, in_chans=4, **TINY).in_channels == model.in_channels == 4
+    assert model(torch.randn(1, 4, 64, 64))[0].shape == (1, 32, 4, 4)
+
+
 @torch.no_grad()
 def test_timms_own_hybrids():
     model = randomise(PlainViT('vit_tiny_r_s16_p8_224', **TINY))

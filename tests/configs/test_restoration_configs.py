@@ -12,7 +12,7 @@ from densevit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 SIZES = {
     'swinir_m_x4_df2k': 11.900, 'swinir_s_x4_df2k': .930, 'swinir_m_denoise25': 11.504, 'swinir_m_jpeg40': 11.486,
     'hat_s_x4_df2k': 9.621, 'hat_m_x4_df2k': 20.773, 'hat_l_x4_df2k': 40.847, 'drct_m_x4_df2k': 14.140,
-    'drct_l_x4_df2k': 27.581, 'cat_a_x4_df2k': 16.60}
+    'drct_l_x4_df2k': 27.581, 'cat_a_x4_df2k': 16.60, 'hit_srf_x4_df2k': .866}
 
 
 @pytest.mark.parametrize('name', RESTORATION)

@@ -80,3 +80,14 @@ def test_augmentation_without_a_seed_draws_on():
     first = np.random.rand()
     SeedAugmentation()(dict(sample_idx=3))
     assert np.random.rand() != first
+
+
+def test_what_validation_draws_is_fixed():
+    """By the number of the sample, with a seed of one's own; a position in the run is before it."""
+    def draw(index, fixed=3):
+        SeedAugmentation(fixed=fixed)(dict(sample_idx=index))
+        return np.random.rand()
+
+    assert draw(0) == draw(0) != draw(1) and draw(0, 4) != draw(0)
+    position = next(iter(PositionSampler(range(5), seed=0)))
+    assert draw(position) == draw(position, None)

@@ -96,3 +96,10 @@ def test_super_resolution_of_set5(tool, tmp_path, shared_data, monkeypatch, caps
                      '--work-dir', tmp_path)
     assert value == pytest.approx(card['Y_border2/PSNR'], abs=.01)
     assert value > 33.66 + 1.5
+
+
+def test_depth_of_the_first_24_rooms(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """The delta1 of the card is that of all 124 rooms (0.653)."""
+    value = measured('dpt_tiny_indoor', 'nyu_depth', 'delta1', tool, shared_data, monkeypatch, capsys, '--work-dir',
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=24')
+    assert value == pytest.approx(.6206, abs=.003)

@@ -67,3 +67,15 @@ def test_beits_tables_are_resized_as_timm_does():
     square = state['blocks.1.attn.relative_position_bias_table']
     expected = resize_rel_pos_bias_table(square, (10, 8), tuple(table.shape))
     assert torch.equal(table, expected)
+
+
+@pytest.mark.parametrize('stem', [None, dict(model_name='resnet10t', out_indices=(1, 2, 3))])
+def test_a_further_channel_says_nothing_at_first(stem):
+    """A trimap beside the colours, of a trunk or of its stem."""
+    options = dict(img_size=64, stem=stem, **TINY)
+    colors, more = randomise(PlainViT(**options)).eval(), randomise(PlainViT(in_chans=4, **options), 1).eval()
+    report = load_weights(more, colors.state_dict())
+    assert len(report.resized) == 1 and not report.missing
+    images = torch.randn(1, 4, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(more(images)[0], colors(images[:, :3])[0])

@@ -53,7 +53,8 @@ def build_trunk(name: str | None, family: str, stem: dict[str, Any] | None, pret
         raise ValueError("pretrained=True needs the name of one of timm's plain ViTs, such as "
                          "name='vit_small_patch16_224'; for sizes of your own give the weights as a checkpoint")
     if stem is not None:
-        stem = build_stem(pretrained=pretrained, **stem)
+        channels = {key: kwargs[key] for key in ('in_chans', ) if key in kwargs}  # the stem is what sees the image
+        stem = build_stem(pretrained=pretrained, **channels | dict(stem))
         kwargs = dict(kwargs, embed_layer=partial(HybridEmbed, backbone=stem))
         kwargs.setdefault('patch_size', 1)
     try:

@@ -15,7 +15,8 @@ class JoinedDataset(ConcatDataset):
     """mmengine's ``ConcatDataset``, but a sample keeps the seed of its augmentation.
 
     mmengine numbers samples within their own data set and drops what else the index says: behind it
-    :class:`densevit.datasets.SeedAugmentation` finds no seed, and a run that is resumed learns from other crops.
+    :class:`densevit.datasets.SeedAugmentation` finds no seed, and a run that is resumed learns from other crops; and
+    :class:`densevit.datasets.InStages` does not know how far the run is.
 
     Args:
         datasets: Data sets or their configs, of one ``metainfo``.
@@ -27,5 +28,5 @@ class JoinedDataset(ConcatDataset):
         which = bisect_right(self.cumulative_sizes, index)
         own = index - (self.cumulative_sizes[which - 1] if which else 0)
         if isinstance(index, SeededIndex):
-            own = SeededIndex(own, index.seed, index.shape)
+            own = SeededIndex(own, index.seed, index.shape, index.progress)
         return self.datasets[which][own]

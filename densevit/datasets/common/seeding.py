@@ -110,13 +110,23 @@ class PositionSampler(Sampler):
 
 @TRANSFORMS.register_module()
 class SeedAugmentation(BaseTransform):
-    """First of a training pipeline: seeds Python's, numpy's and torch's generators from the sample's position.
+    """First of a pipeline: seeds Python's, numpy's and torch's generators from the sample's position in the run.
 
-    Does nothing without :class:`PositionSampler`, and under a dataset wrapper that renumbers its samples.
+    Without :class:`PositionSampler`, and under a dataset wrapper that renumbers its samples, there is no position.
+
+    Args:
+        fixed: Where there is none: seed from this number and that of the sample in its dataset, so that what
+            validation draws is the same each time. None draws what comes.
     """
 
+    def __init__(self, fixed: int | None = None) -> None:
+        self.fixed = fixed
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        seed = getattr(results.get('sample_idx'), 'seed', None)
+        index = results.get('sample_idx')
+        seed = getattr(index, 'seed', None)
+        if seed is None and self.fixed is not None:
+            seed = hash((self.fixed, int(index or 0))) % 2**32
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed)

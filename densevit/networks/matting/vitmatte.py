@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-from ...backbones import PlainViT, pad_to_multiple
+from ...backbones import PlainViT, Tokens, pad_to_multiple
 from ...layers.symbolic import is_symbolic
 from .base import MattingNetwork
 
@@ -65,7 +65,9 @@ class ViTMatte(MattingNetwork):
 
     Args:
         backbone: A plain ViT with ``in_chans=4``; the authors' has ``family='sam'``, windows of 14 tokens and four
-            global blocks. It gives one map, of a stride that is 2 to the number of ``fusion_channels``.
+            global blocks. It gives one map of its blocks, of a stride that is 2 to the number of ``fusion_channels``.
+            Maps of a stem that it gives as well (``stem_out``) join the details of their strides: a stem that has
+            learned from other images knows edges from the beginning.
         residual_blocks: Behind which blocks a :class:`ResidualBlock` stands: those that attend globally.
         detail_channels: Channels of the convolutions of the image, at strides 2, 4, 8 ...
         fusion_channels: Channels of the maps that join them with the ViT's, from coarse to fine; one more than
@@ -88,19 +90,26 @@ class ViTMatte(MattingNetwork):
         super().__init__(backbone)
         if not isinstance(backbone, PlainViT):
             raise ValueError(f'ViTMatte is built around a PlainViT, not a {type(backbone).__name__}')
-        if backbone.strides != (2**len(fusion_channels), ) or len(fusion_channels) != len(detail_channels) + 1:
+        *finer, stride = backbone.strides
+        detail_strides = [2**(level + 1) for level in range(len(detail_channels))]
+        if (stride != 2**len(fusion_channels) or len(fusion_channels) != len(detail_channels) + 1
+                or len(backbone.out_indices) != 1 or not {*finer} <= {*detail_strides}):
             raise ValueError(f'ViTMatte doubles one map {len(fusion_channels)} times and joins {len(detail_channels)} '
                              f'maps of details: the backbone gives strides {backbone.strides}, so give out_indices='
                              '(-1,), and as many fusion_channels, one more than detail_channels, as make its stride')
-        if (channels := backbone.patch_kernel[0].shape[1]) != 4:
-            raise ValueError(f'the backbone of ViTMatte sees {channels} channels: give it in_chans=4, colours and '
-                             'trimap')
+        if backbone.in_channels != 4:
+            raise ValueError(f'the backbone of ViTMatte sees {backbone.in_channels} channels: give it in_chans=4, '
+                             'colours and trimap')
         if unknown := [index for index in residual_blocks if not 0 <= index < backbone.depth]:
             raise ValueError(f'residual_blocks={tuple(residual_blocks)}: there is no block {unknown[0]} of '
                              f'{backbone.depth}')
         self.residual = nn.ModuleDict({str(index): ResidualBlock(backbone.embed_dim) for index in residual_blocks})
-        detail_channels = (4, *detail_channels)
+        detail_channels = [4, *detail_channels]
         self.detail = nn.ModuleList(ConvNormReLU(*channels, stride=2) for channels in pairwise(detail_channels))
+        self.of_stem = [(index, 1 + detail_strides.index(stride)) for index, stride in zip(
+            backbone.stem_out, finer, strict=True)]  # maps of the stem and the details that they join
+        for (_, level), channels in zip(self.of_stem, backbone.out_channels[:-1], strict=True):
+            detail_channels[level] += channels
         self.fusion = nn.ModuleList(
             ConvNormReLU(coarse + fine, out) for (coarse, out), fine in zip(
                 pairwise((backbone.embed_dim, *fusion_channels)), reversed(detail_channels), strict=True))
@@ -119,15 +128,18 @@ class ViTMatte(MattingNetwork):
         details = [images]
         for conv in self.detail:
             details.append(conv(details[-1]))
-        x = self.features(images)
+        tokens = self.backbone.embed(images)
+        for index, level in self.of_stem:
+            details[level] = torch.cat((details[level], tokens.stem[index]), dim=1)
+        x = self._blocks(tokens)
         for index, fuse in enumerate(self.fusion):
             last = index == len(self.fusion) - 1
             x = self._fuse((lambda joined, fuse=fuse: self.predict(fuse(joined))) if last else fuse, x, details.pop())
         return x.squeeze(1).float().sigmoid()
 
-    def features(self, images: Tensor) -> Tensor:
-        """The ViT's map (B, D, h, w) of padded images."""
-        tokens, start = self.backbone.embed(images), 0
+    def _blocks(self, tokens: Tokens) -> Tensor:
+        """The ViT's map (B, D, h, w) of what it embedded."""
+        start = 0
         for index, residual in self.residual.items():
             tokens = self.backbone.run(tokens, start, start := int(index) + 1)
             tokens = tokens.with_patches(residual(tokens.feature_map()).flatten(2).transpose(1, 2))

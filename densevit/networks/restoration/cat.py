@@ -18,7 +18,7 @@ from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 
 from .base import stochastic_depth
-from .frame import ResidualFrame, ResidualGroup, Upsampler, end_convs, heads_of_groups
+from .frame import Blocks, ResidualFrame, ResidualGroup, Upsampler, end_convs, heads_of_groups
 from .windows import attend, from_windows, relative_position_index, shifted_mask, to_windows
 
 
@@ -31,13 +31,17 @@ class PositionBias(nn.Module):
         self.pos1, self.pos2, self.pos3 = (
             nn.Sequential(nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, out)) for out in (dim, dim, num_heads))
 
+    def table(self, sides: tuple[int, int]) -> Tensor:
+        """Biases (2 height - 1, 2 width - 1, heads) of the offsets in a window of (height, width) pixels."""
+        weight = self.pos_proj.weight
+        steps = [torch.arange(1 - side, side, device=weight.device, dtype=weight.dtype) for side in sides]
+        offsets = torch.stack(torch.meshgrid(*steps, indexing='ij'), -1)
+        return self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
+
     def forward(self, sides: tuple[int, int]) -> Tensor:
         """Biases (heads, N, N) in a window of (height, width) pixels."""
-        device = self.pos_proj.weight.device
-        steps = [torch.arange(1 - side, side, device=device, dtype=self.pos_proj.weight.dtype) for side in sides]
-        offsets = torch.stack(torch.meshgrid(*steps, indexing='ij'), -1).flatten(0, 1)
-        table = self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
-        return table[relative_position_index(sides).to(device)].permute(2, 0, 1)
+        table = self.table(sides).flatten(0, 1)
+        return table[relative_position_index(sides).to(table.device)].permute(2, 0, 1)
 
 
 class RectangleAttention(nn.Module):
@@ -108,18 +112,6 @@ class CrossAggregationBlock(nn.Module):
         return [(each, move if self.shifted else (0, 0)) for each, move in zip(sides, moves, strict=True)]
 
 
-class _Blocks(nn.Module):
-
-    def __init__(self, blocks: Sequence[CrossAggregationBlock]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-
 class CAT(ResidualFrame):
     """CAT. The defaults are CAT-R; CAT-A has ``short_sides=(2, 2, 2, 4, 4, 4), long_side=None``, CAT-R-2 an
     ``mlp_ratio`` of 2, and that for JPEG ``scale=1, in_channels=1, img_range=255, upsampler=None``.
@@ -169,6 +161,6 @@ class CAT(ResidualFrame):
                 raise ValueError(f'num_heads={heads}: half of them are for each kind of rectangles, give an even one')
             blocks = [CrossAggregationBlock(embed_dim, heads, (short, long_side), bool(index % 2), mlp_ratio, rate,
                                             qkv_bias) for index, rate in enumerate(rates)]
-            layers.append(ResidualGroup(_Blocks(blocks), end_convs(embed_dim, group_convs)))
+            layers.append(ResidualGroup(Blocks(blocks), end_convs(embed_dim, group_convs)))
         super().__init__(layers, embed_dim, math.lcm(*shorts, long_side or 1), scale, in_channels, upsampler,
                          group_convs, num_features, img_range)

@@ -31,6 +31,20 @@ def end_convs(channels: int, count: Literal[1, 3] = 1) -> nn.Module:
         conv3(channels // 4, channels))
 
 
+class Blocks(nn.Module):
+    """Blocks over (B, H, W, C), one after the other, under the name of the authors' groups."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        """(B, H, W, C); the context is what all blocks share."""
+        for block in self.blocks:
+            x = block(x, *context)
+        return x
+
+
 class ResidualGroup(nn.Module):
     """RSTB (section 3.2): blocks over (B, H, W, C), a convolution, a sum."""
 
@@ -150,11 +164,11 @@ class ResidualFrame(RestorationNetwork):
         shallow = self.conv_first((padded - self.mean) * self.img_range)
         return self.conv_after_body(self.deep_features(shallow)) + shallow
 
-    def deep_features(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) through all groups."""
+    def deep_features(self, features: Tensor, layers: nn.ModuleList | None = None) -> Tensor:
+        """(B, C, H, W) through all groups, or through those of a second branch."""
         context = self.context(features)
         x = self.patch_embed(features)
-        for layer in self.layers:
+        for layer in self.layers if layers is None else layers:
             x = layer(x, *context)
         return self.norm(x).permute(0, 3, 1, 2)
 

@@ -3,8 +3,7 @@
 Attention compares directions of queries and keys at a learned temperature, the bias of an offset comes from a small
 network of its logarithm, and norms stand behind attention and MLP: training is steadier and window sizes may change.
 
-Parameters have the names of the authors' checkpoints (github.com/mv-lab/swin2sr). Of their forms, the one for high
-frequencies (``pixelshuffle_hf``) is not here.
+Parameters have the names of the authors' checkpoints (github.com/mv-lab/swin2sr).
 """
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from ...layers import crop
 from .base import stochastic_depth
-from .frame import ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups
+from .frame import Blocks, ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups, shuffles
 from .windows import attend, attend_in_windows, relative_position_index, shifted_mask
 
 _MAX_LOGIT_SCALE = math.log(100.)  # Swin V2, section 3.2
@@ -86,18 +85,6 @@ class Swin2Block(nn.Module):
         return x + self.drop_path(self.norm2(self.mlp(x)))
 
 
-class _Blocks(nn.Module):
-
-    def __init__(self, blocks: Sequence[Swin2Block]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x, mask)
-        return x
-
-
 class _Projection(nn.Module):
     """The authors' patch embedding of single pixels: a linear layer, and a norm at the beginning of the network."""
 
@@ -136,8 +123,13 @@ class Swin2SR(ResidualFrame):
         mlp_ratio: Width of MLPs as a multiple of C.
         qkv_bias: Whether queries and values have biases.
         drop_path_rate: Rate of stochastic depth in the last block.
-        upsampler: The reconstruction, see :class:`ResidualFrame`; or ``'pixelshuffle_aux'`` for compressed images
-            (section 3.2), which makes a small image first and enlarges that, beside bicubic interpolation.
+        upsampler: The reconstruction, see :class:`ResidualFrame`; or one of
+
+            - ``'pixelshuffle_aux'`` for compressed images (section 3.2), which makes a small image first and enlarges
+              that, beside bicubic interpolation;
+            - ``'pixelshuffle_hf'``, which adds high frequencies that as many groups again find in the features of the
+              first ones. It is in the authors' code and not in the paper; of the three images that their code gives
+              (without what is added, the sum, what is added), the sum is the answer here.
         group_convs: 1 or 3 convolutions at the ends of groups.
         num_features: Channels of a reconstruction with several convolutions.
         img_range: Images are multiplied by it.
@@ -157,26 +149,36 @@ class Swin2SR(ResidualFrame):
         mlp_ratio: float = 2.,
         qkv_bias: bool = True,
         drop_path_rate: float = .1,
-        upsampler: Upsampler | Literal['pixelshuffle_aux'] | None = None,
+        upsampler: Upsampler | Literal['pixelshuffle_aux', 'pixelshuffle_hf'] | None = None,
         group_convs: Literal[1, 3] = 1,
         num_features: int = 64,
         img_range: float = 1.,
     ) -> None:
-        layers = nn.ModuleList()
-        for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
-                                strict=True):
-            blocks = [Swin2Block(embed_dim, heads, window_size, bool(index % 2), mlp_ratio, rate, qkv_bias)
-                      for index, rate in enumerate(rates)]
-            layers.append(_Group(_Blocks(blocks), end_convs(embed_dim, group_convs), embed_dim))
-        aux = upsampler == 'pixelshuffle_aux'
-        super().__init__(layers, embed_dim, window_size, scale, in_channels, 'pixelshuffle' if aux else upsampler,
-                         group_convs, num_features, img_range)
-        self.window_size, self.aux = window_size, aux
+        def groups() -> nn.ModuleList:
+            layers = nn.ModuleList()
+            for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
+                                    strict=True):
+                blocks = [Swin2Block(embed_dim, heads, window_size, bool(index % 2), mlp_ratio, rate, qkv_bias)
+                          for index, rate in enumerate(rates)]
+                layers.append(_Group(Blocks(blocks), end_convs(embed_dim, group_convs), embed_dim))
+            return layers
+
+        aux, hf = (upsampler == f'pixelshuffle_{kind}' for kind in ('aux', 'hf'))
+        super().__init__(groups(), embed_dim, window_size, scale, in_channels,
+                         'pixelshuffle' if aux or hf else upsampler, group_convs, num_features, img_range)
+        self.window_size, self.aux, self.hf = window_size, aux, hf
         self.patch_embed = _Projection(embed_dim, norm=True)
         if aux:
             self.conv_bicubic = conv3(in_channels, num_features)
             self.conv_aux = conv3(num_features, in_channels)
             self.conv_after_aux = nn.Sequential(conv3(in_channels, num_features), nn.LeakyReLU())
+        if hf:
+            self.layers_hf = groups()
+            self.conv_first_hf = nn.Sequential(conv3(num_features, embed_dim), nn.LeakyReLU())
+            self.conv_after_body_hf = conv3(embed_dim, embed_dim)
+            self.conv_before_upsample_hf = nn.Sequential(conv3(embed_dim, num_features), nn.LeakyReLU())
+            self.upsample_hf = shuffles(scale, num_features)
+            self.conv_last_hf = conv3(num_features, in_channels)
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
         return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
@@ -191,3 +193,12 @@ class Swin2SR(ResidualFrame):
         small = self.conv_aux(self.conv_before_upsample(self.features(self.padded(images))))
         features = crop(self.upsample(self.conv_after_aux(small)), size) + self.conv_bicubic(enlarged)
         return self.conv_last(features) / self.img_range + self.mean
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        """See :meth:`ResidualFrame.reconstruct`."""
+        restored = super().reconstruct(features)
+        if not self.hf:
+            return restored
+        first = self.conv_first_hf(self.conv_before_upsample(features))
+        fine = self.conv_after_body_hf(self.deep_features(first, self.layers_hf)) + first
+        return restored + self.conv_last_hf(self.upsample_hf(self.conv_before_upsample_hf(fine)))

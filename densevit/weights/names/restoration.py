@@ -1,11 +1,11 @@
 """Names of checkpoints of restoration networks: their authors', and transformers' of Swin2SR.
 
-The networks here have the authors' names but for CAT. What is left of a file follows from sizes: masks and indices of
-windows, which are of the size of the training images there, so that such a file would fit no other.
+The networks here have the authors' names but for CAT and N-grams. What is left of a file follows from sizes: masks and
+indices of windows, which are of the size of the training images there, so that such a file would fit no other.
 """
 from __future__ import annotations
 
-from ...networks.restoration import ATD, CAT, DRCT, HAT, Swin2SR, SwinIR
+from ...networks.restoration import ATD, CAT, DRCT, HAT, HiTSR, Swin2SR, SwinIR
 from ..load_report import WeightsError
 from ..reading import State
 from ..renaming import Rule, common_prefix, fuse, rename, split_prefix
@@ -23,6 +23,10 @@ _CAT: tuple[Rule, ...] = (
     *_FROM_SIZES,
     (r'before_RG\.1\.(.+)', r'patch_embed.norm.\1'),
     (r'layers\.(\d+)\.blocks\.(.+)', r'layers.\1.residual_group.blocks.\2'),
+)
+_HIT: tuple[Rule, ...] = (
+    *_FROM_SIZES,
+    (r'(.+)\.ngram_window_partition\.(ngram_context\..+)', r'\1.\2'),
 )
 _HF_LAYER, _BLOCK = r'swin2sr\.encoder\.stages\.(\d+)\.layers\.(\d+)\.', r'layers.\1.residual_group.blocks.\2.'
 _HF: tuple[Rule, ...] = (
@@ -55,8 +59,8 @@ _HF: tuple[Rule, ...] = (
 )
 
 
-@reads(SwinIR, HAT, DRCT, ATD, Swin2SR)
-def read_restoration(state: State, module: SwinIR | HAT | DRCT | ATD | Swin2SR) -> Translated | None:
+@reads(SwinIR, HAT, DRCT, ATD, HiTSR, Swin2SR)
+def read_restoration(state: State, module: SwinIR | HAT | DRCT | ATD | HiTSR | Swin2SR) -> Translated | None:
     """Recognise a checkpoint of the authors.
 
     Raises:
@@ -72,7 +76,7 @@ def read_restoration(state: State, module: SwinIR | HAT | DRCT | ATD | Swin2SR) 
         subtract = bool(_NO_MEAN not in inside)
         raise WeightsError(f'its images have {"the" if subtract else "no"} mean subtracted: build the model with '
                            f'subtract_mean={subtract} (model.head.subtract_mean)')
-    renamed, left = rename(inside, _FROM_SIZES)
+    renamed, left = rename(inside, _HIT if isinstance(module, HiTSR) else _FROM_SIZES)
     return Translated(f"the authors' {type(module).__name__}", renamed, [*outside, *left])
 
 

@@ -143,3 +143,14 @@ def test_joined__keeps_the_seed(tmp_path):
     assert (joined[SeededIndex(3, 5)]['inputs'] == alone).all() and (joined[SeededIndex(1, 5)]['inputs'] == alone).all()
     assert not (joined[SeededIndex(3, 6)]['inputs'] == alone).all()
     assert TRANSFORMS.get('densevit.DepthCrop') is DepthCrop
+
+
+def test_joined__knows_the_stage_of_the_run(tmp_path):
+    stages = [(0., [dict(type='densevit.DepthCrop', size=(20, 30))]), (.5, [dict(type='densevit.DepthCrop', size=8)])]
+    one = dict(type='densevit.DepthDataset', data_root=str(write_rooms(tmp_path / 'data', 2)),
+               data_prefix=dict(img_path='images', depth_map_path='depth'), pipeline=[
+                   dict(type='densevit.LoadImage'), dict(type='densevit.LoadDepth'),
+                   dict(type='densevit.InStages', stages=stages), dict(type='densevit.PackDepth')])
+    joined = DATASETS.build(dict(type='densevit.JoinedDataset', datasets=[one, one]))
+    for progress, size in ((0., (20, 30)), (.49, (20, 30)), (.5, (8, 8)), (None, (8, 8))):
+        assert joined[SeededIndex(3, 5, progress=progress)]['inputs'].shape[1:] == size

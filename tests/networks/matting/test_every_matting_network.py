@@ -29,10 +29,16 @@ def with_class_token(**options):
     return vit(in_chans=4, window_size=3, global_blocks=(1, ), **options)
 
 
+def with_stem(**options):
+    return vit(in_chans=4, class_token=False, no_embed_class=True,
+               stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), stem_out=(0, 1), **{**options, 'patch_size': 1})
+
+
 ROWS = {
     'ViTMatte': Row(windowed_sam, DECODER),
     'ViTMatte of a ViT with a class token': Row(with_class_token, DECODER, compiles='the other is',
                                                 exports='the other is'),
+    'ViTMatte of a ViT with a stem': Row(with_stem, DECODER, compiles='the other is', exports='the other is'),
 }
 CLASSES = {name: cls for name in matting.__all__ if isinstance(cls := getattr(matting, name), type)
            and issubclass(cls, MattingNetwork) and cls is not MattingNetwork}
@@ -58,7 +64,7 @@ def name(request):
 def build(name, **options):
     network = ROWS[name].build(CLASSES[name.partition(' ')[0]], **options)
     with torch.no_grad():  # a sigmoid follows, which is not to saturate
-        network.predict[3].weight.mul_(.02)
+        network.predict[3].weight.mul_(.002 if network.of_stem else .02)
     return WithTrimap(network)
 
 

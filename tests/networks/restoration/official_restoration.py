@@ -27,6 +27,7 @@ FORMS = {
     'Swin2SR real-world x4': (Swin2SR, dict(scale=4, upsampler='nearest+conv'), dict()),
     'Swin2SR JPEG': (Swin2SR, dict(), dict()),
     'Swin2SR compressed x4': (Swin2SR, dict(scale=4, upsampler='pixelshuffle_aux'), dict()),
+    'Swin2SR with high frequencies x3': (Swin2SR, dict(scale=3, upsampler='pixelshuffle_hf'), dict()),
     'HAT x2': (HAT, dict(scale=2, squeeze_factor=4, conv_scale=.3), dict(squeeze_factor=4, conv_scale=.3)),
     'HAT x3 narrow': (HAT, dict(scale=3, compress_ratio=8, squeeze_factor=8, overlap_ratio=.25),
                       dict(compress_ratio=8, squeeze_factor=8, overlap_ratio=.25)),

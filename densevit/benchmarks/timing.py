@@ -1,16 +1,14 @@
 """Time and memory of functions, taken by turns."""
 from __future__ import annotations
 
-import json
-import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Hashable, Mapping
 from statistics import median
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+
+from ..inference.memory import peak_bytes
 
 Key = TypeVar('Key', bound=Hashable)
 
@@ -74,29 +72,3 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
 def _synchronize(device: torch.device) -> None:
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
-
-
-def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
-    """Most that a run has allocated at any time, on top of its inputs."""
-    if device.type == 'cuda':
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    allocated = peak = 0
-    for change in _allocations(record):
-        allocated += change
-        peak = max(peak, allocated)
-    return peak
-
-
-def _allocations(record: profile) -> Iterator[int]:
-    """Bytes taken from and given back (negative) to PyTorch's allocator, in the order of time."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'trace.json'
-        record.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())['traceEvents']
-    events = [event for event in events if event.get('name') == '[memory]']
-    yield from (event['args']['Bytes'] for event in sorted(events, key=lambda event: event['ts']))

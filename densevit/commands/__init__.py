@@ -51,6 +51,9 @@ RARE_COMMANDS = {
                                        'data/ade/ADEChallengeData2016 --splits val'),
     'publish-weights': Command('publish_weights', 'make a file of the zoo, with its card, from a checkpoint',
                                'work_dirs/eomt_tiny_camvid/iter_1550.pth eomt_tiny_camvid --metrics mIoU=0.603'),
+    'rank-layers': Command('rank_layers', 'choose the layers that are trained behind a masked pre-training',
+                           'densevit::ram/swinir_m_ram_finetune.py work_dirs/swinir_m_ram_pretrain/iter_400000.pth '
+                           '--out ram_layers.py'),
 }
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..benchmarks import attention, models, report, training_memory
+from ..benchmarks import attention, models, report, tiles, training_memory
 from ..benchmarks.timing import Timing
 from ..engine import cli
 from ..files import write_atomic
@@ -38,6 +38,7 @@ def build_parser(prog: str) -> cli.OneLineParser:
     _add_op(commands, f'{prog} op --levels 64x64 32x32 16x16 --heads 8 --channels 32 --points 4')
     _add_models(commands, f'{prog} models --preset eomt --out benchmark.md --chart benchmark.png')
     _add_memory(commands, f'{prog} memory densevit::eomt/eomt_vits_ade20k.py --size 512x512 --batch 2 --precision bf16')
+    _add_tiles(commands, f'{prog} tiles swinir_tiny_x2 --data data/sr_test/Set5/x2 --tiles 64 64')
     return parser
 
 
@@ -99,6 +100,25 @@ def _add_memory(commands: argparse._SubParsersAction, example: str) -> None:
     parser.add_argument('--out', type=Path, metavar='FILE.md', help='write the table')
     _add_machine(parser)
     parser.set_defaults(measure=measure_memory)
+
+
+def _add_tiles(commands: argparse._SubParsersAction, example: str) -> None:
+    parser = commands.add_parser(
+        'tiles', example=example, help='restoration in tiles: memory, and PSNR and seams beside whole pictures',
+        description='Restores pictures as a whole and in tiles: PSNR of both against the true ones (of luma within a '
+                    'border of the scale, or of RGB at a scale of 1), and the seam energy: the mean step between '
+                    'pixels across the borders of tiles, as a multiple of that elsewhere, relative to the whole '
+                    'picture. Without seams it is 1.')
+    parser.add_argument('model', metavar='MODEL', help='a known model, a config, or spandrel:FILE')
+    parser.add_argument('--weights', metavar='FILE', help='a checkpoint for a config')
+    parser.add_argument('--allow-random', action='store_true', help='go on without weights, to measure memory')
+    parser.add_argument('--data', type=Path, metavar='FOLDER', help='with HR/ and LR/, or hq/ and lq/')
+    parser.add_argument('--size', type=_size, metavar='HxW', help='measure the memory of a picture of this size')
+    parser.add_argument('--tiles', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'),
+                        help='(default: 128 128)')
+    parser.add_argument('--overlap', type=float, default=.2, metavar='SHARE', help='(default: %(default)s)')
+    _add_machine(parser)
+    parser.set_defaults(measure=measure_tiles)
 
 
 def _add_shared(parser: argparse.ArgumentParser, repeats: int) -> None:
@@ -178,6 +198,34 @@ def measure_memory(args: argparse.Namespace) -> None:
     Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(table)
     if args.out:
         write_atomic(training_memory.markdown(reports, caption).encode(), args.out)
+
+
+def measure_tiles(args: argparse.Namespace) -> None:
+    from ..inference import load
+    from ..inference.tiling import Tiling
+
+    if args.data is None and args.size is None:
+        raise ValueError('give pictures with --data, a size with --size, or both')
+    tiling = Tiling.of(tuple(args.tiles), args.overlap, False)
+    predictor = load(args.model, weights=args.weights, device=args.device, allow_random=args.allow_random)
+    if getattr(predictor.model, 'task', None) != 'restoration':
+        raise ValueError(f'{args.model} is no model of restoration: densevit models --task restoration lists some')
+    console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
+    if args.size is not None:  # first: the memory of a process never falls
+        taken = tiles.peak_memory(predictor, args.size, tiling)
+        console.print(f'{args.size[0]}x{args.size[1]} x{predictor.model.scale} in tiles of {tiling.size[0]}x'
+                      f'{tiling.size[1]}: {taken / 1e9:.2f} GB', highlight=False)
+    if args.data is not None:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            progress.add_task('restoring', total=None)
+            reports = list(tiles.compare(predictor, args.data, tiling))
+        table = Table(caption=f'{args.model}, tiles of {tiling.size[0]}x{tiling.size[1]}, overlap {tiling.overlap:g}; '
+                              f'{_machine(args)}')
+        for name in tiles.COLUMNS:
+            table.add_column(name, justify='left' if name == 'picture' else 'right', overflow='fold')
+        for row in tiles.rows(reports):
+            table.add_row(*row)
+        console.print(table)
 
 
 def _config(name: str) -> Path:

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         RandomTrimap,
     )
     from .restoration.dataset import RestorationDataset
-    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, SyntheticRain
+    from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, OneOf, SyntheticRain
     from .restoration.folder import RestorationFolderDataset
     from .restoration.real_world import GaussianBlur, SecondOrderDegradation
-    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, PackPair, PairedCrop
+    from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, MaskPixels, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
     from .segmentation.camvid import CamVidDataset
     from .segmentation.folder import LoadColorLabels, MaskFolderDataset
@@ -50,12 +50,13 @@ __all__ = [
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset',
     'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression',
     'JitterForeground', 'JoinForegrounds', 'JoinedDataset', 'LoadAlpha', 'LoadColorLabels', 'LoadDepth',
-    'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MattingCrop',
-    'MattingDataset', 'MattingFolderDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth', 'PadInput',
-    'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler',
-    'ProgressivePatches', 'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments',
-    'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop',
-    'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'SyntheticRain', 'UntilSegments'
+    'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MaskPixels',
+    'MattingCrop', 'MattingDataset', 'MattingFolderDataset', 'OneOf', 'PackDepth', 'PackMatting', 'PackPair',
+    'PackWithTruth', 'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs',
+    'PositionSampler', 'ProgressivePatches', 'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth',
+    'ResizeSegments', 'RestorationDataset', 'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip',
+    'ScaleJitterCrop', 'SecondOrderDegradation', 'SeedAugmentation', 'ShortestSideCrop', 'SyntheticRain',
+    'UntilSegments'
 ]
 
 _HOMES = dict(
@@ -87,9 +88,11 @@ _HOMES = dict(
     LoadPair='restoration.transforms',
     LoadPanopticSegments='segmentation.panoptic_segments',
     MaskFolderDataset='segmentation.folder',
+    MaskPixels='restoration.transforms',
     MattingCrop='matting.transforms',
     MattingDataset='matting.dataset',
     MattingFolderDataset='matting.folder',
+    OneOf='restoration.degradations',
     PackDepth='depth.transforms',
     PackMatting='matting.transforms',
     PackPair='restoration.transforms',

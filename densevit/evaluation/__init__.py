@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coco_ap import InstanceMetric
     from .depth import DepthErrorMetric
-    from .fidelity import psnr, psnr_b, ssim
+    from .fidelity import lpips, psnr, psnr_b, ssim
     from .matting import MattingMetric
     from .panoptic import PanopticMetric
     from .pq import PanopticCounts, panoptic_counts, panoptic_quality
     from .restoration import RestorationMetric
+    from .seams import seam_energy, seam_lines
 
 __all__ = [
     'DepthErrorMetric', 'InstanceMetric', 'MattingMetric', 'PanopticCounts', 'PanopticMetric', 'RestorationMetric',
-    'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'ssim'
+    'lpips', 'panoptic_counts', 'panoptic_quality', 'psnr', 'psnr_b', 'seam_energy', 'seam_lines', 'ssim'
 ]
 
 _HOMES = dict(
@@ -25,10 +26,13 @@ _HOMES = dict(
     PanopticCounts='pq',
     PanopticMetric='panoptic',
     RestorationMetric='restoration',
+    lpips='fidelity',
     panoptic_counts='pq',
     panoptic_quality='pq',
     psnr='fidelity',
     psnr_b='fidelity',
+    seam_energy='seams',
+    seam_lines='seams',
     ssim='fidelity')
 
 

@@ -1,14 +1,22 @@
-"""How near a restored image is to the true one: PSNR, SSIM (Wang et al., 2004) and PSNR-B as papers report them."""
+"""How near a restored image is to the true one: PSNR, SSIM (Wang et al., 2004), PSNR-B, LPIPS as papers have them."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # Of R, G and B in [0, 1] to luma from 16 to 235 (ITU-R BT.601 as MATLAB's rgb2ycbcr has it).
 _LUMA = np.array([65.481, 128.553, 24.966])
 _BLACK = 16.
-_WINDOW = 11  # of SSIM's Gaussian; an image is at least as large
+LpipsNet = Literal['alex', 'vgg', 'squeeze']
+# torchvision's ImageNet weights, which LPIPS's own weights are for.
+_LPIPS_FILES = dict(alex='alexnet-owt-7be5be79.pth', vgg='vgg16-397923af.pth', squeeze='squeezenet1_1-b8a52dc0.pth')
+_LPIPS_SIDE = 32  # pixels: less has no place in the deepest features
+SSIM_WINDOW = 11  # of SSIM's Gaussian; an image is at least as large
 
 
 class Protocol(NamedTuple):
@@ -79,8 +87,9 @@ def ssim(
     from skimage.metrics import structural_similarity  # half a second that other metrics need not wait for
 
     pred, target, peak = _prepared(pred, target, Protocol(crop_border, y_channel, round_y))
-    if min(pred.shape[:2]) < _WINDOW:
-        raise ValueError(f'SSIM needs {_WINDOW} pixels within the border: there are {pred.shape[1]}x{pred.shape[0]}')
+    if min(pred.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f'SSIM needs {SSIM_WINDOW} pixels within the border: there are '
+                         f'{pred.shape[1]}x{pred.shape[0]}')
     return float(structural_similarity(pred, target, data_range=peak, channel_axis=2, gaussian_weights=True, sigma=1.5,
                                        use_sample_covariance=False))
 
@@ -110,6 +119,51 @@ def psnr_b(
         raise ValueError('PSNR-B compares one channel: set y_channel=True for colour images')
     error = np.mean(np.square(pred - target))
     return _decibels(error + _blocking_effect(pred[..., 0], block), peak)
+
+
+def lpips(pred: np.ndarray, target: np.ndarray, crop_border: int = 0, net: LpipsNet = 'alex') -> float:
+    """LPIPS (Zhang et al., arXiv:1801.03924), version 0.1: how differently a network sees two images; 0 where equal.
+
+    It is computed by torchmetrics, an optional package, and compares RGB; grey images are repeated. Papers on
+    restoration report it with ``net='alex'``, some with ``'vgg'``.
+
+    Args:
+        pred, target, crop_border: As in :func:`psnr`.
+        net: The network whose features are compared.
+
+    Raises:
+        ImportError: torchmetrics is not installed.
+        OSError: The network's ImageNet weights are not in PyTorch's cache and cannot be downloaded; the message says
+            where to put them.
+        ValueError: As in :func:`psnr`; the network is unknown; a side within the border has fewer than 32 pixels.
+    """
+    import torch
+
+    if net not in get_args(LpipsNet):
+        raise ValueError(f'net={net!r}: choose alex, vgg or squeeze')
+    pred, target, peak = _prepared(pred, target, Protocol(crop_border))
+    if min(pred.shape[:2]) < _LPIPS_SIDE:
+        raise ValueError(f'LPIPS needs {_LPIPS_SIDE} pixels within the border: there are '
+                         f'{pred.shape[1]}x{pred.shape[0]}')
+    images = [torch.from_numpy(image / peak).float().permute(2, 0, 1).expand(3, -1, -1)[None]
+              for image in (pred, target)]
+    with torch.no_grad():
+        return float(_lpips_network(net)(*images))
+
+
+@lru_cache(maxsize=1)
+def _lpips_network(net: LpipsNet) -> nn.Module:
+    import torch
+    try:
+        from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
+    except ImportError as error:
+        raise ImportError('LPIPS needs torchmetrics: pip install torchmetrics') from error
+    try:
+        return LearnedPerceptualImagePatchSimilarity(net, normalize=True)
+    except OSError as error:
+        raise OSError(f'the weights of LPIPS cannot be downloaded ({error}): put {_LPIPS_FILES[net]} of '
+                      f'download.pytorch.org/models into {torch.hub.get_dir()}/checkpoints, or leave LPIPS out'
+                      ) from error
 
 
 def luma(image: np.ndarray) -> np.ndarray:

@@ -2,4 +2,4 @@
 # In the order of preference, with the better end: a panoptic validation may have the first four.
 MAIN_METRICS = dict(
     PQ='greater', segm_mAP='greater', AP='greater', bbox_mAP='greater', mIoU='greater', delta1='greater',
-    PSNR='greater', SAD='less')
+    PSNR='greater', SAD='less', LPIPS='less')

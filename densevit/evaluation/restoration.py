@@ -1,4 +1,4 @@
-"""PSNR and SSIM of a data set, with the protocol in the name of the figures."""
+"""PSNR, SSIM and others of a data set, with the protocol in the name of the figures."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,9 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from ..registry import METRICS
-from .fidelity import Protocol, psnr, psnr_b, ssim
+from .fidelity import Protocol, lpips, psnr, psnr_b, ssim
 
-Figure = Literal['PSNR', 'SSIM', 'PSNRB']
-_COMPARE = dict(PSNR=psnr, SSIM=ssim, PSNRB=psnr_b)
+Figure = Literal['PSNR', 'SSIM', 'PSNRB', 'LPIPS']
 
 
 @METRICS.register_module()
@@ -24,20 +23,23 @@ class RestorationMetric(BaseMetric):
     prediction has figures of other protocols that differ by decibels.
 
     Args:
-        figures: Of ``'PSNR'``, ``'SSIM'`` and, for JPEG, ``'PSNRB'``.
+        figures: Of ``'PSNR'``, ``'SSIM'``, for JPEG ``'PSNRB'``, and of RGB ``'LPIPS'`` with AlexNet, which needs
+            torchmetrics.
         crop_border: Pixels left out at each side; the scale in papers on super-resolution, else 0.
         y_channel: Whether luma is compared, as in papers on super-resolution, or RGB.
         round_y: Whether luma is rounded, see :func:`densevit.evaluation.psnr`.
         collect_device, collect_dir: See :class:`mmengine.evaluator.BaseMetric`.
 
     Raises:
-        ValueError: A figure is unknown.
+        ValueError: A figure is unknown, or is of RGB where luma is compared.
     """
 
     def __init__(self, figures: Sequence[Figure] = ('PSNR', 'SSIM'), crop_border: int = 0, y_channel: bool = False,
                  round_y: bool = False, collect_device: str = 'cpu', collect_dir: str | None = None) -> None:
         if unknown := [figure for figure in figures if figure not in get_args(Figure)]:
             raise ValueError(f'RestorationMetric knows no {unknown[0]!r}: choose of {", ".join(get_args(Figure))}')
+        if 'LPIPS' in figures and y_channel:
+            raise ValueError("LPIPS compares RGB: give it to another RestorationMetric, with y_channel=False")
         self.figures, self.protocol = tuple(figures), Protocol(crop_border, y_channel, round_y)
         super().__init__(collect_device, str(self.protocol), collect_dir)
 
@@ -50,8 +52,11 @@ class RestorationMetric(BaseMetric):
 
     def _compare(self, figure: Figure, pred: np.ndarray, target: np.ndarray) -> float:
         crop_border, y_channel, round_y = self.protocol
-        options = {} if figure == 'PSNRB' else dict(round_y=round_y)
-        return _COMPARE[figure](pred, target, crop_border=crop_border, y_channel=y_channel, **options)
+        if figure == 'LPIPS':
+            return lpips(pred, target, crop_border)
+        if figure == 'PSNRB':
+            return psnr_b(pred, target, crop_border, y_channel)
+        return (psnr if figure == 'PSNR' else ssim)(pred, target, crop_border, y_channel, round_y)
 
     def compute_metrics(self, results: list[list[float]]) -> dict[str, float]:
         """Mean over the images, as all papers have it."""

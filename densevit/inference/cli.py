@@ -101,6 +101,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument('--tiles', type=_positive, nargs=2, metavar=('H', 'W'),
                         help='predict a larger picture in overlapping tiles of H x W of its pixels, for small objects; '
                              'of detectors')
+    parser.add_argument('--auto-tiles', dest='tiles', action='store_const', const='auto',
+                        help='in tiles as large as the free memory suffices for; of models that shrink no picture')
     parser.add_argument('--overlap', type=float, metavar='SHARE',
                         help='the least share of a tile that the next one has, too, 0 to below 1 (default: 0.2)')
     parser.add_argument('--no-whole-picture', dest='whole_picture', action='store_const', const=False,
@@ -191,7 +193,11 @@ def _run(args: argparse.Namespace, console: Console, errors: Console, doubts: _D
                          highlight=False)
     save_options = dict(json=args.json, **_options(args, 'save'))
     predictor = _load(args)
-    outcomes = predictor.outcomes(images, args.batch_size, **_options(args, 'predict'))
+    options = _options(args, 'predict')
+    if not args.images:
+        image, own_options = predictor.sample(images[0], args.out)
+        images, outputs, options = [image], {image: outputs[images[0]]}, {**own_options, **options}
+    outcomes = predictor.outcomes(images, args.batch_size, **options)
     failures, done = [], 0
     with _progress_bar(console, hidden=len(images) == 1) as progress:
         for image in progress.track(images, description='predicting'):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from os import PathLike
+from pathlib import Path
 from typing import Any, overload
 from weakref import WeakSet
 
@@ -16,10 +17,11 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..errors import DoubtfulResultWarning, printable
+from ..errors import DoubtfulResultWarning, one_line, printable
 from ..images import ImageSource, local_path
 from ..visualization.palette import Color
 from .canvas import Canvas
+from .memory import free_bytes, is_out_of_memory, largest_tile, peak_bytes
 from .pipeline import InferencePipeline
 from .result import Result
 from .task import TILE_OPTIONS, Call, Picture, PredictionError, Tile
@@ -94,7 +96,9 @@ class Predictor:
             options: ``max_pixels``, above which a picture is shrunk; those of the model's task, as
                 ``min_score`` (see ``densevit.inference.tasks``); and, of a model of ours, those of its ``test_cfg``.
                 Of a task that can do so: ``tiles=(height, width)`` in pixels, to predict a larger picture in tiles of
-                its own resolution, ``batch_size`` at once, for small objects; ``overlap``, the least share of a tile
+                its own resolution, ``batch_size`` at once, for small objects; of one that shrinks no picture,
+                ``tiles='auto'``, which measures two small tiles and takes the largest that half of the free memory
+                suffices for; ``overlap``, the least share of a tile
                 that the next one has as well (0.2); ``whole_picture``, whether the picture is predicted as a whole, too
                 (of detectors it is); and the task's own, as ``merge``.
 
@@ -185,6 +189,12 @@ class Predictor:
         limits = [task.max_pixels(self.model, len(self.classes or ())) for task in self._tasks]
         return min((limit for limit in limits if limit is not None), default=None)
 
+    def sample(self, photograph: Path, folder: Path) -> tuple[Path, Mapping[str, Any]]:
+        """What the model's task makes of a photograph to show itself, see `densevit.inference.task.Task.sample`."""
+        if len(self._tasks) > 1:
+            return photograph, {}
+        return self._tasks[0].sample(photograph, folder, self.model)
+
     def _call(self, options: dict[str, Any]) -> tuple[Call, int | None, Tiling | None]:
         """Options of a call with those of the predictor, sorted by who knows them; ``max_pixels``; and the tiles."""
         given, options = options, {**self._options, **options}
@@ -225,6 +235,8 @@ class Predictor:
         shape |= {name: value for name in TILE_OPTIONS if (value := options.pop(name, None)) is not None}
         if 'tiles' in shape:
             tiling = Tiling.of(**shape)
+            if tiling.size is None and max_pixels is not None:
+                raise ValueError("tiles='auto' is for models that shrink no picture: give tiles=(height, width)")
             if max_pixels is not None and tiling.size[0] * tiling.size[1] > max_pixels:
                 raise ValueError(f'tiles={shape["tiles"]!r} would be shrunk to max_pixels={max_pixels}: give smaller '
                                  'tiles or a larger max_pixels')
@@ -249,6 +261,9 @@ class Predictor:
             for doubt in doubts:
                 warnings.warn(doubt, DoubtfulResultWarning, stacklevel=6)
             notes = [*self.notes, *doubts]
+            if tiling is not None and tiling.size is None:
+                side = self._largest_tile(loaded, batch_size, call)
+                tiling = replace(tiling, size=(side, side))
             if tiling is not None and len(corners := tiling.corners(loaded.shape[:2])) > 1:
                 height, width = tiling.tile_of(loaded.shape[:2])
                 too = ' and as a whole' if tiling.whole_picture else ''
@@ -273,6 +288,20 @@ class Predictor:
             self._tasks[0].tell(sample, picture, call)
         return _Prepared(picture, inputs, sample)
 
+    def _largest_tile(self, loaded: np.ndarray, batch_size: int, call: Call) -> int:
+        """The side of tiles of a picture that memory suffices for, a batch of them at once; measured."""
+        device = next(self.model.parameters()).device
+
+        def peak(side: int) -> int:
+            part = np.resize(loaded, (side, side, *loaded.shape[2:]))
+            picture = Picture(np.zeros((side, side, 3), np.uint8), Canvas.fit(part, None), tile_of=loaded.shape[:2])
+            group = [self._prepared(picture, call) for _ in range(batch_size)]
+            taken = peak_bytes(lambda: self._run(group, call), device)
+            group[0].result()  # raises what went wrong
+            return taken
+
+        return largest_tile(peak, free_bytes(device), max(loaded.shape[:2]))
+
     def _tiles(
         self,
         loaded: np.ndarray,
@@ -295,7 +324,13 @@ class Predictor:
                 tile_of=picture.image.shape[:2], corner=corner), call) for part, corner in zip(
                     parts, batch, strict=True)]
             self._run(group, call)
-            yield from (Tile(prepared.result(), *corner) for prepared, corner in zip(group, batch, strict=True))
+            for prepared, (top, left) in zip(group, batch, strict=True):
+                try:
+                    result = prepared.result()
+                except Exception as error:  # no picture is joined of the others
+                    raise PredictionError(f'the tile of {width}x{height} pixels at ({left}, {top}) failed: '
+                                          f'{one_line(error)}') from error
+                yield Tile(result, top, left)
 
     def _merged(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> Result:
         first = next(tiles)
@@ -313,15 +348,8 @@ class Predictor:
         try:
             samples = self.model.test_step(
                 dict(inputs=[each.inputs for each in group], data_samples=[each.sample for each in group]), **options)
-        except torch.cuda.OutOfMemoryError as error:
-            height, width = group[0].picture.canvas.image.shape[:2]
-            smaller = f'a smaller batch_size than {len(group)}' if len(group) > 1 else 'a smaller max_pixels'
-            failure = PredictionError(f'not enough GPU memory for {len(group)} x {width}x{height} pixels; give '
-                                      f'{smaller} or device="cpu"')
-            failure.__cause__ = error
-            samples = [failure] * len(group)
         except Exception as error:
-            samples = [error] * len(group)
+            samples = [_out_of_memory(group, error) if is_out_of_memory(error) else error] * len(group)
         for prepared, sample in zip(group, samples, strict=True):
             prepared.finish(sample if isinstance(sample, Exception) else self._read(sample, prepared.picture, call))
 
@@ -355,6 +383,20 @@ class _Prepared:
     def finish(self, outcome: Result | Exception) -> None:
         self.picture = self.inputs = self.sample = None
         self.outcome = outcome
+
+
+def _out_of_memory(group: Sequence[_Prepared], cause: Exception) -> PredictionError:
+    """What to do where memory does not suffice for pictures of one size."""
+    picture = group[0].picture
+    height, width = picture.canvas.image.shape[:2]
+    on_gpu = isinstance(cause, torch.cuda.OutOfMemoryError)
+    elsewhere = ' or device="cpu"' if on_gpu else ''
+    smaller = f'a smaller batch_size than {len(group)}' if len(group) > 1 else (
+        'a smaller max_pixels' if picture.tile_of is None else 'smaller tiles')
+    error = PredictionError(f'not enough {"GPU " if on_gpu else ""}memory for {len(group)} x {width}x{height} pixels; '
+                            f'give {smaller}{elsewhere}')
+    error.__cause__ = cause
+    return error
 
 
 def _not_merged(task: str) -> ValueError:

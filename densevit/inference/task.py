@@ -151,6 +151,16 @@ class Task:
             ValueError: One does not; the message says what to give.
         """
 
+    def sample(self, photograph: Path, folder: Path, model: nn.Module) -> tuple[Path, Mapping[str, Any]]:
+        """The picture of a command that names none, and options of `predict` that go with it.
+
+        Args:
+            photograph: A photograph that is always there.
+            folder: Where results go; what a task makes of the photograph it writes to a folder in it.
+            model: The model that will see it.
+        """
+        return photograph, {}
+
     def model_options(self, call: Call) -> dict[str, Any]:
         """What ``model.test_step(data, **options)`` gets, for a model of ours, beside ``call.given``."""
         return {}

@@ -19,25 +19,28 @@ class Tiling:
     """Tiles of one size that cover a picture, and what each shares with the next.
 
     Attributes:
-        size: Height and width of a tile in pixels; a picture that is shorter has tiles of its own height or width.
+        size: Height and width of a tile in pixels; a picture that is shorter has tiles of its own height or width. None
+            for as large ones as memory suffices for, which are to be told before tiles are laid.
         overlap: The least share of its height and width that a tile has in common with its neighbour, in [0, 1). What
             is smaller than that lies wholly in some tile.
         whole_picture: Whether the picture is predicted as a whole as well: tiles cut what is larger than they are.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     overlap: float = .2
     whole_picture: bool = True
 
     @classmethod
     def of(cls, tiles: Any, overlap: Any, whole_picture: Any) -> Tiling:
-        """The tiling that a user's options mean; one number as ``tiles`` is height and width.
+        """The tiling that a user's options mean: one number as ``tiles`` is height and width, ``'auto'`` no size.
 
         Raises:
             ValueError: An option makes no sense; the message says what to give.
         """
         size = tuple(tiles) if isinstance(tiles, list | tuple) else (tiles, tiles)
-        if len(size) != 2 or any(type(side) is not int or side < MIN_SIDE for side in size):
+        if tiles == 'auto':
+            size = None
+        elif len(size) != 2 or any(type(side) is not int or side < MIN_SIDE for side in size):
             raise ValueError(f'tiles={tiles!r}: give the height and width of a tile in pixels, {MIN_SIDE} or more, as '
                              'tiles=(640, 640)')
         if isinstance(overlap, bool) or not isinstance(overlap, Real) or not 0 <= overlap < 1:

@@ -1,56 +1,87 @@
-"""A picture beside what it was restored to, and below both a detail of each, magnified."""
+"""A picture beside what it was restored to, and the true one where it is known; below, a detail of each, magnified."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, sqrt
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from .legend import BACKGROUND
+from .legend import BACKGROUND, TEXT, display_font_size, load_font
 
 _PANEL = 768  # the longest side of a panel: a screen shows two
 _DETAIL = 1 / 6  # of the shorter side of the picture
 _MIN_DETAIL = 16  # pixels
+_MIN_LETTERS = 8  # pixels: smaller ones cannot be read
 
 
-def draw_before_after(before: np.ndarray, after: np.ndarray, detail: bool = True) -> np.ndarray:
-    """Draw two pictures side by side, and below them where they differ most, each pixel as a square.
+def draw_before_after(
+    before: np.ndarray,
+    after: np.ndarray,
+    detail: bool = True,
+    true: np.ndarray | None = None,
+    captions: Sequence[str] = (),
+) -> np.ndarray:
+    """Draw pictures side by side, and below them where the first two differ most, each pixel as a square.
 
     Args:
         before: (H, W, 3) uint8, RGB.
         after: (sH, sW, 3) uint8, RGB, a whole number of times larger, or of the same size.
         detail: Whether the lower row is drawn.
+        true: The true picture, of the size of ``after``, as a third panel.
+        captions: A line of text below each of the panels; empty for none.
 
     Returns:
         (H', W', 3) uint8.
 
     Raises:
-        ValueError: The second picture is no whole number of times larger.
+        ValueError: The second picture is no whole number of times larger, or the true one has another size.
     """
     scale = after.shape[0] // before.shape[0]
     if scale < 1 or after.shape[:2] != (scale * before.shape[0], scale * before.shape[1]):
         raise ValueError(f'a picture of {after.shape[1]}x{after.shape[0]} pixels is not a whole number of times larger '
                          f'than one of {before.shape[1]}x{before.shape[0]}')
+    if true is not None and true.shape != after.shape:
+        raise ValueError(f'the true picture has {true.shape[1]}x{true.shape[0]} pixels and the restored one '
+                         f'{after.shape[1]}x{after.shape[0]}: give one of its size')
     height, width = after.shape[:2]
     size = _panel_size(height, width)
-    panels = [Image.fromarray(image).resize(size[::-1], resample)
-              for image, resample in ((before, Image.Resampling.NEAREST if size[0] >= height else Image.Resampling.BOX),
-                                      (after, Image.Resampling.BOX))]
+    images = [before, after] if true is None else [before, after, true]
     gap = max(2, round(sqrt(size[0] * size[1]) / 100))
-    rows = [_side_by_side([np.asarray(panel) for panel in panels], gap)]
+    rows = [_side_by_side([_shown(image, size) for image in images], gap)]
     if detail:
         top, left, side = _most_changed(before, after, scale)
-        parts = before[top:top + side, left:left + side], after[scale * top:scale * (top + side),
-                                                               scale * left:scale * (left + side)]
+        parts = [image[factor * top:factor * (top + side), factor * left:factor * (left + side)]
+                 for image, factor in zip(images, (1, scale, scale), strict=False)]
         square = (size[1], size[1])
-        rows.append(_side_by_side(
-            [np.asarray(Image.fromarray(part).resize(square, Image.Resampling.NEAREST)) for part in parts], gap))
-        rows.insert(1, np.full((gap, rows[0].shape[1], 3), BACKGROUND, np.uint8))
+        rows += [np.full((gap, rows[0].shape[1], 3), BACKGROUND, np.uint8), _side_by_side(
+            [np.asarray(Image.fromarray(part).resize(square, Image.Resampling.NEAREST)) for part in parts], gap)]
+    if captions:
+        rows.append(_captions(captions, size[1], gap))
     return np.concatenate(rows)
 
 
+def _shown(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    resample = Image.Resampling.NEAREST if size[0] >= image.shape[0] else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(image).resize(size[::-1], resample))
+
+
 def _side_by_side(panels: list[np.ndarray], gap: int) -> np.ndarray:
-    return np.concatenate([panels[0], np.full((panels[0].shape[0], gap, 3), BACKGROUND, np.uint8), panels[1]], 1)
+    space = np.full((panels[0].shape[0], gap, 3), BACKGROUND, np.uint8)
+    return np.concatenate([panels[0], *(part for panel in panels[1:] for part in (space, panel))], 1)
+
+
+def _captions(captions: Sequence[str], width: int, gap: int) -> np.ndarray:
+    """A strip (h, W, 3) with a text below each panel, in letters that all of them have room for."""
+    size = display_font_size(width, width)
+    while size > _MIN_LETTERS and max(load_font(size).getlength(text) for text in captions) > width:
+        size -= 1
+    strip = Image.new('RGB', (len(captions) * (width + gap) - gap, round(1.8 * size)), (BACKGROUND,) * 3)
+    draw = ImageDraw.Draw(strip)
+    for index, text in enumerate(captions):
+        draw.text((index * (width + gap) + width / 2, strip.height / 2), text, fill=TEXT, font=load_font(size),
+                  anchor='mm')
+    return np.asarray(strip)
 
 
 def _panel_size(height: int, width: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from ..errors import printable
 from .palette import Color
 
 BACKGROUND = 255
-_TEXT = (32, 32, 32)
+TEXT = (32, 32, 32)
 _SWATCH_EDGE = (96, 96, 96)
 _MAX_NAME_LENGTH = 40
 # Beside a legend of readable letters, a smaller picture would be lost.
@@ -87,9 +87,9 @@ def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, x: int, y: int, w
     swatch = (x + half, middle - half, x + half + round(1.6 * font_size), middle + half)
     draw.rectangle(swatch, fill=tuple(entry.color), outline=_SWATCH_EDGE, width=max(1, font_size // 16))
     font = load_font(font_size)
-    draw.text((swatch[2] + half, middle), entry.text, fill=_TEXT, font=font, anchor='lm')
+    draw.text((swatch[2] + half, middle), entry.text, fill=TEXT, font=font, anchor='lm')
     if entry.fraction is not None:
-        draw.text((x + width - font_size, middle), percent_text(entry.fraction), fill=_TEXT, font=font, anchor='rm')
+        draw.text((x + width - font_size, middle), percent_text(entry.fraction), fill=TEXT, font=font, anchor='rm')
 
 
 def _column_width(entries: list[LegendEntry], font_size: int) -> int:

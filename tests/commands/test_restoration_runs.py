@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from checkout import ROOT
 from PIL import Image
 
@@ -54,3 +55,28 @@ def test_pairs_of_another_scale_are_refused_before_the_run(tmp_path, tool, capsy
     (tmp_path / 'small.py').write_text(text)
     assert tool('train', tmp_path / 'small.py', '--data', tmp_path / 'mine', '--work-dir', tmp_path / 'work') == 2
     assert 'set model.head.scale=2' in capsys.readouterr().err
+
+
+def test_masked_pre_training_and_the_layers_behind_it(tmp_path, tool, capsys):
+    """Pre-training, ranking and fine-tuning of the chosen layers, each from what the one before has written."""
+    write_images(tmp_path / 'mine', False)
+    small = CONFIG.replace('tiny/swinir_tiny_x2', 'ram/swinir_m_ram_{stage}')
+    for stage in ('pretrain', 'finetune'):
+        text = small.format(root=ROOT.as_posix(), kind='', stage=stage)
+        (tmp_path / f'{stage}.py').write_text(text)
+    shared = ('--data', tmp_path / 'mine', '--work-dir')
+    assert tool('train', tmp_path / 'pretrain.py', *shared, tmp_path / 'first') == 0
+    checkpoint, layers = tmp_path / 'first/iter_3.pth', tmp_path / 'layers.py'
+    assert tool('rank-layers', tmp_path / 'finetune.py', checkpoint, '--data', tmp_path / 'mine', '--out', layers,
+                '--images', 2, '--steps', 2, '--share', .2) == 0
+    out = capsys.readouterr().out
+    assert re.search(r'trained +\S+', out) and 'layers.0.residual_group.blocks.0.attn.qkv' in out
+    assert tool('train', layers, *shared, tmp_path / 'second', '--load-from', checkpoint) == 0
+    first, second = (torch.load(tmp_path / name / 'iter_3.pth', weights_only=False)['state_dict']
+                     for name in ('first', 'second'))
+    chosen = set(re.findall(r"^    '(\S+)',?$", layers.read_text(), re.M))
+    moved = {name.removeprefix('network.').rpartition('.')[0] for name in first
+             if not torch.equal(first[name], second[name])}
+    assert moved and moved <= chosen
+    assert tool('rank-layers', tmp_path / 'pretrain.py', checkpoint, '--data', tmp_path / 'mine', '--out', layers) == 2
+    assert 'give the config of the fine-tuning' in capsys.readouterr().err

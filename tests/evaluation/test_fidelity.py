@@ -1,12 +1,16 @@
 """PSNR, SSIM and PSNR-B against published figures on published images, and against scikit-image."""
 import math
+import re
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from densevit.evaluation import psnr, psnr_b, ssim
+from densevit.evaluation import fidelity, lpips, psnr, psnr_b, ssim
 
 
 def images(dtype=np.uint8, shape=(37, 52, 3), seed=0):
@@ -66,6 +70,50 @@ def test_what_cannot_be_compared_is_refused():
         psnr(pred, target, crop_border=19)
     with pytest.raises(ValueError, match='11 pixels'):
         ssim(pred[:10], target[:10])
+
+
+@pytest.fixture
+def random_squeezenet(tmp_path, monkeypatch):
+    """In PyTorch's cache in place of the ImageNet weights, as the message tells users to put those."""
+    from torchvision.models import squeezenet1_1
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    fidelity._lpips_network.cache_clear()
+    torch.manual_seed(0)
+    (tmp_path / 'hub/checkpoints').mkdir(parents=True)
+    torch.save(squeezenet1_1().state_dict(), tmp_path / 'hub/checkpoints/squeezenet1_1-b8a52dc0.pth')
+    yield
+    fidelity._lpips_network.cache_clear()
+
+
+@pytest.mark.parametrize('oracle', ('torchmetrics', 'lpips'))
+@pytest.mark.parametrize('dtype', (np.uint8, np.uint16))
+def test_lpips_is_the_authors(random_squeezenet, oracle, dtype):
+    package = pytest.importorskip(oracle)
+    pytest.importorskip('torchmetrics')
+    pred, target = images(dtype, (70, 83, 3))
+    tensors = [torch.from_numpy(image[3:-3, 3:-3] / np.iinfo(dtype).max).float().permute(2, 0, 1)[None]
+               for image in (pred, target)]
+    if oracle == 'lpips':
+        expected = package.LPIPS(net='squeeze', verbose=False)(*tensors, normalize=True)
+    else:
+        from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+        expected = learned_perceptual_image_patch_similarity(*tensors, 'squeeze', normalize=True)
+    assert expected > .001
+    assert lpips(pred, target, crop_border=3, net='squeeze') == pytest.approx(float(expected), rel=1e-4)
+    assert lpips(target, target, net='squeeze') == pytest.approx(0, abs=1e-6)
+
+
+def test_lpips_says_what_it_lacks(tmp_path, monkeypatch):
+    pytest.importorskip('torchmetrics')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', Mock(side_effect=URLError('no network')))
+    pred, target = images(shape=(40, 40, 3))
+    with pytest.raises(OSError, match=f'put vgg16-397923af.pth of .* into {re.escape(str(tmp_path))}'):
+        lpips(pred, target, net='vgg')
+    for options, said in ((dict(crop_border=5), '32 pixels'), (dict(net='resnet'), 'choose alex')):
+        with pytest.raises(ValueError, match=said):
+            lpips(pred, target, **options)
 
 
 def test_published_figures_of_rcan(shared_data):

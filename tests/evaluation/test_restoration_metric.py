@@ -29,7 +29,8 @@ def test_means_over_images():
 
 
 def test_names_of_protocols():
-    assert RestorationMetric().prefix == 'RGB'
+    assert RestorationMetric().prefix == 'RGB' and better_end('RGB/LPIPS') == 'less'
     assert RestorationMetric(y_channel=True, round_y=True).prefix == 'rounded_Y'
-    with pytest.raises(ValueError, match='LPIPS'):
-        RestorationMetric(figures=('LPIPS', ))
+    for options, said in ((dict(figures=('NIQE', )), 'NIQE'), (dict(figures=('LPIPS', ), y_channel=True), 'RGB')):
+        with pytest.raises(ValueError, match=said):
+            RestorationMetric(**options)

@@ -1,7 +1,6 @@
 """Images to restore and what they should become, found by their names."""
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,7 @@ from mmengine.dataset import BaseDataset
 from ...registry import DATASETS
 from ..common.folders import IMAGE_SUFFIXES
 from ..common.locate import HELP, MissingDataError
-
-# What names of degraded images have behind those of the true ones: 0001x4.png (DIV2K), img_LR.png ...
-_ENDS = re.compile(r'(x\d|[_-]?(?:lq|lr|hq|hr|gt|sr|noisy|clean|input|target))+$', re.IGNORECASE)
+from .names import pair_name
 
 
 class Pair(NamedTuple):
@@ -66,7 +63,7 @@ def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
 
 def _name(path: Path, folder: Path) -> str:
     relative = path.relative_to(folder)
-    return relative.with_name(_ENDS.sub('', relative.stem) or relative.stem).as_posix()
+    return relative.with_name(pair_name(relative.stem)).as_posix()
 
 
 @DATASETS.register_module()

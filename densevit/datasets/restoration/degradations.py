@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -178,6 +178,25 @@ def streak_kernel(length: float, width: float, angle: float) -> np.ndarray:
     along, across = x * sine - y * cosine, x * cosine + y * sine
     profile = np.exp2(-(2 * across / width)**2) * (length / 2 + .5 - np.abs(along)).clip(0, 1)
     return (profile / profile.max()).astype(np.float32)
+
+
+@TRANSFORMS.register_module()
+class OneOf:
+    """One of several ways to make an image worse, drawn evenly, so that one model learns to undo all.
+
+    Args:
+        choices: Lists of configs of degradations, each as ``densevit.Degrade`` takes one.
+    """
+
+    def __init__(self, choices: Sequence[Sequence[dict[str, Any]]]) -> None:
+        if not choices:
+            raise ValueError('OneOf has no choices: give lists of degradations')
+        self.choices = [[TRANSFORMS.build(step) for step in steps] for steps in choices]
+
+    def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        for step in self.choices[random.integers(len(self.choices))]:
+            image = step(image, random)
+        return image
 
 
 def drawn(value: Range, random: np.random.Generator) -> float:

@@ -85,13 +85,19 @@ class Degrade(BaseTransform):
         if 'gt_img' not in results or is_pair(results):  # predict gives images that are to be restored
             return results
         results['gt_img'] = image = crop_to_multiple(results['gt_img'], self.scale)
-        name = crc32(Path(results['gt_path']).name.encode())
-        random = np.random.default_rng(np.random.randint(2**32) if self.seed is None else [self.seed, name])
+        random = generator_of(results, self.seed)
         for step in self.steps:
             image = step(image, random)
         results['img'] = image
         results['ori_shape'] = results['img_shape'] = image.shape[:2]
         return results
+
+
+def generator_of(results: dict[str, Any], seed: int | None) -> np.random.Generator:
+    """That of a seed and the name of the file or, without a seed, of numpy's generator."""
+    if seed is None:
+        return np.random.default_rng(np.random.randint(2**32))
+    return np.random.default_rng([seed, crc32(Path(results['gt_path']).name.encode())])
 
 
 @TRANSFORMS.register_module()
@@ -149,10 +155,47 @@ class FlipAndTurn(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class MaskPixels(BaseTransform):
+    """Hides pixels of the image that is to be restored, for masked pre-training (RAM, arXiv:2409.19403, section 3.2).
+
+    Hidden pixels are 0. It stands last before ``densevit.PackPair``, since other transforms know of no mask; pictures
+    of ``predict`` stay whole.
+
+    Args:
+        ratio: The share of pixels that are hidden; .5 in RAM.
+        patch_size: Side of the squares that are hidden as one; 1 in RAM, where larger ones hide what cannot be told
+            from the rest.
+        seed: As that of ``densevit.Degrade``.
+
+    Added keys: ``mask``, (H, W) bool, True where hidden.
+
+    Raises:
+        ValueError: The ratio is not between 0 and 1.
+    """
+
+    def __init__(self, ratio: float = .5, patch_size: int = 1, seed: int | None = None) -> None:
+        if not 0 < ratio < 1:
+            raise ValueError(f'ratio={ratio} of MaskPixels: give a share above 0 and below 1')
+        self.ratio, self.patch_size, self.seed = ratio, patch_size, seed
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'gt_img' not in results:
+            return results
+        image = results['img']
+        grid = [-(-side // self.patch_size) for side in image.shape[:2]]
+        random = generator_of(results, self.seed)
+        hidden = random.permutation(grid[0] * grid[1]).reshape(grid) < round(self.ratio * grid[0] * grid[1])
+        mask = hidden.repeat(self.patch_size, 0).repeat(self.patch_size, 1)[:image.shape[0], :image.shape[1]]
+        results['mask'] = mask
+        results['img'] = np.where(mask[..., None] if image.ndim == 3 else mask, image.dtype.type(0), image)
+        return results
+
+
+@TRANSFORMS.register_module()
 class PackPair(BaseTransform):
     """The end of a pipeline: ``inputs`` (C, H, W) and a data sample with ``gt_img`` (C, scale * H, scale * W), RGB.
 
-    Pictures of ``predict`` have no ``gt_img``.
+    Of a masked image the sample has ``mask``, (1, H, W) bool, too. Pictures of ``predict`` have no ``gt_img``.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +203,8 @@ class PackPair(BaseTransform):
             key: results[key] for key in ('img_path', 'gt_path', 'ori_shape', 'img_shape') if key in results})
         if 'gt_img' in results:
             sample.gt_img = _to_tensor(results['gt_img'])
+        if 'mask' in results:
+            sample.mask = _to_tensor(results['mask'])
         return dict(inputs=_to_tensor(results['img']), data_samples=sample)
 
 

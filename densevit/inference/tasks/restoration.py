@@ -1,26 +1,45 @@
 """Restoration: a better picture, of the same size or enlarged."""
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ...datasets.restoration.matlab_resize import matlab_resize
-from ...images import ImageSource, read_deep
+from ...datasets.restoration.names import pair_name
+from ...images import ImageSource, read_deep, read_image
 from ...visualization.before_after import draw_before_after
-from ..files import Artifact
+from ..files import Artifact, save_artifacts
 from ..result import Result, Row, Table
-from ..task import Call, Picture, PredictionError, Task
+from ..task import Argument, Call, Picture, PredictionError, Task
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.structures import BaseDataElement
     from torch import nn
 
+    from ...evaluation.fidelity import Protocol
     from ..task import Tile
+
+
+class Figures(NamedTuple):
+    """How near a picture is to the true one.
+
+    Attributes:
+        psnr: In dB; infinite where the two are equal.
+        ssim: At most 1; None of a picture that is too small for it.
+    """
+
+    psnr: float
+    ssim: float | None
+
+    def __str__(self) -> str:
+        return ', '.join([f'{self.psnr:.2f} dB', *([] if self.ssim is None else [f'SSIM {self.ssim:.4f}'])])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,20 +48,26 @@ class RestorationResult(Result):
 
     Attributes:
         restored: (scale * H, scale * W, 3) RGB, of the type of the picture that was given: uint8 or uint16.
+        reference: The true picture, of the same size, uint8 or uint16; None where it is not known.
         image, source, notes: See `Result`.
 
     Raises:
-        ValueError: The restored picture is not a whole number of times as large as the picture.
+        ValueError: The restored picture is not a whole number of times as large as the picture, or the true one has
+            another size.
     """
 
     task: ClassVar[str] = 'restoration'
     restored: np.ndarray
+    reference: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         height, width = self.image_size
         scale = self.restored.shape[0] // height
         if self.restored.shape != (scale * height, scale * width, 3):
             raise ValueError(f'a restored picture of {self.restored.shape} does not fit one of {self.image.shape}')
+        if self.reference is not None and self.reference.shape != self.restored.shape:
+            raise ValueError(f'the true picture has {self.reference.shape[1]}x{self.reference.shape[0]} pixels and the '
+                             f'restored one {scale * width}x{scale * height}: give one of its size')
 
     @property
     def scale(self) -> int:
@@ -65,11 +90,35 @@ class RestorationResult(Result):
         from ...evaluation import ssim
         return ssim(*self._pair(reference), self._border(crop_border), y_channel)
 
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How papers compare pictures of this scale: luma without a border as wide as the scale; at 1, RGB."""
+        from ...evaluation.fidelity import Protocol
+        return Protocol(self.scale, y_channel=True) if self.scale > 1 else Protocol()
+
+    @cached_property
+    def figures(self) -> Figures | None:
+        """PSNR and SSIM against the reference by `protocol`; None without one."""
+        return None if self.reference is None else self._figures(self.restored)
+
+    @cached_property
+    def figures_before(self) -> Figures | None:
+        """The same of the picture that was given, at a scale above 1 of its bicubic interpolation (MATLAB's)."""
+        if self.reference is None:
+            return None
+        return self._figures(self.image if self.scale == 1 else matlab_resize(self.image, self.scale))
+
+    def _figures(self, picture: np.ndarray) -> Figures:
+        from ...evaluation.fidelity import SSIM_WINDOW, psnr, ssim
+        pair = _of_one_depth(picture, self.reference)
+        is_large = min(picture.shape[:2]) - 2 * self.protocol.crop_border >= SSIM_WINDOW
+        if min(picture.shape[:2]) <= 2 * self.protocol.crop_border:
+            raise ValueError(f'a restored picture of {picture.shape[1]}x{picture.shape[0]} pixels has nothing within '
+                             f'the border of {self.scale} to compare: leave the reference out')
+        return Figures(psnr(*pair, *self.protocol), ssim(*pair, *self.protocol) if is_large else None)
+
     def _pair(self, reference: ImageSource) -> tuple[np.ndarray, np.ndarray]:
-        target = read_deep(reference).pixels
-        if target.dtype != self.restored.dtype:
-            return _eight_bits(self.restored), _eight_bits(target)
-        return self.restored, target
+        return _of_one_depth(self.restored, read_deep(reference).pixels)
 
     def _border(self, crop_border: int | None) -> int:
         return crop_border if crop_border is not None else self.scale if self.scale > 1 else 0
@@ -77,22 +126,43 @@ class RestorationResult(Result):
     def draw(self, *, detail: bool = True) -> np.ndarray:
         """The picture beside the restored one and, below, the part of both that has changed most, magnified.
 
+        With a reference, it is the third panel, and a line below has the figures.
+
         Args:
             detail: Whether that part is shown.
         """
-        return draw_before_after(self.image, _eight_bits(self.restored), detail)
+        true = None if self.reference is None else _eight_bits(self.reference)
+        captions = ()
+        if self.reference is not None:
+            given = f'given: {self.figures_before}' if self.scale == 1 else f'given (bicubic: {self.figures_before})'
+            captions = given, f'restored: {self.figures}', f'true ({self.protocol})'
+        return draw_before_after(self.image, _eight_bits(self.restored), detail, true, captions)
 
     def table(self) -> Table:
-        """The sizes before and after."""
-        height, width = self.image_size
-        return Table(('picture', 'width', 'height'), (
-            Row(('given', f'{width:,}', f'{height:,}')),
-            Row(('restored', f'{self.restored.shape[1]:,}', f'{self.restored.shape[0]:,}'))))
+        """The sizes before and after, with the figures of both where there is a reference."""
+        sizes = self.image_size, self.restored.shape[:2]
+        cells = [(name, f'{width:,}', f'{height:,}') for name, (height, width) in zip(
+            ('given', 'restored'), sizes, strict=True)]
+        columns = ('picture', 'width', 'height')
+        if self.reference is not None:
+            columns += (f'{self.protocol}/PSNR', f'{self.protocol}/SSIM')
+            if self.scale > 1:  # a small picture has no figures of its own
+                cells[0] += ('', '')
+                cells.insert(1, ('bicubic', *cells[1][1:]))
+            for index, figures in ((-2, self.figures_before), (-1, self.figures)):
+                cells[index] += (f'{figures.psnr:.2f}', '' if figures.ssim is None else f'{figures.ssim:.4f}')
+        return Table(columns, tuple(map(Row, cells)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pixels, in types that JSON knows."""
+        """Everything but the pixels, in types that JSON knows; the PSNR of equal pictures, infinite, is None."""
         height, width = self.restored.shape[:2]
-        return super().to_dict() | dict(scale=self.scale, restored_size=dict(height=height, width=width))
+        more = {}
+        if self.reference is not None:
+            more = dict(reference=dict(protocol=str(self.protocol), **{
+                name: dict(PSNR=figures.psnr if np.isfinite(figures.psnr) else None, SSIM=figures.ssim)
+                for name, figures in (('given' if self.scale == 1 else 'bicubic', self.figures_before),
+                                      ('restored', self.figures))}))
+        return super().to_dict() | dict(scale=self.scale, restored_size=dict(height=height, width=width), **more)
 
     def artifacts(self, *, detail: bool = True) -> list[Artifact]:
         """The picture of `draw`, and the restored one: of 16 bits if the picture is, grey if it is, with its alpha.
@@ -110,12 +180,20 @@ class RestorationResult(Result):
         if alpha is None:
             return pixels
         scale = self.restored.dtype.type(257) if self.restored.dtype == np.uint16 and alpha.dtype == np.uint8 else 1
-        alpha = matlab_resize(alpha * scale, self.scale)
-        return np.concatenate([self.restored, alpha[..., None].astype(self.restored.dtype)], 2)
+        alpha = matlab_resize(alpha * scale, self.scale).astype(self.restored.dtype)
+        # Nothing here writes grey of 16 bits with alpha.
+        colors = pixels[..., None] if self.restored.dtype == np.uint8 and pixels.ndim == 2 else self.restored
+        return np.concatenate([colors, alpha[..., None]], 2)
 
     def __repr__(self) -> str:
         height, width = self.image_size
         return f'RestorationResult({height}x{width} to {self.restored.shape[0]}x{self.restored.shape[1]})'
+
+
+def _of_one_depth(restored: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if restored.dtype == true.dtype:
+        return restored, true
+    return _eight_bits(restored), _eight_bits(true)
 
 
 def _eight_bits(image: np.ndarray) -> np.ndarray:
@@ -143,15 +221,35 @@ class Restoration(Task):
     needs_classes = False
     can_tile = True
     whole_picture = False  # tiles show all that there is
+    options = dict(reference=None)
+    arguments = (
+        Argument('--reference', 'predict', dict(
+            metavar='PATH', help='restoration: the true picture, or a folder of those with the names of the pictures, '
+            'for PSNR and SSIM')), )
     schemes = dict(spandrel=spandrel_config)
     help = """restoration writes, beside the picture before and after with a magnified detail outputs/old.jpg:
   outputs/old.jpg.restored.png  the restored picture
-  outputs/old.jpg.json          (--json) scale and restored_size"""
+  outputs/old.jpg.json          (--json) scale, restored_size and, with --reference, PSNR and SSIM"""
     examples = """
   {prog} spandrel:DCTLSA_X4.pt old.jpg"""
 
     def max_pixels(self, model: nn.Module, num_classes: int) -> None:
         """No picture is shrunk: each of its pixels is wanted."""
+
+    def check(self, call: Call) -> None:
+        """See that the reference is there."""
+        given = call.options['reference']
+        if isinstance(given, str | os.PathLike) and not Path(given).expanduser().exists():
+            raise ValueError(f'reference={given}: there is no such picture or folder; check the path')
+
+    def sample(self, photograph: Path, folder: Path, model: nn.Module) -> tuple[Path, dict[str, Any]]:
+        """The photograph at half size, which a model of scale 2 makes as large as it was: then it is the reference."""
+        scale = getattr(model, 'scale', 1)
+        pixels = read_image(photograph)
+        true = pixels[:pixels.shape[0] // 2 * 2, :pixels.shape[1] // 2 * 2]
+        target = folder / 'given' / f'{photograph.stem}.png'
+        save_artifacts([Artifact('', lambda: matlab_resize(true, .5))], target)
+        return target, dict(reference=true) if scale == 2 else {}
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> RestorationResult:
         """The restored picture; a grey one stays grey."""
@@ -165,8 +263,7 @@ class Restoration(Task):
             restored = restored.mean(0, keepdim=True).expand(3, -1, -1)
         dtype = picture.canvas.image.dtype
         values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round().cpu().numpy().transpose(1, 2, 0)
-        return RestorationResult(picture.image, np.ascontiguousarray(values.astype(dtype)), source=picture.source,
-                                 notes=picture.notes)
+        return _result(np.ascontiguousarray(values.astype(dtype)), picture, call)
 
     def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> RestorationResult:
         """Tiles blended where they overlap, with weights that fall linearly: no seam where two agree.
@@ -184,7 +281,40 @@ class Restoration(Task):
             canvas.add(result.restored, tile.top, tile.left)
         if canvas is None:
             raise PredictionError('there are no tiles to join; give smaller tiles than the picture')
-        return RestorationResult(picture.image, canvas.finish(), source=picture.source, notes=picture.notes)
+        return _result(canvas.finish(), picture, call)
+
+
+def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationResult:
+    reference = None
+    if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
+        reference = read_deep(source).pixels
+        # Papers crop true pictures, of which small ones are made, to a whole number of times the small ones.
+        scale = restored.shape[0] // picture.image.shape[0]
+        if all(0 <= more < scale for more in np.subtract(reference.shape[:2], restored.shape[:2])):
+            reference = reference[:restored.shape[0], :restored.shape[1]]
+    return RestorationResult(picture.image, restored, reference=reference, source=picture.source, notes=picture.notes)
+
+
+def _reference_of(picture: Picture, call: Call) -> ImageSource | None:
+    """That of the call, of this picture or for all; None if there is none.
+
+    Raises:
+        ValueError: A folder has none for the picture, or several.
+    """
+    given = call.options.get('reference')
+    if isinstance(given, Mapping):
+        names = () if picture.source is None else (picture.source, str(picture.source), picture.source.name)
+        return next((given[name] for name in names if name in given), None)
+    if not isinstance(given, str | os.PathLike) or not (folder := Path(given).expanduser()).is_dir():
+        return given
+    stem = '' if picture.source is None else picture.source.stem
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith('.'))
+    found = [file for file in files if file.stem == stem] or [
+        file for file in files if pair_name(file.stem) == pair_name(stem)]
+    if len(found) != 1:
+        raise ValueError(f'{folder} has {"several true pictures" if found else "no true picture"} for '
+                         f'{picture.source or "a picture in memory"}: name one as the picture is named')
+    return found[0]
 
 
 class _Rows:

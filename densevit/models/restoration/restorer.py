@@ -30,6 +30,11 @@ class Restorer(DenseModel):
         test_cfg: Options of prediction.
         data_preprocessor: ``dict(type='densevit.RestorationPreprocessor')`` unless it is given.
         init_cfg: Config of mmengine's initialisation.
+        trained_layers: Names of the network's modules whose own parameters are trained, as the command ``rank-layers``
+            chooses them for a network that was pre-trained with masks; None to train all.
+
+    Raises:
+        ValueError: The network has no such module, or one without parameters of its own.
     """
     task = 'restoration'
     network_class = RestorationNetwork
@@ -42,10 +47,21 @@ class Restorer(DenseModel):
         test_cfg: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
+        trained_layers: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             backbone, head, criterion=criterion, test_cfg=test_cfg,
             data_preprocessor=data_preprocessor or dict(type='densevit.RestorationPreprocessor'), init_cfg=init_cfg)
+        if trained_layers is not None:
+            self._train_only(set(trained_layers))
+
+    def _train_only(self, layers: set[str]) -> None:
+        owners = {name: name.rpartition('.')[0] for name, _ in self.network.named_parameters()}
+        if unknown := sorted(layers - set(owners.values())):
+            raise ValueError(f'trained_layers: the network has no layer {unknown[0]!r} with parameters; rank those of '
+                             'its config with: densevit rank-layers')
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(owners[name] in layers)
 
     @property
     def scale(self) -> int:
@@ -53,14 +69,19 @@ class Restorer(DenseModel):
         return self.network.scale
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
-        """Losses of (B, C, H, W) images in [0, 1], all of one size.
+        """Losses of (B, C, H, W) images in [0, 1], all of one size; of hidden pixels alone where there is a ``mask``.
 
         Raises:
             ValueError: A true image has another size than the restored one.
         """
         restored = self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
         targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
-        return self.criterion(restored, targets)
+        if 'mask' not in data_samples[0]:
+            return self.criterion(restored, targets)
+        mask = torch.stack([sample.mask for sample in data_samples])
+        for axis in (2, 3):
+            mask = mask.repeat_interleave(self.scale, axis)
+        return self.criterion(restored, targets, mask)
 
     def target(self, sample: BaseDataElement, restored: Tensor) -> Tensor:
         """The true image of a sample, (C, scale * H, scale * W)."""

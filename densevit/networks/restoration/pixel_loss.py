@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class PixelLoss(nn.Module):
-    """Mean distance of all values of restored and true images, both in [0, 1].
+    """Mean distance of all values of restored and true images, both in [0, 1], or of those behind a mask.
 
     Args:
         kind: ``'l1'``; ``'charbonnier'``, ``sqrt(d^2 + eps^2)``, which is smooth at 0 (Lai et al., arXiv:1710.01992,
@@ -22,13 +22,22 @@ class PixelLoss(nn.Module):
             raise ValueError(f"kind='{kind}': choose 'l1', 'charbonnier' or 'mse'")
         self.kind, self.eps = kind, eps
 
-    def forward(self, restored: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Compare (B, C, H, W) with the true images of the same shape."""
+    def forward(self, restored: Tensor, target: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Compare (B, C, H, W) with the true images of the same shape.
+
+        Args:
+            restored: What the network gives.
+            target: The true images.
+            mask: (B, 1, H, W) bool, where to compare them; everywhere if None.
+        """
         difference = restored.float() - target.float()
         if self.kind == 'l1':
-            loss = difference.abs().mean()
+            loss = difference.abs()
         elif self.kind == 'mse':
-            loss = difference.square().mean()
+            loss = difference.square()
         else:
-            loss = torch.sqrt(difference.square() + self.eps**2).mean()
-        return dict(loss_pixel=loss)
+            loss = torch.sqrt(difference.square() + self.eps**2)
+        if mask is None:
+            return dict(loss_pixel=loss.mean())
+        counted = mask.expand_as(loss)
+        return dict(loss_pixel=(loss * counted).sum() / counted.sum().clamp(min=1))

@@ -14,6 +14,8 @@ from densevit.datasets import (
     GaussianNoise,
     JPEGCompression,
     LoadPair,
+    MaskPixels,
+    OneOf,
     PackPair,
     PairedCrop,
 )
@@ -111,3 +113,41 @@ def test_degradations_follow_each_other():
     assert JPEGCompression(90)(noisy, generator).dtype == np.uint8
     packed = PackPair()(dict(img=noisy, gt_img=image))
     assert packed['inputs'].dtype == torch.float32
+
+
+@pytest.mark.parametrize('patch', (1, 4))
+def test_pixels_are_hidden_by_a_seed(true, patch):
+    """The share is exact, hidden pixels are 0 and all others and the true image as they were; predict sees all."""
+    info, image = true
+    load, pack = LoadPair(), PackPair()
+    hidden = MaskPixels(.5, patch, seed=0)
+    packed = through(dict(info), load, hidden, pack)
+    mask = packed['data_samples'].mask
+    assert mask.shape == (1, 41, 62) and mask.dtype == torch.bool
+    cells = mask[0, ::patch, ::patch]
+    assert cells.sum() == round(cells.numel() / 2)
+    np.testing.assert_array_equal(mask[0], cells.repeat_interleave(patch, 0).repeat_interleave(patch, 1)[:41, :62])
+    pixels = packed['inputs'].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(pixels, np.where(mask[0].numpy()[..., None], 0, image))
+    np.testing.assert_array_equal(packed['data_samples'].gt_img.permute(1, 2, 0).numpy(), image)
+    again = through(dict(info), load, hidden, pack)['data_samples'].mask
+    other = through(dict(info), load, MaskPixels(.5, patch, seed=1), pack)['data_samples'].mask
+    assert torch.equal(mask, again) and not torch.equal(mask, other)
+    np.random.seed(0)
+    drawn = [MaskPixels(.3, patch)(load(dict(info)))['mask'] for _ in range(2)]
+    assert (drawn[0] != drawn[1]).any()
+    assert 'mask' not in hidden(dict(img=image))
+    with pytest.raises(ValueError, match='above 0 and below 1'):
+        MaskPixels(1.)
+
+
+def test_one_of_several_degradations():
+    """Each is drawn about as often as others; all of its steps are done."""
+    image = np.full((8, 8, 3), 128, np.uint8)
+    small, noise = dict(type='densevit.BicubicDown', scale=2), dict(type='densevit.GaussianNoise', sigma=0)
+    one_of, random = OneOf([[small], [small, noise], [noise]]), np.random.default_rng(0)
+    kinds = [(made.shape[0], made.dtype == np.float32) for made in (one_of(image, random) for _ in range(300))]
+    for kind in ((4, False), (4, True), (8, True)):
+        assert 70 < kinds.count(kind) < 130
+    with pytest.raises(ValueError, match='no choices'):
+        OneOf([])

@@ -1,4 +1,6 @@
 """Restoration in predict: results, what they write, and tiles that are joined."""
+import json
+import re
 from typing import NamedTuple
 
 import cv2
@@ -9,6 +11,11 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
+from densevit import inference
+from densevit.datasets.restoration.matlab_resize import matlab_resize
+from densevit.evaluation import psnr
+from densevit.inference import cli, memory
+from densevit.inference import predictor as predictor_module
 from densevit.inference.canvas import Canvas
 from densevit.inference.predictor import Predictor
 from densevit.inference.task import Call, Picture, PredictionError
@@ -71,6 +78,75 @@ def test_reference(image):
         result.psnr(image)
 
 
+@pytest.mark.parametrize('scale', (1, 2))
+def test_figures_of_a_given_reference(image, scale):
+    """Those of papers: luma within a border for an enlarged picture, RGB for one of its size; and those before."""
+    true = np.random.default_rng(1).integers(0, 256, (30 * scale, 40 * scale, 3)).astype(np.uint8)
+    call = Call(options=dict(reference=true))
+    picture = Picture(image, Canvas.fit(image, None))
+    result = Restoration().read(BaseDataElement(pred_img=enlarged(image, scale)), picture, call)
+    name, options = ('RGB', {}) if scale == 1 else ('Y_border2', dict(crop_border=2, y_channel=True))
+    assert str(result.protocol) == name
+    assert result.figures.psnr == result.psnr(true, **options) and result.figures.ssim == result.ssim(true, **options)
+    before = image if scale == 1 else matlab_resize(image, 2)
+    assert result.figures_before.psnr == psnr(before, true, **options)
+    said = result.to_dict()['reference']
+    assert said['protocol'] == name and said['restored'] == dict(PSNR=result.figures.psnr, SSIM=result.figures.ssim)
+    rows = {row.cells[0]: row.cells[3:] for row in result.table().rows}
+    assert rows['restored'] == (f'{result.figures.psnr:.2f}', f'{result.figures.ssim:.4f}')
+    assert result.draw().shape[1] > 1.4 * RestorationResult(image, result.restored).draw().shape[1]  # a third panel
+    exact = RestorationResult(image, true, reference=true)
+    assert exact.figures.psnr == float('inf') and '"PSNR": null' in exact.to_json()
+    with pytest.raises(ValueError, match='true picture has 40x29'):
+        RestorationResult(image, true, reference=true[:29, :40])
+
+
+def test_references_are_found_by_name(image, tmp_path):
+    """Files are cropped to a whole number of times the picture, as papers do; the part of a tile has no figures."""
+    true = np.random.default_rng(1).integers(0, 256, (61, 80, 3)).astype(np.uint8)
+    (tmp_path / 'HR').mkdir()
+    for name in ('b_HR', 'other'):
+        Image.fromarray(true).save(tmp_path / f'HR/{name}.png')
+
+    def read_as(name, **picture):
+        picture = Picture(image, Canvas.fit(image, None), source=tmp_path / name, **picture)
+        return Restoration().read(BaseDataElement(pred_img=enlarged(image)), picture, call)
+
+    for given in (tmp_path / 'HR', str(tmp_path / 'HR/b_HR.png'), {'bx2.png': true}):
+        call = Call(options=dict(reference=given))
+        Restoration().check(call)
+        np.testing.assert_array_equal(read_as('bx2.png').reference, true[:60])
+        assert read_as('bx2.png', tile_of=(90, 90)).reference is None
+    assert read_as('none.png').reference is None  # a dictionary may have it for some alone
+    call = Call(options=dict(reference=tmp_path / 'HR'))
+    with pytest.raises(ValueError, match='no true picture for .*none.png'):
+        read_as('none.png')
+    with pytest.raises(ValueError, match='check the path'):
+        Restoration().check(Call(options=dict(reference='nowhere')))
+
+
+def test_the_sample_is_half_a_photograph(tmp_path, image):
+    """A model of scale 2 is compared with the photograph, others are not."""
+    Image.fromarray(np.pad(image, ((0, 1), (0, 0), (0, 0)))).save(tmp_path / 'photo.jpg')
+    small, options = Restoration().sample(tmp_path / 'photo.jpg', tmp_path / 'out', predictor().model)
+    assert small == tmp_path / 'out/given/photo.png'
+    assert np.array(Image.open(small)).shape == (15, 20, 3) and options['reference'].shape == (30, 40, 3)
+    assert Restoration().sample(tmp_path / 'photo.jpg', tmp_path / 'out', predictor(1).model)[1] == {}
+
+
+def test_command_with_a_reference(image, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inference, 'load', lambda name, **options: predictor())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('COLUMNS', '120')
+    Image.fromarray(image).save('a.png')
+    Image.fromarray(image.repeat(2, 0).repeat(2, 1)).save('true.png')
+    assert cli.main(['a.png', '--reference', 'true.png', '--json']) == 0
+    assert 'Y_border2/PSNR' in capsys.readouterr().out
+    assert json.loads((tmp_path / 'outputs/a.png.json').read_text())['reference']['restored']['PSNR'] > 10
+    assert cli.main([]) == 0  # the photograph that is always there
+    assert 'given/chelsea.png, 225x150' in capsys.readouterr().out
+
+
 def test_saved(image, tmp_path):
     result = read(image, enlarged(image))
     drawn, restored = result.save(tmp_path / 'a.png')
@@ -121,10 +197,11 @@ def test_tiles_that_differ_are_blended_without_a_step():
     assert max(abs(np.diff(joined, axis=axis)).max() for axis in (0, 1)) <= 200 / 8 + 1
 
 
-def predictor(scale=2, **head):
+def predictor(scale=2):
     """A network that gives interpolation, so that what comes out tells what went in."""
-    options = dict(type='densevit.SwinIR', scale=scale, embed_dim=8, depths=(1, ), num_heads=1,
-                   upsampler='pixelshuffledirect', skip='bicubic', **head)
+    options = dict(type='densevit.SwinIR', scale=scale, embed_dim=8, depths=(1, ), num_heads=1)
+    if scale > 1:
+        options |= dict(upsampler='pixelshuffledirect', skip='bicubic')
     model = MODELS.build(dict(type='densevit.Restorer', head=options))
     pipeline = [dict(type='densevit.LoadPair', keep_depth=True), dict(type='densevit.PackPair')]
     return Predictor(model, Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))))
@@ -169,6 +246,16 @@ def test_alpha_is_carried(tmp_path, dtype):
     assert abs(written[..., :3].astype(int) - most // 2).max() <= 1  # not whitened where it is transparent
 
 
+def test_grey_with_alpha(tmp_path):
+    values = np.full((20, 24, 2), 90, np.uint8)
+    values[:, :12, 1] = 255
+    Image.fromarray(values).save(tmp_path / 'a.png')
+    _, file = predictor().predict(tmp_path / 'a.png').save(tmp_path / 'out.png')
+    written = Image.open(file)
+    assert written.mode == 'LA' and abs(np.array(written)[..., 0].astype(int) - 90).max() <= 1
+    assert np.array(written)[0, [0, -1], 1].tolist() == [255, 90]
+
+
 def test_predicted_in_tiles():
     """Interpolation looks at four pixels, so that tiles differ from the whole at their borders alone."""
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3)).astype(np.uint8)
@@ -176,3 +263,47 @@ def test_predicted_in_tiles():
     whole, tiled = restore.predict(image), restore.predict(image, tiles=(40, 40), overlap=.4, batch_size=4)
     assert tiled.restored.shape == whole.restored.shape and 'tiles' in tiled.notes[0]
     assert abs(tiled.restored.astype(int) - whole.restored).mean() < 2
+
+
+def test_tiles_that_memory_suffices_for(monkeypatch):
+    """Measured: a model of twice the width takes smaller tiles; with plenty of memory the picture stays whole."""
+    image = np.random.default_rng(0).integers(0, 256, (200, 330, 3)).astype(np.uint8)
+    restore = predictor()
+    assert restore.predict(image, tiles='auto').notes == ()
+    taken = memory.peak_bytes(lambda: restore.predict(image[:128, :128]), torch.device('cpu'))
+    monkeypatch.setattr(predictor_module, 'free_bytes', lambda device: 2 * taken)
+    tiled = restore.predict(image, tiles='auto')
+    side = int(re.search(r'tiles of (\d+)x', tiled.notes[0])[1])
+    assert 96 <= side <= 160 and tiled.restored.shape == (400, 660, 3)
+    batch = restore.predict(image, tiles='auto', batch_size=4)
+    assert int(re.search(r'tiles of (\d+)x', batch.notes[0])[1]) <= .6 * side
+    monkeypatch.setattr(predictor_module, 'free_bytes', lambda device: 1000)
+    with pytest.raises(MemoryError, match='0 MB are free'):
+        restore.predict(image, tiles='auto')
+
+
+@pytest.mark.parametrize(('error', 'said'), [
+    (ValueError('the network broke'), 'at (25, 0) failed: the network broke'),
+    (MemoryError(), 'give smaller tiles'),
+    (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 'give smaller tiles')])
+def test_a_failed_tile_stops_with_the_reason(monkeypatch, error, said):
+    image = np.random.default_rng(0).integers(0, 256, (40, 90, 3)).astype(np.uint8)
+    restore, calls, step = predictor(), [], predictor().model.test_step
+
+    def fail_at_the_second(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise error
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(restore.model, 'test_step', fail_at_the_second)
+    with pytest.raises(PredictionError, match=re.escape(said)):
+        restore.predict(image, tiles=(40, 40), overlap=.3)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize('size', [(33, 97), (50, 51), (131, 64)])
+@pytest.mark.parametrize('scale', (1, 2))
+def test_output_is_exactly_as_many_times_larger(size, scale):
+    image = np.zeros((*size, 3), np.uint8)
+    assert predictor(scale).predict(image, tiles=(48, 40)).restored.shape == (scale * size[0], scale * size[1], 3)

@@ -42,6 +42,35 @@ def test_loss_of_images_of_any_depth(dtype):
     assert losses['loss_pixel'].item() == pytest.approx((enlarged - target).abs().mean().item(), rel=1e-4)
 
 
+def test_loss_of_hidden_pixels_alone():
+    """What is changed elsewhere changes nothing; a mask of a small image covers all that is made of it."""
+    model, data = build(), batch()
+    plain = model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel']
+    for sample in data['data_samples']:
+        sample.mask = torch.ones(1, 13, 18, dtype=torch.bool)
+    torch.testing.assert_close(model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel'], plain)
+    for sample in data['data_samples']:
+        sample.mask[:, :5] = False
+    some = model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel']
+    for sample in data['data_samples']:
+        sample.gt_img[:, :10] = 7
+    torch.testing.assert_close(model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel'], some)
+    data['data_samples'][0].gt_img[:, 10] ^= 64
+    assert abs(model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel'] - some) > 1e-4
+
+
+def test_only_chosen_layers_are_trained():
+    """Parameters of a layer itself, not of those inside it."""
+    layers = ['layers.0.residual_group.blocks.0.attn', 'layers.0.conv']
+    model = MODELS.build(dict(type='densevit.Restorer', head=HEAD, trained_layers=layers))
+    trained = {name for name, parameter in model.network.named_parameters() if parameter.requires_grad}
+    assert trained == {'layers.0.residual_group.blocks.0.attn.relative_position_bias_table', 'layers.0.conv.weight',
+                       'layers.0.conv.bias'}
+    model.loss(**model.data_preprocessor(batch(), True))['loss_pixel'].backward()
+    with pytest.raises(ValueError, match="no layer 'layers.0'"):
+        MODELS.build(dict(type='densevit.Restorer', head=HEAD, trained_layers=['layers.0']))
+
+
 def test_true_images_of_another_scale_are_refused():
     model = build(scale=4)
     with pytest.raises(ValueError, match='model.head.scale'):

@@ -8,9 +8,9 @@
 #
 # 100 epochs of the 43,100 compositions of Composition-1k; here foregrounds are laid on backgrounds as they come. The
 # ViT starts with DINO's weights, https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/
-# dino_deitsmall16_pretrain.pth, as a file; those of the trimap's channel and of relative positions are zeros. The
-# authors also join two foregrounds and jitter their colours alone. Composition-1k and weights that have learnt from it
-# are for research.
+# dino_deitsmall16_pretrain.pth, as a file; those of the trimap's channel and of relative positions are zeros. Two
+# foregrounds are joined and colours of foregrounds alone are jittered as by the authors, who also turn and shear them.
+# Composition-1k and weights that have learnt from it are for research.
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/matting_512.py']
 model = dict(
     type='densevit.MattingModel',

@@ -18,8 +18,9 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
     parser.add_argument(
         '--data', metavar='FOLDER', help="a folder of yours in the place of the config's data: images/ and masks/ for "
-        "semantic segmentation, images/ and depth/ for depth, lq/ and hq/ for restoration; COCO's JSON and its images, "
-        "or YOLO's data.yaml, for instances and boxes")
+        "semantic segmentation, images/ and depth/ for depth, images/ and alpha/ (or foregrounds/, alpha/ and "
+        "backgrounds/) for matting, lq/ and hq/ for restoration; COCO's JSON and its images, or YOLO's data.yaml, for "
+        "instances and boxes")
 
 
 def use_data(cfg: Config, folder: str, work_dir: Path, checkpoint: str | None = None) -> None:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from .depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth
     from .detection.dense_one_to_one import AffineMosaic, DenseOneToOne
     from .matting.dataset import MattingDataset
+    from .matting.folder import MattingFolderDataset
     from .matting.rendered import Photographs, RenderForeground
     from .matting.transforms import (
         ComposeForeground,
+        JitterForeground,
+        JoinForegrounds,
         LoadAlpha,
         LoadForeground,
         MattingCrop,
@@ -44,11 +47,12 @@ if TYPE_CHECKING:
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset',
-    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression', 'JoinedDataset',
-    'LoadAlpha', 'LoadColorLabels', 'LoadDepth', 'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments',
-    'MaskFolderDataset', 'MattingCrop', 'MattingDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth',
-    'PadInput', 'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler',
-    'RandomTrimap', 'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
+    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression',
+    'JitterForeground', 'JoinForegrounds', 'JoinedDataset', 'LoadAlpha', 'LoadColorLabels', 'LoadDepth',
+    'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MattingCrop',
+    'MattingDataset', 'MattingFolderDataset', 'PackDepth', 'PackMatting', 'PackPair', 'PackWithTruth', 'PadInput',
+    'PairedCrop', 'PanopticADE20KDataset', 'PanopticDataset', 'Photographs', 'PositionSampler', 'RandomTrimap',
+    'RenderForeground', 'ResizeAndPad', 'ResizeForDepth', 'ResizeSegments', 'RestorationDataset',
     'RestorationFolderDataset', 'ScaleColourCropFlip', 'ScaleCropFlip', 'ScaleJitterCrop', 'SecondOrderDegradation',
     'SeedAugmentation', 'ShortestSideCrop', 'UntilSegments'
 ]
@@ -71,6 +75,8 @@ _HOMES = dict(
     GaussianNoise='restoration.degradations',
     InStages='common.stages',
     JPEGCompression='restoration.degradations',
+    JitterForeground='matting.transforms',
+    JoinForegrounds='matting.transforms',
     JoinedDataset='common.joined',
     LoadAlpha='matting.transforms',
     LoadColorLabels='segmentation.folder',
@@ -82,6 +88,7 @@ _HOMES = dict(
     MaskFolderDataset='segmentation.folder',
     MattingCrop='matting.transforms',
     MattingDataset='matting.dataset',
+    MattingFolderDataset='matting.folder',
     PackDepth='depth.transforms',
     PackMatting='matting.transforms',
     PackPair='restoration.transforms',

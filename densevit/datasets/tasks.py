@@ -11,7 +11,8 @@ from .common.locate import SPLITS, datasets_of
 from .common.task_checks import TaskChecks
 
 # A folder, and the class in its checks.py.
-_TASKS = dict(segmentation='SegmentationChecks', depth='DepthChecks', restoration='RestorationChecks')
+_TASKS = dict(
+    segmentation='SegmentationChecks', depth='DepthChecks', restoration='RestorationChecks', matting='MattingChecks')
 
 
 def task_checks() -> list[type[TaskChecks]]:

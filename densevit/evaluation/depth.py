@@ -3,17 +3,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 
-from ..files import write_atomic
 from ..images import read_image
 from ..registry import METRICS
-from .depth_pictures import draw_errors
+from .depth_pictures import error_panels
+from .pictures import ErrorPictures, Panel
 
 Crop = Literal['none', 'nyu_eigen', 'kitti_eigen', 'kitti_garg']
 Alignment = Literal['none', 'median', 'least_squares', 'least_squares_disparity']
@@ -172,7 +173,7 @@ class DepthErrorMetric(BaseMetric):
                              + ("'median'" if kind == 'relative_depth' else "'"))
         self.crop, self.clamp, self.alignment, self.kind = crop, clamp, alignment, kind
         self.range = DepthRange(min_depth, max_depth)
-        self.pictures, self.folder, self._drawn = pictures, folder, 0
+        self.pictures = ErrorPictures(pictures, 'depth', folder)
         self._flipped, self._is_named = False, bool(prefix)
         super().__init__(collect_device, prefix or self.convention, collect_dir)
 
@@ -200,23 +201,17 @@ class DepthErrorMetric(BaseMetric):
             metres = align(prediction[mask], truth[mask], self.alignment, self.kind == 'relative_disparity')
             metres = np.clip(metres, self.range.least, self.range.most if self.clamp else None)
             self.results.append(depth_errors(metres, truth[mask]))
-            if self._drawn < self.pictures:
-                self._drawn += 1
-                whole = align(prediction, truth, self.alignment, self.kind == 'relative_disparity', mask)
-                self._draw(sample, truth, mask, whole)
+            self.pictures.draw(Path(sample.get('img_path', 'image')).stem, partial(
+                self._panels, sample, truth, mask, prediction), self.convention)
 
-    def _draw(self, sample: dict[str, Any], truth: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> None:
-        log_file = MMLogger.get_current_instance().log_file
-        if self.folder is None and log_file is None:
-            return
-        folder = Path(self.folder or Path(log_file).parent) / 'depth'
-        folder.mkdir(parents=True, exist_ok=True)
-        picture = draw_errors(read_image(sample['img_path']), np.where(mask, truth, 0), prediction, self.convention)
-        write_atomic(picture, folder / f'{Path(sample["img_path"]).stem}.png')
+    def _panels(self, sample: dict[str, Any], truth: np.ndarray, mask: np.ndarray, prediction: np.ndarray
+                ) -> list[Panel]:
+        whole = align(prediction, truth, self.alignment, self.kind == 'relative_disparity', mask)
+        return error_panels(read_image(sample['img_path']), np.where(mask, truth, 0), whole)
 
     def compute_metrics(self, results: list[dict[str, float] | None]) -> dict[str, float]:
         """Means over the images."""
-        self._drawn = 0
+        self.pictures.begin_anew()
         if not self._is_named:
             self.prefix = self.convention
         counted = [each for each in results if each is not None]

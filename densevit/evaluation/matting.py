@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from math import ceil, log, pi, sqrt
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from scipy.ndimage import correlate1d, label
 
+from ..images import read_image
 from ..registry import METRICS
+from .pictures import ErrorPictures, Panel
 
 Region = Literal['unknown', 'whole']
 
@@ -86,6 +90,9 @@ class MattingMetric(BaseMetric):
         region: ``'unknown'``: where the trimap is unknown, as for Composition-1k. ``'whole'``: everywhere, as for
             Distinctions-646.
         eight_bits: Whether predictions and truth are rounded to 255ths first.
+        pictures: Of how many images input, trimap, truth, prediction and error are drawn beside each other, in a
+            training anew with each validation, as ``matting/<name>.png``.
+        folder: Where to; None is the folder of the run's log.
         collect_device, prefix, collect_dir: See :class:`mmengine.evaluator.BaseMetric`; the prefix is the region unless
             another is given.
 
@@ -98,6 +105,8 @@ class MattingMetric(BaseMetric):
         self,
         region: Region = 'unknown',
         eight_bits: bool = True,
+        pictures: int = 0,
+        folder: str | Path | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -105,11 +114,12 @@ class MattingMetric(BaseMetric):
         if region not in get_args(Region):
             raise ValueError(f"MattingMetric has region={region!r}: choose 'unknown' or 'whole'")
         self.region, self.eight_bits = region, eight_bits
+        self.pictures = ErrorPictures(pictures, 'matting', folder)
         super().__init__(collect_device, prefix or region, collect_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare the predictions of a batch."""
-        for sample in data_samples:
+        for index, sample in enumerate(data_samples):
             prediction, truth = (sample[name]['data'][0].double().cpu().numpy() for name in ('pred_alpha', 'gt_alpha'))
             if prediction.shape != truth.shape:
                 raise ValueError(f'{sample.get("img_path", "an image")} has a prediction of {prediction.shape} pixels '
@@ -120,11 +130,33 @@ class MattingMetric(BaseMetric):
             mask = np.ones(truth.shape, bool)
             if self.region == 'unknown':
                 mask = sample['trimap']['data'][0].cpu().numpy() == .5
-            self.results.append(matting_errors(prediction, truth, mask))
+            errors = matting_errors(prediction, truth, mask)
+            self.results.append(errors)
+            title = ', '.join(f'{name} {value:.4g}' for name, value in errors.items())
+            self.pictures.draw(Path(sample.get('img_path', 'image')).stem, partial(
+                _panels, data_batch, index, sample, truth, prediction), f'{title} ({self.region})')
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The mean over images."""
+        self.pictures.begin_anew()
         return {name: float(np.mean([each[name] for each in results])) for name in results[0]}
+
+
+def _panels(data_batch: Any, index: int, sample: dict[str, Any], truth: np.ndarray, prediction: np.ndarray
+            ) -> list[Panel]:
+    shares = dict(cmap='gray', vmin=0, vmax=1)
+    trimap = [Panel('trimap', sample['trimap']['data'][0].cpu().numpy(), shares)] if 'trimap' in sample else []
+    # Red is too opaque, blue too transparent.
+    error = Panel('error', prediction - truth, dict(cmap='RdBu_r', vmin=-.5, vmax=.5), '%+.2g')
+    return [Panel('image', _image(data_batch, index, sample)), *trimap, Panel('truth', truth, shares),
+            Panel('prediction', prediction, shares), error]
+
+
+def _image(data_batch: Any, index: int, sample: dict[str, Any]) -> np.ndarray:
+    """(H, W, 3) uint8: the file, or what was composed of it, which is in no file."""
+    if 'background' in sample:
+        return data_batch['inputs'][index].cpu().numpy().transpose(1, 2, 0)[..., ::-1]
+    return read_image(sample['img_path'])
 
 
 def _stretched(alpha: np.ndarray) -> np.ndarray:

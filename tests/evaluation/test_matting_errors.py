@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
+from PIL import Image
 from skimage.measure import label
 
 from densevit.evaluation.matting import MattingMetric, matting_errors
@@ -86,3 +87,26 @@ def test_metric():
                                       matting_errors(*rounded, mask).items()}
     with pytest.raises(ValueError, match="choose 'unknown' or 'whole'"):
         MattingMetric('known')
+
+
+def test_pictures(tmp_path):
+    """Of as many images as are asked for, in each validation; one that was composed is shown as the model saw it."""
+    truth = np.linspace(0, 1, 600).reshape(20, 30)
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / 'cat.png')
+    samples = []
+    for name, meta in (('cat', {}), ('fox', dict(background='sky.jpg')), ('owl', {})):
+        sample = BaseDataElement(metainfo=dict(meta, img_path=str(tmp_path / f'{name}.png')))
+        for field, data in dict(pred_alpha=truth, gt_alpha=truth**2, trimap=np.full(truth.shape, .5)).items():
+            sample.set_field(PixelData(data=torch.from_numpy(data)[None]), field)
+        samples.append(sample.to_dict())
+    inputs = [torch.zeros(3, 20, 30, dtype=torch.uint8) for _ in samples]
+    inputs[1][2] = 255  # red, in BGR order
+    metric = MattingMetric(pictures=2, folder=tmp_path / 'run')
+    for _ in range(2):
+        metric.process(dict(inputs=inputs), samples)
+        assert metric.evaluate(3)
+        written = sorted((tmp_path / 'run' / 'matting').glob('*'))
+        assert [path.name for path in written] == ['cat.png', 'fox.png']
+        red = np.asarray(Image.open(written[1]).convert('RGB'))
+        assert red.shape[1] > 1500 and ((red == (255, 0, 0)).all(2)).mean() > .05
+        written[0].unlink()

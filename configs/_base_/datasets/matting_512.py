@@ -7,8 +7,9 @@ train_pipeline = [
     dict(type='densevit.LoadImage'),
     dict(type='densevit.LoadAlpha'),
     dict(type='densevit.MattingCrop', size=size),
+    dict(type='densevit.JoinForegrounds'),
+    dict(type='densevit.JitterForeground'),
     dict(type='densevit.ComposeForeground', backgrounds='data/matting/train/bg'),
-    dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='densevit.RandomTrimap', width=(1, 30)),
     dict(type='densevit.PackMatting')
 ]
@@ -39,5 +40,5 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='densevit.MattingMetric')
+val_evaluator = dict(type='densevit.MattingMetric', pictures=8)
 test_evaluator = val_evaluator

@@ -14,7 +14,7 @@ from .locate import HELP, MissingDataError, datasets_of
 from .survey import Survey, leaves
 from .task_checks import TaskChecks
 
-_FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path')
+_FILE_KEYS = ('img_path', 'seg_map_path', 'depth_map_path', 'gt_path', 'alpha_path', 'trimap_path')
 
 
 class ClassesError(ValueError):

@@ -138,8 +138,8 @@ def use_folder(cfg: Any, folder: str, scratch: Path) -> FolderFacts:
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise MissingDataError(f'{folder} of --data {"is no folder" if path.exists() else "does not exist"}: give the '
-                               'folder that holds images/ and masks/ (or depth/), lq/ and hq/, a COCO file and its '
-                               'images, or the data.yaml of YOLO')
+                               'folder that holds images/ and masks/ (or depth/, or alpha/), lq/ and hq/, a COCO file '
+                               'and its images, or the data.yaml of YOLO')
     reader, dataset = find_reader(cfg)
     facts = reader.read(path, dataset, scratch)
     if facts.classes:

@@ -14,7 +14,7 @@ class OtherImages(BaseTransform):
 
     They are read when they are asked for, and chosen by numpy's generator: in contrast to a cache of the images before,
     a sample depends on the seed of its position alone. The datasets of :mod:`densevit.datasets` that read COCO's files
-    offer their images (:func:`offer_images`).
+    or opacities offer their images (:func:`offer_images`).
     """
     _dataset: BaseDataset | None = None
     _before: Sequence[BaseTransform] = ()
@@ -36,7 +36,7 @@ class OtherImages(BaseTransform):
         """
         if self._dataset is None:
             raise ValueError(f'{type(self).__name__} combines images of a dataset, and this one offers none: use '
-                             'densevit.CocoInstanceDataset')
+                             'densevit.CocoInstanceDataset, or MattingDataset for matting')
         return [self._read(int(index)) for index in np.random.randint(len(self._dataset), size=count)]
 
     def _read(self, index: int) -> dict[str, Any]:

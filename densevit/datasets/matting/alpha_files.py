@@ -6,11 +6,15 @@ where nobody knows.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
+_GREY = 8  # of 255, between the colours of a grey JPEG
+# By the greatest value that a file may have: below this greatest value it holds labels, or 8 bits in 16.
+_FAINT = {255: 2, 65535: 255}
 _LOWER, _UPPER = 85 / 255, 170 / 255  # of an unknown value of a trimap's file, as ViTMatte's authors round it
 
 
@@ -21,10 +25,11 @@ class AlphaFileError(ValueError):
 def read_alpha(path: str | os.PathLike) -> np.ndarray:
     """The opacity (H, W) that a file of 8 or 16 bits holds.
 
-    It is the transparency of a picture that has some, and else its grey; colours of equal values are grey, too.
+    It is the transparency of a picture that has some, and else its grey; colours of equal values are grey, too. Values
+    of floating point are taken as they are.
 
     Raises:
-        AlphaFileError: It is no picture, or one in colours.
+        AlphaFileError: It is no picture, one in colours, or has values that are no opacities.
         FileNotFoundError: There is none.
     """
     try:
@@ -37,16 +42,38 @@ def read_alpha(path: str | os.PathLike) -> np.ndarray:
         raise FileNotFoundError(f'there is no file {path}: correct data_prefix or the suffix of opacities') from None
     except Exception as error:  # of Pillow's many decoders
         raise AlphaFileError(f'{path} cannot be read as a picture ({error}): write opacities as PNG') from error
-    if bands[-1] == 'A' and values.ndim == 3:
-        values = values[..., -1]
-    elif values.ndim == 3:
-        if np.ptp(values.astype(np.int32), axis=2).max() > 8:  # JPEG does not keep grey quite grey
-            raise AlphaFileError(f'{path} has colours: an opacity is grey, 0 for the background and 255 for the '
-                                 'foreground, or the transparency of a PNG')
-        values = values[..., 0]
+    return _shares(_one_band(values, bands, path), path)
+
+
+def _one_band(values: np.ndarray, bands: Sequence[str], path: str | os.PathLike) -> np.ndarray:
+    """The band (H, W) of a picture that is its opacity."""
+    if values.ndim == 2:
+        return values
+    if bands[-1] == 'A':
+        if values[..., -1].min() < 255:
+            return values[..., -1]
+        values = values[..., :-1]  # it may have been saved as grey of a format that has transparency
+    if np.ptp(values.astype(np.int16), axis=2).max() > _GREY:
+        raise AlphaFileError(f'{path} has colours and nothing transparent: an opacity is grey, 0 for the background '
+                             'and 255 for the foreground, or the transparency of a PNG')
+    return values[..., 0]
+
+
+def _shares(values: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """Values of a file as float32 in [0, 1]."""
     if values.dtype == bool:
         return values.astype(np.float32)
-    most = 255 if values.dtype == np.uint8 else 65535
+    if values.dtype.kind == 'f':
+        if not (values >= 0).all() or not (values <= 1).all():  # NaN is neither
+            raise AlphaFileError(f'{path} has floating point values that are not between 0 and 1: write opacities as '
+                                 'PNG of 8 or 16 bits')
+        return values.astype(np.float32)
+    most, greatest = 255 if values.dtype == np.uint8 else 65535, int(values.max())
+    if values.min() < 0 or greatest > most:
+        raise AlphaFileError(f'{path} has values of more than 16 bits: write opacities as PNG of 8 or 16 bits')
+    if 0 < greatest <= _FAINT[most]:
+        raise AlphaFileError(f'{path} has {8 if most == 255 else 16} bits a pixel and no value above {greatest}: write '
+                             f'{most} where the object is opaque')
     return values.astype(np.float32) / np.float32(most)
 
 

@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from ...registry import DATASETS
 from ..common.folders import IMAGE_SUFFIXES
+from ..common.other_images import offer_images
 
 
 @DATASETS.register_module()
@@ -32,6 +33,7 @@ class MattingDataset(BaseDataset):
         self.remarks: dict[str, int] = {}
         prefix = dict(img_path='images', alpha_path='alpha') | dict(data_prefix or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **options)
+        offer_images(self)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One entry for each image: ``img_path``, ``alpha_path`` and, if there are trimaps, ``trimap_path``.
@@ -59,5 +61,10 @@ class MattingDataset(BaseDataset):
 
 def _by_name(folder: str | Path) -> dict[str, Path]:
     """The pictures below a folder by their path in it without suffix, in order."""
-    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in sorted(Path(folder).rglob('*'))
-            if path.suffix.lower() in IMAGE_SUFFIXES}
+    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in pictures_in(folder)}
+
+
+def pictures_in(folder: str | Path) -> list[Path]:
+    """The pictures of a folder and of those in it, by name."""
+    return [path for path in sorted(Path(folder).rglob('*'))
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')]

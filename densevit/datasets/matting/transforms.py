@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -17,9 +18,10 @@ from PIL import Image
 
 from ...images import read_image
 from ...registry import TRANSFORMS
-from ..common.folders import IMAGE_SUFFIXES
+from ..common.other_images import OtherImages
 from ..common.transforms import height_and_width
 from .alpha_files import read_alpha, read_trimap, trimap_of
+from .dataset import pictures_in
 
 _META = ('img_path', 'alpha_path', 'ori_shape', 'img_shape', 'background', 'flip')
 
@@ -120,46 +122,132 @@ class MattingCrop(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class JoinForegrounds(OtherImages):
+    """Lays a foreground over another one of the data set, so that both are one foreground.
+
+    Opacities ``a`` of ``F`` and ``b`` of ``G`` become ``c = 1 - (1 - a) (1 - b)``, and colours
+    ``(a F + (1 - a) b G) / c``, which look on a background as the first on the second on it. The authors of ViTMatte
+    do so, after GCA matting (arXiv:2001.04069), with colours ``a F + (1 - a) G``. Where nothing would be left of a
+    background, the first stays alone. It comes behind :class:`MattingCrop`, which gives both one size.
+
+    Args:
+        probability: Of another foreground.
+
+    Required keys: ``img``, ``gt_alpha``. Modified keys: ``img``, ``gt_alpha`` and ``trimap``, which is known where the
+    first hides the second or neither is.
+
+    Raises:
+        ValueError: The two have not one size, or the data set offers no others.
+    """
+
+    def __init__(self, probability: float = .5) -> None:
+        self.probability = probability
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if np.random.uniform() >= self.probability:
+            return results
+        other, = self.others(1)
+        if other['img'].shape != results['img'].shape:
+            raise ValueError(f'JoinForegrounds has foregrounds of {results["img"].shape[:2]} and '
+                             f'{other["img"].shape[:2]} pixels: put it behind MattingCrop')
+        a, b = results['gt_alpha'], other['gt_alpha']
+        alpha = 1 - (1 - a) * (1 - b)
+        if (alpha >= 1).all():
+            return results
+        share = np.divide(a, alpha, out=np.ones_like(alpha), where=alpha > 0)
+        joined = dict(results, img=compose(results['img'], other['img'], share), gt_alpha=alpha)
+        if 'trimap' in results and 'trimap' in other:
+            joined['trimap'] = np.maximum(results['trimap'], other['trimap'])
+        return joined
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(probability={self.probability})'
+
+
+@TRANSFORMS.register_module()
+class JitterForeground(BaseTransform):
+    """Moves hue, saturation and value of a foreground, not of what it is laid on, as GCA matting and ViTMatte do.
+
+    Args:
+        hue: The greatest turn of the hue, in degrees to both sides.
+        spread: The greatest shift of saturation and value, as a share of 1.1 less their mean over the foreground; what
+            leaves [0, 1] is mirrored.
+
+    Required keys: ``img`` (H, W, 3) uint8, ``gt_alpha``. Modified key: ``img``.
+    """
+
+    def __init__(self, hue: float = 40., spread: float = .1) -> None:
+        self.hue, self.spread = hue, spread
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        inside = results['gt_alpha'] > 0
+        if not inside.any():
+            return results
+        hsv = cv2.cvtColor(results['img'].astype(np.float32) / 255, cv2.COLOR_BGR2HSV)
+        hsv[..., 0] = (hsv[..., 0] + np.random.uniform(-self.hue, self.hue)) % 360
+        for band in (1, 2):
+            room = self.spread * (1.1 - hsv[..., band][inside].mean())
+            values = np.abs(hsv[..., band] + np.random.uniform(-room, room))
+            hsv[..., band] = np.where(values > 1, 2 - values, values)
+        results['img'] = np.rint(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR) * 255).astype(np.uint8)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(hue={self.hue}, spread={self.spread})'
+
+
+@TRANSFORMS.register_module()
 class ComposeForeground(BaseTransform):
     """Lays a foreground on a random background: ``alpha * foreground + (1 - alpha) * background``.
 
     Which background, which part of it and at which size follow from numpy's random state, which
-    ``densevit.SeedAugmentation`` sets for each sample.
+    ``densevit.SeedAugmentation`` sets for each sample. Pictures of ``predict``, which have no opacity, stay as they
+    are.
 
     Args:
         backgrounds: A folder of pictures, that of all below it.
         scale: Least and greatest height of the part of a background, as shares of the greatest of this shape that it
             holds.
+        seed: For validation and tests: what is drawn follows from it and the name of the foreground. None in training.
 
-    Required keys: ``img``, ``gt_alpha``. Modified key: ``img``. Added key: ``background``, its file.
+    Required keys: ``img``, ``gt_alpha`` and, with a seed, ``img_path``. Modified key: ``img``. Added key:
+    ``background``, its file.
 
     Raises:
         FileNotFoundError: The folder has no picture.
     """
 
-    def __init__(self, backgrounds: str, scale: Sequence[float] = (.5, 1.)) -> None:
-        self.backgrounds, self.scale = backgrounds, tuple(scale)
+    def __init__(self, backgrounds: str, scale: Sequence[float] = (.5, 1.), seed: int | None = None) -> None:
+        self.backgrounds, self.scale, self.seed = backgrounds, tuple(scale), seed
         self._files: list[Path] | None = None
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def files(self) -> list[Path]:
+        """The backgrounds."""
         if self._files is None:
-            self._files = sorted(path for path in Path(self.backgrounds).rglob('*')
-                                 if path.suffix.lower() in IMAGE_SUFFIXES)
+            self._files = pictures_in(self.backgrounds)
         if not self._files:
             raise FileNotFoundError(f'{self.backgrounds} has no pictures: correct backgrounds of ComposeForeground')
-        path = self._files[np.random.randint(len(self._files))]
+        return self._files
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'gt_alpha' not in results:
+            return results
+        random = np.random if self.seed is None else np.random.RandomState(
+            [self.seed, crc32(Path(results['img_path']).name.encode())])
+        path = self.files[random.randint(len(self.files))]
         background, size = read_image(path)[..., ::-1], results['img'].shape[:2]
         height, width = background.shape[:2]
-        share = np.random.uniform(*self.scale) * min(height / size[0], width / size[1])
+        share = random.uniform(*self.scale) * min(height / size[0], width / size[1])
         h, w = (max(1, int(share * side)) for side in size)
-        top, left = np.random.randint(height - h + 1), np.random.randint(width - w + 1)
+        top, left = random.randint(height - h + 1), random.randint(width - w + 1)
         background = resized(np.ascontiguousarray(background[top:top + h, left:left + w]), size)
         results['img'] = compose(results['img'], background, results['gt_alpha'])
         results['background'] = str(path)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backgrounds={self.backgrounds!r}, scale={self.scale})'
+        return f'{type(self).__name__}(backgrounds={self.backgrounds!r}, scale={self.scale}, seed={self.seed})'
 
 
 @TRANSFORMS.register_module()
@@ -168,19 +256,22 @@ class RandomTrimap(BaseTransform):
 
     Args:
         width: Least and greatest width of a band in pixels; the authors of ViTMatte draw from 1 to 29.
+        keep: The probability that a trimap stays that was read from a file.
 
-    Required key: ``gt_alpha``. Added key: ``trimap``.
+    Required key: ``gt_alpha``. Added or modified key: ``trimap``.
     """
 
-    def __init__(self, width: Sequence[float] = (1, 30)) -> None:
-        self.width = tuple(width)
+    def __init__(self, width: Sequence[float] = (1, 30), keep: float = .5) -> None:
+        self.width, self.keep = tuple(width), keep
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        if 'trimap' in results and np.random.uniform() < self.keep:
+            return results
         results['trimap'] = trimap_of(results['gt_alpha'], *(np.random.uniform(*self.width) for _ in range(2)))
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(width={self.width})'
+        return f'{type(self).__name__}(width={self.width}, keep={self.keep})'
 
 
 @TRANSFORMS.register_module()

@@ -1,4 +1,5 @@
 """Files of opacities, trimaps, and pictures composed while they are learned from."""
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,7 +7,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from densevit.datasets.common.seeding import SeededIndex
 from densevit.datasets.matting.alpha_files import AlphaFileError, read_alpha, read_trimap, trimap_of
-from densevit.datasets.matting.transforms import MattingCrop, compose
+from densevit.datasets.matting.transforms import JitterForeground, JoinForegrounds, MattingCrop, compose
 from densevit.registry import DATASETS
 
 SIZE = (60, 80)
@@ -142,3 +143,71 @@ def test_crop__small_images_are_enlarged():
 def test_compose():
     foreground, background = (np.full((1, 1, 3), value, np.uint8) for value in (200, 100))
     assert compose(foreground, background, np.array([[.25]])).tolist() == [[[125] * 3]]
+
+
+def foreground(values, alpha):
+    return dict(img=np.full((*SIZE, 3), values, np.uint8), gt_alpha=alpha.astype(np.float32),
+                trimap=trimap_of(alpha, 1))
+
+
+class Offered(JoinForegrounds):
+    """Joins with what it is given."""
+
+    def __init__(self, other):
+        super().__init__(probability=1.)
+        self.other = other
+
+    def others(self, count):
+        return [self.other] * count
+
+
+def test_joined_foregrounds__look_as_one_over_the_other():
+    first, second = foreground((250, 10, 40), .7 * disc(soft=20)), foreground((0, 200, 90), disc(radius=25, soft=9))
+    found = Offered(second)(dict(first))
+    a, b = first['gt_alpha'], second['gt_alpha']
+    np.testing.assert_allclose(found['gt_alpha'], 1 - (1 - a) * (1 - b), atol=1e-6)
+    background = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    expected = compose(first['img'], compose(second['img'], background, b), a)
+    difference = compose(found['img'], background, found['gt_alpha']).astype(int) - expected
+    assert np.abs(difference).max() <= 2 and np.abs(expected - compose(first['img'], background, a)).max() > 50
+    assert ((found['trimap'] == 1) == ((first['trimap'] == 1) | (second['trimap'] == 1))).all()
+    assert ((found['trimap'] == 0) == ((first['trimap'] == 0) & (second['trimap'] == 0))).all()
+
+
+def test_joined_foregrounds__not_of_what_hides_all():
+    first = foreground(9, disc())
+    assert Offered(foreground(200, np.ones(SIZE)))(first)['img'] is first['img']
+    with pytest.raises(ValueError, match='put it behind MattingCrop'):
+        Offered(dict(img=np.zeros((4, 4, 3), np.uint8)))(first)
+
+
+def test_joined_foregrounds__of_a_data_set(tmp_path):
+    """They follow from the seed; about half of the samples have two."""
+    root = write_data(tmp_path)
+    joining, alone = (DATASETS.build(dict(
+        type='densevit.MattingDataset', data_root=str(root), data_prefix=dict(img_path='fg'), pipeline=[
+            dict(type='densevit.SeedAugmentation'), dict(type='densevit.LoadImage'), dict(type='densevit.LoadAlpha'),
+            dict(type='densevit.MattingCrop', size=48), dict(type='densevit.JoinForegrounds', probability=probability),
+            dict(type='densevit.JitterForeground'),
+            dict(type='densevit.ComposeForeground', backgrounds=str(root / 'bg')),
+            dict(type='densevit.RandomTrimap'), dict(type='densevit.PackMatting')])) for probability in (.5, 0))
+    first, again = (joining[SeededIndex(0, 3)] for _ in range(2))
+    assert (first['inputs'] == again['inputs']).all()
+    joined = [(one != other).any().item() for one, other in (
+        (data[SeededIndex(0, seed)]['data_samples'].gt_alpha.data for data in (joining, alone)) for seed in range(20))]
+    assert 4 < sum(joined) < 16
+
+
+def test_jitter__of_the_foreground_alone():
+    """Hue turns, saturation and value move by one shift each, within a tenth of 1.1 less their mean."""
+    np.random.seed(0)
+    before = foreground((40, 90, 160), disc())
+    with_hue, without = (JitterForeground(hue=hue, spread=spread)(dict(before))['img'] for hue, spread in (
+        (40, 0), (0, .1)))
+    old, turned, moved = (cv2.cvtColor(np.float32(image[:1, :1]) / 255, cv2.COLOR_BGR2HSV)[0, 0] for image in (
+        before['img'], with_hue, without))
+    np.testing.assert_allclose(turned[1:], old[1:], atol=.01)
+    assert 1 < abs(turned[0] - old[0]) <= 41 and abs(moved[0] - old[0]) < 2
+    assert (np.abs(moved - old)[1:] <= .1 * (1.1 - old[1:]) + .01).all() and np.abs(moved - old)[1:].max() > .005
+    empty = foreground(7, np.zeros(SIZE))
+    assert JitterForeground()(empty) is empty

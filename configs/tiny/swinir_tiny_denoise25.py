@@ -1,9 +1,13 @@
 # SwinIR (arXiv:2108.10257) in miniature for noise of sigma 25: two groups of two Swin blocks of width 32 in windows of 8
-# pixels. 0.09 M parameters.
+# pixels. 0.07 M parameters.
 #
-# Not trained here.
+# Trained here: 30.29 dB PSNR (0.833 SSIM) of RGB on Set5, whose pictures with this noise have 20.81, as bytes; 30.05 after
+# 500 iterations. 1000 iterations of 4 crops of 64 pixels, bfloat16, in 11 minutes on one crowded CPU core. The weights are
+# in the package (swinir_tiny_denoise25), with the curve in their card.
 #
 # Command:  python tools/train.py configs/tiny/swinir_tiny_denoise25.py --amp
+# Test:     python tools/test.py configs/tiny/swinir_tiny_denoise25.py
+#           densevit/weights/bundled/swinir_tiny_denoise25.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/photos_x2.py']
 max_iters = 1000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 noise = [dict(type='densevit.GaussianNoise', sigma=25)]

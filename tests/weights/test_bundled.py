@@ -103,3 +103,12 @@ def test_depth_of_the_first_24_rooms(tool, tmp_path, shared_data, monkeypatch, c
     value = measured('dpt_tiny_indoor', 'nyu_depth', 'delta1', tool, shared_data, monkeypatch, capsys, '--work-dir',
                      tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=24')
     assert value == pytest.approx(.6206, abs=.003)
+
+
+def test_noise_of_set5(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """PSNR of RGB; the pictures with noise have 20.8 dB."""
+    card = densevit.model_card('swinir_tiny_denoise25')['metrics']
+    value = measured('swinir_tiny_denoise25', 'sr_test', 'RGB/PSNR', tool, shared_data, monkeypatch, capsys,
+                     '--work-dir', tmp_path)
+    assert value == pytest.approx(card['RGB/PSNR'], abs=.01)
+    assert value > 20.81 + 8

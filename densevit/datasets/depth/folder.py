@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..common.folders import IMAGE_SUFFIXES, FolderError, FolderFacts, FolderReader, split_of
-from ..common.paired_folders import Pair, listed, pair_files, split_folders, with_validation
+from ..common.paired_folders import Pair, left_out, listed, pair_files, split_folders, with_validation
 from .camera import as_camera
 from .depth_files import SUFFIXES, DepthFileError, read_depth
 
@@ -55,6 +55,7 @@ class DepthFolder(FolderReader):
         pairs, division = _divided(layout.pairs, folder)
         cameras = settings.get('camera')
         farthest, notes = _look(pairs['train'], scale, folder)
+        notes += left_out(folder)
         datasets, files = {}, {}
         for split, each in pairs.items():
             lines = [_line(pair, cameras) for pair in each]
@@ -165,6 +166,9 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _line(pair: Pair, cameras: Any) -> str:
     """A line of a list that the dataset reads."""
     words = [str(pair.image), str(pair.partner)]
+    for word in words:
+        if any(mark in word for mark in '\t\n\r'):
+            raise FolderError(f'the name {word} has a tab or a line break, which divide lists of files: rename it')
     if isinstance(cameras, dict):
         value = next((cameras[name] for name in (pair.name, pair.image.name) if name in cameras), None)
         if value is not None:

@@ -48,7 +48,7 @@ def as_jpeg(folder) -> None:
 
 def first_rows_alone(folder) -> None:
     """A PNG whose data ends after 6 of 24 rows, of which decoders leave the rest 0 without a word."""
-    rows = b''.join(b'\0' + bytes(row) for row in LABELS[:6] + 1)
+    rows = b''.join(b'\0' + bytes(row) for row in LABELS[:6] + 2)
     (folder / 'labels/1.png').write_bytes(png(36, 24, rows, 0, 8))
 
 

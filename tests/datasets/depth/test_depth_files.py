@@ -64,8 +64,9 @@ def test_hostile_files__a_line_each(tmp_path):
         return b'\x93NUMPY\x01\x00v\x00' + text.ljust(117) + b'\n'
 
     rows = b''.join(b'\0' + bytes([10, 0] * 40) for _ in range(10))
+    huge = header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 9999999), }")
     contents = {
-        'empty.npy': b'', 'huge.npy': header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 9999999), }"),
+        'empty.npy': b'', 'huge.npy': huge,
         'header.npy': header(b"{'descr': [], "), 'sides.pfm': b'Pf\n99999999999 9999999999\n-1\n123',
         'bomb.png': png(60000, 60000, b'\0' * 100, 0, 16), 'rows.png': png(40, 40, rows, 0, 16)}
     for name, content in contents.items():

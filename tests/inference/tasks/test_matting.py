@@ -11,6 +11,7 @@ from PIL import Image
 
 from densevit.inference.instances import InstanceMasks
 from densevit.inference.predictor import Predictor
+from densevit.inference.task import PredictionError
 from densevit.inference.tasks.detection import DetectionResult
 from densevit.inference.tasks.matting import MattingResult
 from densevit.inference.tasks.segmentation import SegmentationResult
@@ -98,6 +99,20 @@ def test_whole_numbers_of_any_type(predictor):
     for dtype, most in ((np.uint8, 1), (np.int64, 1), (np.uint8, 255), (np.int32, 255)):
         given = mask.astype(dtype) * dtype(most)
         np.testing.assert_array_equal(predictor.predict(image, mask=given, width=1).trimap, expected)
+
+
+def test_nan_is_no_opacity(predictor):
+    """As of finite weights in a type of too little range; the other pictures of a batch have results."""
+    class Overflowing(Brightness):
+        def forward(self, inputs, data_samples=None, mode='tensor', options=None):
+            samples = super().forward(inputs, data_samples, mode, options)
+            samples[0].pred_alpha.data[0, 3, 4] = float('nan')
+            return samples
+
+    broken = Predictor(Overflowing(), predictor.cfg)
+    bad, good = broken.outcomes([picture(), picture()], batch_size=2)
+    assert isinstance(bad, PredictionError) and 'gave NaN (pred_alpha)' in str(bad)
+    assert isinstance(good, MattingResult)
 
 
 def test_what_holds_no_object_is_said(predictor):

@@ -327,8 +327,8 @@ class Predictor:
 
     def _read(self, sample: BaseDataElement, picture: Picture, call: Call) -> Result | Exception:
         if unknown := _with_nan(sample):
-            return PredictionError(f'the model gave NaN ({", ".join(unknown)}), of which nothing can be shown: predict in '
-                                   'float32 or bfloat16 if it is in float16, else take other weights')
+            return PredictionError(f'the model gave NaN ({", ".join(unknown)}), of which nothing can be shown: predict '
+                                   'in float32 or bfloat16 if it is in float16, else take other weights')
         try:
             return read_by(sample, self._tasks).read(sample, picture, call)
         except Exception as error:

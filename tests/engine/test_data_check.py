@@ -76,7 +76,7 @@ def test_one_table_of_all_splits(check, tmp_path):
 
 def test_names_do_nothing_to_a_terminal(check, tmp_path):
     """A name of a class and one of a file, of depth of which nothing is known."""
-    lines = check(train=dataset(write(tmp_path / 'a', (0, 255)), ('a', 'b\x1b]0;x\x07')))
+    lines = check(train=dataset(write(tmp_path / 'a', (0, )), ('a', 'b\x1b]0;x\x07')))
     assert any(r'never occurs: b\x1b]0;x\x07' in line for line in lines)
     folder, name = write_rooms(tmp_path / 'rooms', 2), 'd\x1b[2J'
     for part, suffix in (('images', '.jpg'), ('depth', '.png')):

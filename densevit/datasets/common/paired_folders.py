@@ -1,11 +1,15 @@
 """Folders of images with a file for each: its mask, its depth ..."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from .folders import HASHED, IMAGE_SUFFIXES, SPLIT_NAMES, FolderError, divide
+
+# Formats of pictures that are not read from folders, by their suffixes.
+_OTHER_PICTURES = ('.avif', '.gif', '.heic', '.heif', '.jfif', '.jp2', '.jpe', '.jxl', '.pgm', '.ppm', '.tga')
 
 
 class Pair(NamedTuple):
@@ -107,6 +111,16 @@ def _by_name(folder: Path, suffixes: Sequence[str], what: str) -> dict[str, Path
     return found
 
 
+def left_out(folder: Path) -> list[str]:
+    """A note about pictures below a folder that are not read for their format; none where there are none."""
+    found = Counter(path.suffix.lower() for path in folder.rglob('*')
+                    if path.suffix.lower() in _OTHER_PICTURES and not path.name.startswith('.'))
+    if not found:
+        return []
+    counts = ', '.join(f'{count} {suffix}' for suffix, count in found.most_common())
+    return [f'pictures of other formats are left out ({counts}): save them as PNG or JPEG to have them read']
+
+
 def listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str, list[Pair]], str]:
     """Pairs as ``train.txt``, ``val.txt`` and ``test.txt`` divide them; without the first the rest is for training.
 
@@ -123,7 +137,7 @@ def listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str, list[Pair]], 
     by_name = {pair.name: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
     found: dict[str, list[Pair]] = {}
     for split, path in lists.items():
-        names = list(filter(None, map(str.strip, path.read_text(encoding='utf-8').splitlines())))
+        names = list(filter(None, map(str.strip, path.read_text('utf-8', 'surrogateescape').splitlines())))
         if absent := [name for name in names if name not in by_name]:
             raise FolderError(f'{path} names {absent[0]}, which is no image of {folder}: add it, or remove the line')
         found[split] = [by_name[name] for name in names]

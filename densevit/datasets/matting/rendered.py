@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...registry import DATASETS, TRANSFORMS
 from ..common.folders import IMAGE_SUFFIXES
+from ..common.paired_folders import files_by_name
 
 _FINE = 3  # times larger than the picture hair is drawn, then averaged over: what thin strokes cover is their opacity
 _LEAST_OBJECT = .01  # of a picture, below which a labelled object is not taken for a body
@@ -43,10 +44,12 @@ class Photographs(BaseDataset):
 
         Raises:
             FileNotFoundError: A photograph or a label map is missing.
+            FolderError: Two photographs have one name.
         """
         folder = Path(self.data_prefix['img_path'])
-        files = {path.relative_to(folder).with_suffix('').as_posix(): path for path in sorted(folder.rglob('*'))
-                 if path.suffix.lower() in IMAGE_SUFFIXES}
+        files = files_by_name(folder, IMAGE_SUFFIXES, 'label map')
+        if not files:
+            raise FileNotFoundError(f'{folder} has no picture: correct data_prefix.img_path of Photographs')
         names = list(files)
         if self.ann_file:
             names = list(filter(None, map(str.strip, Path(self.ann_file).read_text(encoding='utf-8').splitlines())))

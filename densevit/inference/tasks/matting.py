@@ -17,6 +17,7 @@ from ...visualization.legend import percent_text
 from ...visualization.palette import Color
 from ..files import Artifact
 from ..result import Result, Row, Table
+from ..sources import looks_like_picture
 from ..task import Argument, Call, Picture, PredictionError, Task
 from ..tiling import fading
 
@@ -211,9 +212,12 @@ def _read(given: Any, name: str, source: Path | None) -> np.ndarray:
         path = Path(given)
         if path.is_dir():
             stem = '' if source is None else source.stem
-            found = sorted(file for file in path.iterdir() if file.stem == stem)
+            found = sorted(file for file in path.iterdir() if file.stem == stem and looks_like_picture(file))
             if not found:
                 raise ValueError(f'{path} has no {name} for {source}: name it as the picture is named')
+            if len(found) > 1:
+                raise ValueError(f'{found[0]} and {found[1]} may both be the {name} of {source}: remove one, or give '
+                                 'the file')
             path = found[0]
         return read_trimap(path) if name == 'trimap' else read_alpha(path)
     values = np.asarray(given)

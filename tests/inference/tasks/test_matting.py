@@ -127,6 +127,22 @@ def test_what_holds_no_object_is_said(predictor):
         predictor.predict(image, trimap=trimap_for((90, 60)))
 
 
+def test_folder_of_trimaps__holds_other_files(predictor, tmp_path):
+    """As ``--json`` writes beside pictures; of two pictures none is taken for the other."""
+    image, trimap = picture(), trimap_for()
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    folder = tmp_path / 'trimaps'
+    folder.mkdir()
+    (folder / 'a.json').write_text('{}')
+    with pytest.raises(ValueError, match='has no trimap for'):
+        predictor.predict(tmp_path / 'a.png', trimap=folder)
+    Image.fromarray(np.rint(trimap * 255).astype(np.uint8)).save(folder / 'a.png')
+    np.testing.assert_array_equal(predictor.predict(tmp_path / 'a.png', trimap=folder).trimap, trimap)
+    Image.fromarray(np.zeros((60, 90), np.uint8)).save(folder / 'a.bmp')
+    with pytest.raises(ValueError, match=r'a\.bmp and .*a\.png may both be the trimap of .*a\.png: remove one'):
+        predictor.predict(tmp_path / 'a.png', trimap=folder)
+
+
 def test_cut_out_of_a_segment(predictor, tmp_path):
     """The band around the edge is the model's, the rest the mask's, of segments and of objects with masks."""
     image, mask = picture(), np.zeros((60, 90), bool)

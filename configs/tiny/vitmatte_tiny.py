@@ -27,7 +27,7 @@ train_pipeline = [
 val_pipeline = [
     dict(type='densevit.SeedAugmentation', fixed=0),
     dict(type='densevit.LoadImage'),
-    dict(type='densevit.RenderForeground', objects=objects),
+    dict(type='densevit.RenderForeground', objects=objects, veil=0),
     dict(type='densevit.ComposeForeground', backgrounds='data/coco_tiny/images'),
     dict(type='densevit.RandomTrimap', width=(1, 20)),
     dict(type='densevit.PackMatting')

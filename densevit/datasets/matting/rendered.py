@@ -78,14 +78,15 @@ class RenderForeground(BaseTransform):
         objects: Labels of objects that are taken for bodies; the largest connected part of a random one.
         hair: The probability of hair.
         object: The probability that an object of the label map is the body, where there is one.
+        veil: The probability that one sees through parts of the body.
 
     Required keys: ``img`` and maybe ``seg_map_path``. Modified key: ``img``, (H, W, 3) uint8, whose colours go on
     outside the object. Added keys: ``gt_alpha`` (H, W) float32 in [0, 1], and ``alpha_path``, the photograph's, by
     which errors are named.
     """
 
-    def __init__(self, objects: Sequence[int] = (), hair: float = .75, object: float = .7) -> None:
-        self.objects, self.hair, self.object = tuple(objects), hair, object
+    def __init__(self, objects: Sequence[int] = (), hair: float = .75, object: float = .7, veil: float = .1) -> None:
+        self.objects, self.hair, self.object, self.veil = tuple(objects), hair, object, veil
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         colors = results['img']
@@ -98,7 +99,7 @@ class RenderForeground(BaseTransform):
         else:
             colors = _spread(colors, mask)
         alpha = _edge(mask)
-        if np.random.uniform() < .1:
+        if np.random.uniform() < self.veil:
             alpha *= 1 - _clouds(mask.shape, 24) * np.random.uniform(.3, .9)
         if np.random.uniform() < self.hair:
             strands, colors = _hair(mask, colors)
@@ -111,7 +112,8 @@ class RenderForeground(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(objects={self.objects}, hair={self.hair}, object={self.object})'
+        return (f'{type(self).__name__}(objects={self.objects}, hair={self.hair}, object={self.object}, '
+                f'veil={self.veil})')
 
 
 def _object_of(labels: np.ndarray, objects: Sequence[int]) -> np.ndarray | None:

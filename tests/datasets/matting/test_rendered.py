@@ -102,4 +102,5 @@ def test_photographs__lists_and_missing_files(photographs):
 
 
 def test_repr_tells_the_options():
-    assert repr(RenderForeground((8, ), hair=.5)) == 'RenderForeground(objects=(8,), hair=0.5, object=0.7)'
+    assert repr(RenderForeground((8, ), hair=.5)) == (
+        'RenderForeground(objects=(8,), hair=0.5, object=0.7, veil=0.1)')

@@ -129,9 +129,9 @@ def test_lists__of_folders_in_folders(tmp_path):
         (folder / 'val.txt').write_text(text)
         parts, division = divided_parts(folder)
         assert [pair.name for pair in parts['val'].pairs] == names
-        assert ('train.txt and val.txt have 1 images in common' in division) == (names != ['y/a', 'y/b'])
+        assert ('images in both train.txt and val.txt: 1' in division) == (names != ['y/a', 'y/b'])
     (folder / 'val.txt').write_text('a.jpg\n')
-    with pytest.raises(FolderError, match=r'val.txt names a\.jpg, as images/x/a\.jpg and images/y/a\.jpg .* write x/a or '):
+    with pytest.raises(FolderError, match=r'names a\.jpg, as images/x/a\.jpg and images/y/a\.jpg .* write x/a or y/a'):
         divided_parts(folder)
 
 

@@ -168,7 +168,7 @@ def listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str, list[Pair]], 
     said = [f'as {", ".join(path.name for path in lists.values())} say']
     for one, other in combinations(lists, 2):
         if common := {pair.name for pair in found[one]} & {pair.name for pair in found[other]}:
-            said.append(f'{lists[one].name} and {lists[other].name} have {len(common)} images in common')
+            said.append(f'images in both {lists[one].name} and {lists[other].name}: {len(common)}')
     return found, '; '.join(said)
 
 

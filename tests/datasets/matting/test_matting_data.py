@@ -151,7 +151,8 @@ def test_opacities_are_turned_as_images_are(tmp_path):
 def test_folders_that_say_nothing_or_two_things(tmp_path):
     """A data set that is built without the checks of a run says the same as these."""
     def build(**prefix):
-        return DATASETS.build(dict(type='densevit.MattingDataset', data_root=str(root), data_prefix=prefix, pipeline=[]))
+        return DATASETS.build(dict(
+            type='densevit.MattingDataset', data_root=str(root), data_prefix=prefix, pipeline=[]))
     root = write_data(tmp_path / 'data', 2)
     with pytest.raises(MissingDataError, match=r'data/nowhere is missing: .* correct data_prefix\.alpha_path'):
         build(img_path='fg', alpha_path='nowhere')

@@ -68,7 +68,8 @@ def test_foregrounds_are_composed(tmp_path, transparent):
         alpha = sample.gt_alpha.data[0].numpy()
         dark = 10 + 5 * int(sample.background.rpartition('/')[2][:-4])
         assert (np.abs(image[:, alpha == 0] - dark) <= 2).all() and (image[:, alpha == 1] >= 155).all()
-        assert (alpha < .1).any() and (alpha > .9).any()
+        if dataset is not data['train']:  # whose crops may show less
+            assert (alpha < .1).any() and (alpha > .9).any()
         half = (alpha > .4) & (alpha < .6)
         assert (np.abs(image[0] - (alpha * 220 + (1 - alpha) * dark))[half] < 3).all()  # BGR
     first, again = (data['val'][0] for _ in range(2))
@@ -129,9 +130,9 @@ def test_lists__of_folders_in_folders(tmp_path):
         (folder / 'val.txt').write_text(text)
         parts, division = divided_parts(folder)
         assert [pair.name for pair in parts['val'].pairs] == names
-        assert ('train.txt and val.txt have 1 images in common' in division) == (names != ['y/a', 'y/b'])
+        assert ('images in both train.txt and val.txt: 1' in division) == (names != ['y/a', 'y/b'])
     (folder / 'val.txt').write_text('a.jpg\n')
-    with pytest.raises(FolderError, match=r'val.txt names a\.jpg, as images/x/a\.jpg and images/y/a\.jpg .* write x/a or '):
+    with pytest.raises(FolderError, match=r'names a\.jpg, as images/x/a\.jpg and images/y/a\.jpg .* write x/a or y/a'):
         divided_parts(folder)
 
 

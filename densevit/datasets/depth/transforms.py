@@ -1,11 +1,13 @@
 """Transforms of images with depth: what is enlarged or padded never makes depth of its own.
 
 ``gt_depth_map`` is (H, W) float32 in metres, 0 where the depth is not known. ``camera`` is (fx, fy, cx, cy) in pixels
-of ``img`` as it is, see :mod:`densevit.datasets.depth.camera`.
+of ``img`` as it is, see :mod:`densevit.datasets.depth.camera`. ``zoom`` is how many pixels of ``img`` a pixel of the
+file has become: where no camera is known, it tells how much of the view a part of an image shows.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import cv2
@@ -19,7 +21,7 @@ from ..common.transforms import height_and_width
 from .camera import as_camera, mirrored, scaled
 from .depth_files import read_depth
 
-_META = ('img_path', 'depth_map_path', 'ori_shape', 'img_shape', 'camera', 'flip')
+_META = ('img_path', 'depth_map_path', 'ori_shape', 'img_shape', 'camera', 'zoom', 'flip')
 
 
 @TRANSFORMS.register_module()
@@ -32,7 +34,8 @@ class LoadDepth(BaseTransform):
     Args:
         max_depth: Metres above which nothing is believed; None believes all.
 
-    Required keys: ``depth_map_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``.
+    Required keys: ``img``, ``depth_map_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``. Modified
+    key: ``camera``, where there is one.
 
     Raises:
         DepthFileError, FileNotFoundError: See :func:`densevit.datasets.depth.depth_files.read_depth`.
@@ -51,6 +54,8 @@ class LoadDepth(BaseTransform):
         if self.max_depth is not None:
             depth[depth > self.max_depth] = 0
         results['gt_depth_map'] = depth
+        if results.get('camera') is not None:
+            results['camera'] = as_camera(results['camera'], results['img'].shape[:2])
         return results
 
     def __repr__(self) -> str:
@@ -68,7 +73,7 @@ class ResizeForDepth(BaseTransform):
         cubic: Whether the image is interpolated with cubic splines, as MiDaS and Depth Anything do, whether it grows or
             shrinks; otherwise linearly where it grows and by means where it shrinks.
 
-    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``.
+    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``zoom``, ``gt_depth_map``.
     """
 
     def __init__(
@@ -109,7 +114,7 @@ class DepthCrop(BaseTransform):
         flip: The probability that it is mirrored left to right.
         nearer: Whether depth is divided by how much the part is enlarged against the greatest one.
 
-    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``, ``flip``.
+    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``zoom``, ``gt_depth_map``, ``flip``.
     """
 
     def __init__(
@@ -182,6 +187,7 @@ def cut_and_resize(
     if results.get('camera') is not None:
         camera = as_camera(results['camera'], image.shape[:2])
         results['camera'] = scaled(camera, width / w, height / h, left, top)
+    results['zoom'] = results.get('zoom', 1.) * sqrt(width / w * height / h)
     # Means of what shrinks to a pixel; INTER_AREA is nearest neighbour where an image grows.
     how = cv2.INTER_AREA if height < h and width < w else cv2.INTER_LINEAR
     how = how if interpolation is None else interpolation

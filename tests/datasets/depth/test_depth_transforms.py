@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from rooms import SIZE, room, write_rooms
 
 from densevit.datasets.common.seeding import SeededIndex
+from densevit.datasets.depth.camera import camera_of_view, focal_length
 from densevit.datasets.depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth, resize_depth
 
 
@@ -66,6 +67,25 @@ def test_crop__camera_and_depth_follow():
         y = (rows - cy) / fy
         assert y.min() >= (whole_rows.min() - 24.) / 80 - .5 / fy - 1e-6
         assert y.max() <= (whole_rows.max() - 23.) / 80 + .5 / fy + 1e-6
+
+
+def test_crop__without_a_camera():
+    """A part shows a part of the view that is presumed of the whole: as it is told of a camera that sees so much."""
+    for size in ((24, 32), (30, 32)):
+        for transform in (DepthCrop(size, flip=0., stretch=1.2), ResizeForDepth(40, divisor=7)):
+            np.random.seed(0)
+            known = transform(sample(camera=camera_of_view(60, SIZE)))['camera']
+            np.random.seed(0)
+            presumed = transform(sample(camera=None))
+            assert presumed['zoom'] * focal_length(camera_of_view(60, SIZE)) == pytest.approx(focal_length(known))
+    twice = ResizeForDepth(80)(ResizeForDepth(24)(sample(camera=None)))
+    assert twice['zoom'] == pytest.approx(80 / 64) and PackDepth()(twice)['data_samples'].zoom == twice['zoom']
+
+
+def test_load__camera(tmp_path):
+    folder = write_rooms(tmp_path / 'data', 1)
+    loaded = LoadDepth()(dict(sample(camera=520), depth_map_path=str(folder / 'depth/000.png'), depth_scale=1000.))
+    assert loaded['camera'].tolist() == [520., 520., 31.5, 23.5]
 
 
 def test_crop__nearer():

@@ -155,4 +155,4 @@ def test_relative_disparity():
     assert set(losses(model, batch((48, 64)))) == {'loss_ssi'}
     with torch.no_grad():
         assert model.eval().test_step(batch((48, 64)))[0].pred_depth_map.kind == 'relative_disparity'
-    assert issubclass(type(model.network), DepthNetwork) and DepthPrediction._fields == ('depth', 'sky', 'bins')
+    assert issubclass(type(model.network), DepthNetwork) and DepthPrediction._fields == ('depth', 'sky')

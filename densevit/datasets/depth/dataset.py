@@ -64,8 +64,10 @@ class DepthDataset(BaseDataset):
         """One entry for each image: ``img_path``, ``depth_map_path``, ``depth_scale`` and, if known, ``camera``."""
         images, depths = (Path(self.data_prefix[name]) for name in ('img_path', 'depth_map_path'))
         if not self.ann_file:
-            return [self._entry(path, depth) for path in sorted(images.rglob('*')) if path.suffix == self.img_suffix
-                    and (depth := (depths / path.relative_to(images)).with_suffix(self.depth_suffix)).exists()]
+            named = ((path, path.relative_to(images).as_posix().removesuffix(self.img_suffix))
+                     for path in sorted(images.rglob('*')) if path.name.endswith(self.img_suffix))
+            return [self._entry(path, depth) for path, name in named
+                    if (depth := depths / (name + self.depth_suffix)).exists()]
         entries = []
         with open(self.ann_file, encoding='utf-8', errors='surrogateescape') as lines:
             for number, line in enumerate(lines, 1):

@@ -7,7 +7,7 @@ file has become: where no camera is known, it tells how much of the view a part 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any
 
 import cv2
@@ -17,6 +17,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, PixelData
 
 from ...registry import TRANSFORMS
+from ..common.resizing import resize_by_means
 from ..common.transforms import height_and_width
 from .camera import as_camera, mirrored, scaled
 from .depth_files import read_depth
@@ -68,7 +69,7 @@ class ResizeForDepth(BaseTransform):
 
     Args:
         size: (height, width) within which the image becomes as large as fits; None keeps the size.
-        divisor: Sides are rounded to whole multiples of it.
+        divisor: Sides are rounded to whole multiples of it: to the nearest that is within ``size``, or covers it.
         cover: Whether the image becomes as small as covers ``size`` instead, as Depth Anything sees it.
         cubic: Whether the image is interpolated with cubic splines, as MiDaS and Depth Anything do, whether it grows or
             shrinks; otherwise linearly where it grows and by means where it shrinks.
@@ -90,9 +91,17 @@ class ResizeForDepth(BaseTransform):
         height, width = results['img'].shape[:2]
         fit = max if self.cover else min
         factor = 1. if self.size is None else fit(self.size[0] / height, self.size[1] / width)
-        target = tuple(max(self.divisor, round(side * factor / self.divisor) * self.divisor)
-                       for side in (height, width))
+        target = [self._rounded(side * factor, bound) for side, bound in zip(
+            (height, width), self.size or (height, width), strict=True)]
         return cut_and_resize(results, (0, 0, height, width), target, cv2.INTER_CUBIC if self.cubic else None)
+
+    def _rounded(self, side: float, bound: int) -> int:
+        count = round(side / self.divisor)
+        if self.size is not None and self.cover:
+            count = max(count, ceil(bound / self.divisor))
+        elif self.size is not None:
+            count = min(count, bound // self.divisor)
+        return max(1, count) * self.divisor
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, cover={self.cover}, '
@@ -108,7 +117,7 @@ class DepthCrop(BaseTransform):
 
     Args:
         size: (height, width) of what is given, or the side of a square.
-        area: Least and greatest height of the part, as shares of the greatest part of this aspect ratio that the image
+        scale: Least and greatest height of the part, as shares of the greatest part of this aspect ratio that the image
             holds.
         stretch: The aspect ratio of the part is changed by up to this factor either way.
         flip: The probability that it is mirrored left to right.
@@ -120,19 +129,19 @@ class DepthCrop(BaseTransform):
     def __init__(
         self,
         size: int | Sequence[int],
-        area: Sequence[float] = (.6, 1.),
+        scale: Sequence[float] = (.6, 1.),
         stretch: float = 1.,
         flip: float = .5,
         nearer: bool = False,
     ) -> None:
-        self.size, self.area, self.stretch, self.flip, self.nearer = (
-            height_and_width(size), tuple(area), stretch, flip, nearer)
+        self.size, self.scale, self.stretch, self.flip, self.nearer = (
+            height_and_width(size), tuple(scale), stretch, flip, nearer)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
         ratio = self.size[1] / self.size[0] * np.exp(np.random.uniform(-1, 1) * np.log(self.stretch))
         greatest = min(height, width / ratio)
-        share = np.random.uniform(*self.area)
+        share = np.random.uniform(*self.scale)
         h, w = max(1, round(greatest * share)), max(1, round(greatest * share * ratio))
         h, w = min(h, height), min(w, width)
         top, left = np.random.randint(height - h + 1), np.random.randint(width - w + 1)
@@ -149,8 +158,8 @@ class DepthCrop(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(size={self.size}, area={self.area}, stretch={self.stretch}, flip={self.flip}, '
-                f'nearer={self.nearer})')
+        return (f'{type(self).__name__}(size={self.size}, scale={self.scale}, stretch={self.stretch}, '
+                f'flip={self.flip}, nearer={self.nearer})')
 
 
 @TRANSFORMS.register_module()
@@ -188,11 +197,12 @@ def cut_and_resize(
         camera = as_camera(results['camera'], image.shape[:2])
         results['camera'] = scaled(camera, width / w, height / h, left, top)
     results['zoom'] = results.get('zoom', 1.) * sqrt(width / w * height / h)
-    # Means of what shrinks to a pixel; INTER_AREA is nearest neighbour where an image grows.
-    how = cv2.INTER_AREA if height < h and width < w else cv2.INTER_LINEAR
-    how = how if interpolation is None else interpolation
     image = image[top:top + h, left:left + w]
-    results['img'] = image if (h, w) == (height, width) else cv2.resize(image, (width, height), interpolation=how)
+    if interpolation is None:
+        results['img'] = resize_by_means(image, (height, width))
+    else:
+        results['img'] = image if (h, w) == (height, width) else cv2.resize(
+            image, (width, height), interpolation=interpolation)
     results['img_shape'] = (height, width)
     # In tests depth is loaded behind the resize and has the size of the file; before it, that of the image.
     if 'gt_depth_map' in results:

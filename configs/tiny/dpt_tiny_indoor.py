@@ -26,8 +26,8 @@ train_pipeline = [
     # of tests.
     dict(
         type='densevit.InStages',
-        stages=[(0., [dict(type='densevit.DepthCrop', size=size, area=(.7, 1.), stretch=1.15)]),
-                (.64, [dict(type='densevit.DepthCrop', size=size, area=(.97, 1.), stretch=1.03)])]),
+        stages=[(0., [dict(type='densevit.DepthCrop', size=size, scale=(.7, 1.), stretch=1.15)]),
+                (.64, [dict(type='densevit.DepthCrop', size=size, scale=(.97, 1.), stretch=1.03)])]),
     dict(type='mmseg.PhotoMetricDistortion', hue_delta=9),
     dict(type='densevit.PackDepth')
 ]

@@ -187,6 +187,11 @@ class DepthErrorMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare the predictions of a batch."""
         for sample in data_samples:
+            given = sample['pred_depth_map'].get('kind', self.kind)
+            if given != self.kind:
+                raise ValueError(f"the network gives kind='{given}', and DepthErrorMetric has kind='{self.kind}': set "
+                                 f"kind='{given}' in the evaluator" + (', and the alignment that it needs' * (
+                                     given != 'metric')))
             self._flipped = bool(sample['pred_depth_map'].get('flip'))  # the same for all images of a test
             prediction = _numpy(sample['pred_depth_map']['data'])
             truth = _numpy(sample['gt_depth_map']['data'])

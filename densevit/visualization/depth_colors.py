@@ -31,7 +31,8 @@ def draw_depth(
 
     Args:
         depth: (H, W), positive where it is known; grey elsewhere.
-        near, far: What is brightest and darkest; the 1st and the 99th percentile of the map if None.
+        near, far: What is brightest and darkest; the 1st and the 99th percentile of the map if None, or a little beyond
+            the other where that leaves nothing in between.
         bar: Whether a bar with numbers is added below. A map of less than 256 pixels is then enlarged by a whole
             factor.
         unit: Behind the numbers.
@@ -58,6 +59,8 @@ def depth_range(depth: np.ndarray, near: float | None = None, far: float | None 
     least, most = (float(most if given is None else given) for given, most in ((near, least), (far, most)))
     if near is not None and far is not None and near >= far:
         raise ValueError(f'near={near} and far={far}: near is the smaller one')
+    if near is None and far is not None:
+        return min(least, most / 1.02), most
     return least, max(most, least * 1.02)
 
 

@@ -196,3 +196,4 @@ def test_doubts__are_said(tmp_path, config, capsys):
     assert f"without an image is left out: 1 files, as {folder / 'depth' / '002.png'}" in captured.out
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
     assert 'which is hardly what was meant: correct depth_scale' in log
+    assert 'images have no camera, as' in log and 'presumed to see 60 degrees' in log

@@ -113,7 +113,7 @@ def test_stages_begin_at_their_share_of_the_run():
     marks = [stages(dict(sample_idx=index))['mark'] for index in itertools.islice(sampler, 264)]
     assert ''.join(marks) == 'a' * 8 + 'b' * 120 + 'c' * 112 + 'd' * 24
     assert stages(dict(sample_idx=3))['mark'] == stages(dict(sample_idx=SeededIndex(3, 0)))['mark'] == 'd'
-    for wrong in ([], [(.1, [])], [(0, []), (.5, []), (.2, [])]):
+    for wrong in ([], [(.1, [])], [(0, []), (.5, []), (.2, [])], [(0, []), (64, [])], [(0, []), (0, [])]):
         with pytest.raises(ValueError, match='ascend from 0'):
             InStages(wrong)
 

@@ -60,6 +60,15 @@ def test_range_and_clamp():
     assert math.isnan(figures(truth, np.zeros((1, 4)))['AbsRel'])
 
 
+@pytest.mark.parametrize('given, own', [
+    ('relative_disparity', {}), ('metric', dict(kind='relative_disparity', alignment='least_squares_disparity'))])
+def test_kind__is_that_of_the_network(given, own):
+    predicted = sample(np.full((9, 9), 2.), np.full((9, 9), 4.))
+    predicted['pred_depth_map']['kind'] = given
+    with pytest.raises(ValueError, match=f"the network gives kind='{given}'.*set kind='{given}' in the evaluator"):
+        DepthErrorMetric(**own).process(None, [predicted])
+
+
 def test_names__have_the_convention():
     metric = DepthErrorMetric(crop='kitti_garg', max_depth=80., alignment='median')
     assert metric.prefix == 'kitti_garg_0.001-80m_clamped_median'

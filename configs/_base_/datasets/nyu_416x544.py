@@ -1,5 +1,5 @@
 # NYU Depth v2 (Silberman et al., ECCV 2012) as BTS and AdaBins have it: 24231 frames and Eigen's 654 for tests, with
-# their lists; evaluated in Eigen's crop.
+# their lists, whose lines tell the focal length; evaluated in Eigen's crop.
 data_root = 'data/nyu'
 size = (416, 544)
 train_pipeline = [
@@ -26,7 +26,6 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='nyudepthv2_train_files_with_gt.txt',
         data_prefix=dict(img_path='sync', depth_map_path='sync'),
-        camera=(518.9, 519.5, 325.6, 253.7),
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=1,
@@ -38,7 +37,6 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='nyudepthv2_test_files_with_gt.txt',
         data_prefix=dict(img_path='official_splits/test', depth_map_path='official_splits/test'),
-        camera=(518.9, 519.5, 325.6, 253.7),
         test_mode=True,
         pipeline=test_pipeline))
 test_dataloader = val_dataloader

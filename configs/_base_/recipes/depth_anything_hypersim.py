@@ -1,7 +1,9 @@
 # Depth Anything V2 in metres for rooms: Hypersim (arXiv:2011.02523) with depth as NPY in metres along the axis, which
 # its distances are divided into at a focal length of 886.81 pixels; up to 20 m, 120 epochs.
 _base_ = ['depth_anything.py']
-train_dataloader = dict(dataset=dict(data_root='data/hypersim', depth_suffix='.npy'))
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = dict(type='densevit.LoadDepth', max_depth=20.)  # farther is out of the sigmoid's reach
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline, data_root='data/hypersim', depth_suffix='.npy'))
 val_dataloader = dict(dataset=dict(data_root='data/hypersim', depth_suffix='.npy'))
 test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='densevit.DepthErrorMetric', max_depth=20., clamp=False)

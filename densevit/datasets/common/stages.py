@@ -21,18 +21,19 @@ class InStages(BaseTransform):
     sampler or loop, a dataset wrapper that renumbers its samples) the last stage holds.
 
     Args:
-        stages: Pairs of the share of the run at which a stage begins, ascending from 0, and the configs of its
-            transforms.
+        stages: Pairs of the share of the run at which a stage begins, ascending from 0 to below 1, and the configs of
+            its transforms.
 
     Raises:
-        ValueError: The shares do not begin at 0, or do not ascend.
+        ValueError: The shares do not begin at 0, do not ascend, or one is no share.
     """
 
     def __init__(self, stages: Sequence[tuple[float, Sequence[dict[str, Any]]]]) -> None:
         self.stages = [(float(start), list(transforms)) for start, transforms in stages]
         self.starts = [start for start, _ in self.stages]
-        if not self.starts or self.starts[0] != 0 or self.starts != sorted(self.starts):
-            raise ValueError(f'stages of a run begin at shares of it that ascend from 0, not {self.starts}')
+        if not self.starts or self.starts[0] != 0 or self.starts != sorted({*self.starts}) or self.starts[-1] >= 1:
+            raise ValueError(f'stages of a run begin at shares of it that ascend from 0 to below 1, not {self.starts}: '
+                             'give .64 for 64 %')
         self.transforms = [Compose(transforms) for _, transforms in self.stages]
 
     def __iter__(self) -> Iterator[Compose]:

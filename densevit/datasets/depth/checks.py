@@ -27,16 +27,19 @@ class DepthChecks(TaskChecks):
 
     Args:
         learns_depth: Whether the model is one of depth.
+        presumed: Degrees that a model whose metres depend on the camera presumes where none is known; None for others.
     """
 
-    def __init__(self, learns_depth: bool) -> None:
-        self.learns_depth = learns_depth
+    def __init__(self, learns_depth: bool, presumed: float | None = None) -> None:
+        self.learns_depth, self.presumed = learns_depth, presumed
+        self.without_camera: list[str] = []  # images
         self.medians: list[float] = []
         self.unknown: list[str] = []  # files in which no pixel is known
 
     @classmethod
     def of(cls, model: nn.Module, dataset: Any, metrics: Sequence[Any]) -> DepthChecks:
-        return cls(getattr(model, 'task', None) == 'depth')
+        needs_focal = getattr(getattr(model, 'network', None), 'needs_focal', False)
+        return cls(getattr(model, 'task', None) == 'depth', model.options.fov if needs_focal else None)
 
     @staticmethod
     def check_config(dataset: Mapping[str, Any], key: str) -> None:
@@ -60,6 +63,8 @@ class DepthChecks(TaskChecks):
         path = picture.info.get('depth_map_path')
         if not path or not isinstance(leaf, DepthDataset):
             return None
+        if picture.info.get('camera') is None:
+            self.without_camera.append(picture.info['img_path'])
         if picture.info.get('sample_idx', 0) % ceil(len(leaf) / _READ):
             return _KNOWN
         try:
@@ -116,4 +121,8 @@ class DepthChecks(TaskChecks):
         if self.medians and not PLAUSIBLE[0] <= (median := float(np.median(self.medians))) <= PLAUSIBLE[1]:
             notes.append(f'the median of the depth is {median:.3g} m, which is hardly what was meant: correct '
                          'depth_scale, the values of 16-bit files per metre (1000 for millimetres, 256 for KITTI)')
+        if self.without_camera and self.presumed is not None:
+            notes.append(f'{len(self.without_camera)} images have no camera, as {self.without_camera[0]}: they are '
+                         f'presumed to see {self.presumed:g} degrees (model.test_cfg.fov), on which metres depend; '
+                         'tell the focal length in depth.json of --data, in the list, or as camera= of the dataset')
         return notes

@@ -91,9 +91,10 @@ class DepthDataset(BaseDataset):
         """All images of a folder with their depth; those without any, and of other suffixes, are counted."""
         entries = []
         for path in sorted(images.rglob('*')):
-            depth = (depths / path.relative_to(images)).with_suffix(self.depth_suffix)
-            if path.suffix != self.img_suffix:
-                is_depth = path.suffix == self.depth_suffix and path.is_relative_to(depths)
+            name = path.relative_to(images).as_posix().removesuffix(self.img_suffix)
+            depth = depths / (name + self.depth_suffix)
+            if not path.name.endswith(self.img_suffix):
+                is_depth = path.name.endswith(self.depth_suffix) and path.is_relative_to(depths)
                 if path.suffix.lower() in IMAGE_SUFFIXES and not is_depth:
                     self._remark(f"pictures ({path.suffix}) are left out, which do not end in '{self.img_suffix}': "
                                  f"rename them, or read them as another dataset with img_suffix='{path.suffix}'")

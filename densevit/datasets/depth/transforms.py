@@ -1,11 +1,13 @@
 """Transforms of images with depth: what is enlarged or padded never makes depth of its own.
 
 ``gt_depth_map`` is (H, W) float32 in metres, 0 where the depth is not known. ``camera`` is (fx, fy, cx, cy) in pixels
-of ``img`` as it is, see :mod:`densevit.datasets.depth.camera`.
+of ``img`` as it is, see :mod:`densevit.datasets.depth.camera`. ``zoom`` is how many pixels of ``img`` a pixel of the
+file has become: where no camera is known, it tells how much of the view a part of an image shows.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, sqrt
 from typing import Any
 
 import cv2
@@ -15,11 +17,12 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, PixelData
 
 from ...registry import TRANSFORMS
+from ..common.resizing import resize_by_means
 from ..common.transforms import height_and_width
 from .camera import as_camera, mirrored, scaled
 from .depth_files import read_depth
 
-_META = ('img_path', 'depth_map_path', 'ori_shape', 'img_shape', 'camera', 'flip')
+_META = ('img_path', 'depth_map_path', 'ori_shape', 'img_shape', 'camera', 'zoom', 'flip')
 
 
 @TRANSFORMS.register_module()
@@ -32,7 +35,8 @@ class LoadDepth(BaseTransform):
     Args:
         max_depth: Metres above which nothing is believed; None believes all.
 
-    Required keys: ``depth_map_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``.
+    Required keys: ``img``, ``depth_map_path``, ``depth_scale``, ``ori_shape``. Added key: ``gt_depth_map``. Modified
+    key: ``camera``, where there is one.
 
     Raises:
         DepthFileError, FileNotFoundError: See :func:`densevit.datasets.depth.depth_files.read_depth`.
@@ -51,6 +55,8 @@ class LoadDepth(BaseTransform):
         if self.max_depth is not None:
             depth[depth > self.max_depth] = 0
         results['gt_depth_map'] = depth
+        if results.get('camera') is not None:
+            results['camera'] = as_camera(results['camera'], results['img'].shape[:2])
         return results
 
     def __repr__(self) -> str:
@@ -63,12 +69,12 @@ class ResizeForDepth(BaseTransform):
 
     Args:
         size: (height, width) within which the image becomes as large as fits; None keeps the size.
-        divisor: Sides are rounded to whole multiples of it.
+        divisor: Sides are rounded to whole multiples of it: to the nearest that is within ``size``, or covers it.
         cover: Whether the image becomes as small as covers ``size`` instead, as Depth Anything sees it.
         cubic: Whether the image is interpolated with cubic splines, as MiDaS and Depth Anything do, whether it grows or
             shrinks; otherwise linearly where it grows and by means where it shrinks.
 
-    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``.
+    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``zoom``, ``gt_depth_map``.
     """
 
     def __init__(
@@ -85,9 +91,17 @@ class ResizeForDepth(BaseTransform):
         height, width = results['img'].shape[:2]
         fit = max if self.cover else min
         factor = 1. if self.size is None else fit(self.size[0] / height, self.size[1] / width)
-        target = tuple(max(self.divisor, round(side * factor / self.divisor) * self.divisor)
-                       for side in (height, width))
+        target = [self._rounded(side * factor, bound) for side, bound in zip(
+            (height, width), self.size or (height, width), strict=True)]
         return cut_and_resize(results, (0, 0, height, width), target, cv2.INTER_CUBIC if self.cubic else None)
+
+    def _rounded(self, side: float, bound: int) -> int:
+        count = round(side / self.divisor)
+        if self.size is not None and self.cover:
+            count = max(count, ceil(bound / self.divisor))
+        elif self.size is not None:
+            count = min(count, bound // self.divisor)
+        return max(1, count) * self.divisor
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(size={self.size}, divisor={self.divisor}, cover={self.cover}, '
@@ -103,31 +117,31 @@ class DepthCrop(BaseTransform):
 
     Args:
         size: (height, width) of what is given, or the side of a square.
-        area: Least and greatest height of the part, as shares of the greatest part of this aspect ratio that the image
+        scale: Least and greatest height of the part, as shares of the greatest part of this aspect ratio that the image
             holds.
         stretch: The aspect ratio of the part is changed by up to this factor either way.
         flip: The probability that it is mirrored left to right.
         nearer: Whether depth is divided by how much the part is enlarged against the greatest one.
 
-    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``gt_depth_map``, ``flip``.
+    Required key: ``img``. Modified keys: ``img``, ``img_shape``, ``camera``, ``zoom``, ``gt_depth_map``, ``flip``.
     """
 
     def __init__(
         self,
         size: int | Sequence[int],
-        area: Sequence[float] = (.6, 1.),
+        scale: Sequence[float] = (.6, 1.),
         stretch: float = 1.,
         flip: float = .5,
         nearer: bool = False,
     ) -> None:
-        self.size, self.area, self.stretch, self.flip, self.nearer = (
-            height_and_width(size), tuple(area), stretch, flip, nearer)
+        self.size, self.scale, self.stretch, self.flip, self.nearer = (
+            height_and_width(size), tuple(scale), stretch, flip, nearer)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
         ratio = self.size[1] / self.size[0] * np.exp(np.random.uniform(-1, 1) * np.log(self.stretch))
         greatest = min(height, width / ratio)
-        share = np.random.uniform(*self.area)
+        share = np.random.uniform(*self.scale)
         h, w = max(1, round(greatest * share)), max(1, round(greatest * share * ratio))
         h, w = min(h, height), min(w, width)
         top, left = np.random.randint(height - h + 1), np.random.randint(width - w + 1)
@@ -144,8 +158,8 @@ class DepthCrop(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(size={self.size}, area={self.area}, stretch={self.stretch}, flip={self.flip}, '
-                f'nearer={self.nearer})')
+        return (f'{type(self).__name__}(size={self.size}, scale={self.scale}, stretch={self.stretch}, '
+                f'flip={self.flip}, nearer={self.nearer})')
 
 
 @TRANSFORMS.register_module()
@@ -182,11 +196,13 @@ def cut_and_resize(
     if results.get('camera') is not None:
         camera = as_camera(results['camera'], image.shape[:2])
         results['camera'] = scaled(camera, width / w, height / h, left, top)
-    # Means of what shrinks to a pixel; INTER_AREA is nearest neighbour where an image grows.
-    how = cv2.INTER_AREA if height < h and width < w else cv2.INTER_LINEAR
-    how = how if interpolation is None else interpolation
+    results['zoom'] = results.get('zoom', 1.) * sqrt(width / w * height / h)
     image = image[top:top + h, left:left + w]
-    results['img'] = image if (h, w) == (height, width) else cv2.resize(image, (width, height), interpolation=how)
+    if interpolation is None:
+        results['img'] = resize_by_means(image, (height, width))
+    else:
+        results['img'] = image if (h, w) == (height, width) else cv2.resize(
+            image, (width, height), interpolation=interpolation)
     results['img_shape'] = (height, width)
     # In tests depth is loaded behind the resize and has the size of the file; before it, that of the image.
     if 'gt_depth_map' in results:

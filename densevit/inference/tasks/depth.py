@@ -129,48 +129,58 @@ class DepthResult(Result):
             raise ValueError('give at least one known distance, at a pixel whose predicted depth is above 0')
         else:
             values = self.values * np.float32(np.median(metres / found))
-        note = f'calibrated by {len(points)} known distances'
-        return replace(self, values=values, kind='metric', notes=(*self.notes, note))
+        notes = [*self.notes, f'calibrated by {len(points)} known distances']
+        if self.kind != 'metric' and self.camera.origin == 'presumed':  # there are points from here on
+            notes.append(_points_note(np.degrees(2 * np.arctan(max(height, width) / 2 / self.camera.numbers[0]))))
+        return replace(self, values=values, kind='metric', notes=tuple(notes))
 
     def draw(self, *, near: float | None = None, far: float | None = None, legend: bool = True) -> np.ndarray:
         """The depth in colours, near ones bright, with a bar in metres; relative depth in shares of the farthest.
 
         Args:
-            near, far: The depths, in metres, that are brightest and darkest; chosen by the picture if None.
+            near, far: What is brightest and darkest, in the unit of ``values``; chosen by the picture if None.
             legend: Add the bar.
-        """
-        shown, unit = self._shown()
-        return draw_depth(shown, near, far, legend, unit)
 
-    def _shown(self) -> tuple[np.ndarray, str]:
-        """What is drawn, and its unit."""
+        Raises:
+            ValueError: ``near`` and ``far`` are not in this order, or no depth.
+        """
         if self.kind == 'metric':
-            return self.values, 'm'
+            return draw_depth(self.values, near, far, legend, 'm')
         if self.kind == 'relative_depth':
-            return self.values / max(float(np.percentile(self.values, 99)), _LEAST), ''
-        least, most = np.percentile(self.values, (1, 99))
+            farthest = max(float(np.percentile(self.values, 99)), _LEAST)
+            near, far = (None if given is None else given / farthest for given in (near, far))
+            return draw_depth(self.values / farthest, near, far, legend, '')
+        if near is not None and far is not None and near <= far:
+            raise ValueError(f'near={near} and far={far}: disparity is larger where nearer, so that near is the '
+                             'larger one')
+        least, most = (chosen if given is None else given for chosen, given in zip(
+            np.percentile(self.values, (1, 99)), (far, near), strict=True))
         # From 1, the nearest, to 10, since where zero disparity lies is not known.
         nearness = np.clip((self.values - least) / max(most - least, _LEAST), 0, 1)
-        return (1 / (.1 + .9 * nearness)).astype(np.float32), ''
+        ends = (None, None) if near is None and far is None else (1., 10.)
+        return draw_depth((1 / (.1 + .9 * nearness)).astype(np.float32), *ends, legend, '')
 
     def table(self) -> Table:
-        """Nearest, median and farthest: the 1st, 50th and 99th percentile."""
-        parts = np.percentile(self.values, (1, 50, 99))
-        if self.kind == 'relative_disparity':
-            parts = parts[::-1]
+        """Nearest, median and farthest: the 1st, 50th and 99th percentile, of what is no sky."""
         unit = {'metric': 'metres', 'relative_depth': 'relative depth', 'relative_disparity': 'relative disparity'}
         return Table(('depth', unit[self.kind]), tuple(
-            Row((name, f'{value:.2f}')) for name, value in zip(('nearest', 'median', 'farthest'), parts, strict=True)))
+            Row((name, f'{value:.2f}' if self.kind == 'metric' else f'{value:.3g}'))
+            for name, value in self._parts().items()))
+
+    def _parts(self) -> dict[str, float]:
+        """Nearest, median and farthest value."""
+        values = self.values if self.sky is None or self.sky.all() else self.values[~self.sky]
+        parts = np.percentile(values, (99, 50, 1) if self.kind == 'relative_disparity' else (1, 50, 99))
+        return dict(zip(('nearest', 'median', 'farthest'), parts, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """``kind``, the ``nearest``, ``median`` and ``farthest`` value, the ``camera`` and where it is from.
+        """``kind``, ``nearest``, ``median`` and ``farthest`` as in `table`, the ``camera`` and where it is from.
 
         ``depth_png_scale`` is how many values of the 16-bit PNG are a metre.
         """
-        nearest, median, farthest = (float(row.cells[1]) for row in self.table().rows)
         fx, fy, cx, cy = map(float, self.camera.numbers)
         return super().to_dict() | dict(
-            kind=self.kind, nearest=nearest, median=median, farthest=farthest,
+            kind=self.kind, **{name: float(f'{value:.6g}') for name, value in self._parts().items()},
             camera=dict(fx=fx, fy=fy, cx=cx, cy=cy, origin=self.camera.origin),
             depth_png_scale=self.png_scale if self.kind == 'metric' else None)
 
@@ -288,20 +298,24 @@ class Depth(Task):
         maps, canvas, notes = sample.pred_depth_map, picture.canvas, list(picture.notes)
         values = canvas.restore(maps.data.float(), 'bilinear')[0].cpu().numpy()
         size = picture.image.shape[:2]
-        camera = _camera(picture, call)
+        kind, camera = maps.get('kind', 'metric'), _camera(picture, call)
         if (used := maps.get('focal')) is not None:  # of the canvas, in whose pixels the model has its metres
             across, down = (new / old for new, old in zip(size[::-1], canvas.content[::-1], strict=True))
             if camera is None:
-                camera = Camera(scaled(as_camera(used, canvas.content), across, down), 'presumed')
-                notes.append(f'no focal length is known: a view of {call.in_force.get("fov", _VIEW):g} degrees is '
+                # A model that presumes a view does so of a tile, too, as if it were a picture.
+                camera = _presumed(picture, call) if 'fov' in call.in_force else Camera(
+                    scaled(as_camera(used, canvas.content), across, down), 'presumed')
+                notes.append(f'no focal length is known: a view of {_view(call):g} degrees is '
                              'presumed, and metres grow with the focal length; give focal= (--focal)')
             values = values * np.float32(focal_length(camera.numbers) / (used * np.sqrt(across * down)))
         if camera is None:
-            camera = Camera(camera_of_view(_VIEW, size), 'presumed')
+            camera = _presumed(picture, call)
+            if kind == 'metric':
+                notes.append(_points_note(_view(call)))
         sky = sample.get('pred_sky')
         if sky is not None:
             sky = canvas.restore(sky.data)[0].cpu().numpy()
-        return DepthResult(picture.image, values, maps.get('kind', 'metric'), camera, sky=sky, source=picture.source,
+        return DepthResult(picture.image, values, kind, camera, sky=sky, source=picture.source,
                            notes=tuple(notes))
 
     def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> DepthResult:
@@ -330,9 +344,8 @@ class Depth(Task):
             weights[part] += weight
             if result.sky is not None:
                 sky[part] |= result.sky
-        camera = _camera(picture, call) or (Camera(camera_of_view(_VIEW, size), 'presumed') if whole is None else
-                                            whole.camera)
-        notes = dict.fromkeys((*picture.notes, *(() if whole is None else whole.notes)))
+        camera = _camera(picture, call) or (_presumed(picture, call) if whole is None else whole.camera)
+        notes = dict.fromkeys((*picture.notes, *(result if whole is None else whole).notes))
         return DepthResult(picture.image, total / weights, result.kind, camera, source=picture.source,
                            sky=None if result.sky is None else sky, notes=tuple(notes))
 
@@ -360,15 +373,39 @@ def align_tile(values: np.ndarray, reference: np.ndarray, known: np.ndarray, kin
 
 def _camera(picture: Picture, call: Call) -> Camera | None:
     """That of the call, for this picture or for all; else that of the file; None if neither knows it."""
-    size, source = picture.image.shape[:2], picture.source
+    size, source = _whole_size(picture), picture.source
     given = call.options['focal'] if call.options['K'] is None else call.options['K']
     if isinstance(given, Mapping):
         names = () if source is None else (source, str(source), source.name)
         given = next((given[name] for name in names if name in given), None)
     if given is not None:
-        return Camera(as_camera(given, size), 'given')
+        return _of_part(as_camera(given, size), 'given', picture)
     millimetres = _film_focal(source)
-    return None if millimetres is None else Camera(camera_of_film(millimetres, size), 'exif')
+    return None if millimetres is None else _of_part(camera_of_film(millimetres, size), 'exif', picture)
+
+
+def _presumed(picture: Picture, call: Call) -> Camera:
+    return _of_part(camera_of_view(_view(call), _whole_size(picture)), 'presumed', picture)
+
+
+def _view(call: Call) -> float:
+    """The degrees that are presumed: of the call, else of the model's config."""
+    return call.given.get('fov', call.in_force.get('fov', _VIEW))
+
+
+def _whole_size(picture: Picture) -> tuple[int, int]:
+    return picture.image.shape[:2] if picture.tile_of is None else picture.tile_of
+
+
+def _of_part(numbers: np.ndarray, origin: str, picture: Picture) -> Camera:
+    """The camera of a picture, for the tile of it that this may be."""
+    top, left = picture.corner
+    return Camera(scaled(numbers, 1, 1, left, top), origin)
+
+
+def _points_note(degrees: float) -> str:
+    return (f'no focal length is known: a view of {degrees:.3g} degrees is presumed, by which points spread sideways; '
+            'give focal= (--focal)')
 
 
 def _film_focal(source: Path | None) -> float | None:

@@ -54,7 +54,8 @@ class MonocularDepth(DenseModel):
     Where the network has a ``canonical_focal``, the camera of a sample (``camera``, the four numbers ``fx, fy, cx, cy``
     in pixels of the image as the network sees it) turns metres into those of the canonical camera in training, and back
     in prediction (Metric3D, arXiv:2307.10984, section 3.2, the labels' form). Without a camera the angle ``fov`` is
-    presumed.
+    presumed of the whole image, ``ori_shape``, of which ``zoom`` tells how large a part is seen: the pixels that one of
+    the whole image has become.
 
     ``pred_depth_map`` tells its ``kind``, ``flip`` where it is the mean with that of the mirrored image and, of
     networks with a canonical focal length, as ``focal`` that in pixels of the original image which the metres were made
@@ -126,7 +127,9 @@ class MonocularDepth(DenseModel):
         camera = sample.get('camera')
         if camera is not None:
             return sqrt(float(camera[0]) * float(camera[1]))
-        return max(shown_size(sample, size)) / 2 / tan(radians(options.fov) / 2)
+        zoom = sample.get('zoom')
+        side = max(shown_size(sample, size)) if zoom is None else zoom * max(sample.ori_shape[:2])
+        return side / 2 / tan(radians(options.fov) / 2)
 
     def predict_each(
         self,

@@ -3,7 +3,7 @@ from .base import DepthNetwork
 from .dpt import DPTDepth
 from .linear import LinearDepth
 from .polymax import PolyMaXDepth
-from .prediction import DepthBins, DepthKind, DepthPrediction
+from .prediction import DepthKind, DepthPrediction
 
-__all__ = ['DPTDepth', 'DepthBins', 'DepthKind', 'DepthNetwork', 'DepthPrediction', 'LinearDepth',
+__all__ = ['DPTDepth', 'DepthKind', 'DepthNetwork', 'DepthPrediction', 'LinearDepth',
            'PolyMaXDepth']

@@ -6,7 +6,7 @@ from torch import Tensor
 from ...backbones.contract import Backbone
 from ..base import Network
 from .losses import DepthLoss
-from .prediction import DepthBins, DepthKind, DepthPrediction
+from .prediction import DepthKind, DepthPrediction
 
 
 class DepthNetwork(Network):
@@ -17,8 +17,9 @@ class DepthNetwork(Network):
         kind: What ``depth`` is. ``'metric'``: metres (at ``canonical_focal``, if there is one). ``'relative_depth'``:
             depth up to a scale, or a scale and a shift. ``'relative_disparity'``: inverse depth up to a scale and a
             shift, larger where nearer (MiDaS, arXiv:1907.01341, section 5; Depth Anything).
-        min_depth, max_depth: The range in metres to which metric predictions are clamped; what is learned from is not,
-            for a clamped depth has no gradient. A ``max_depth`` of None: nothing bounds them.
+        min_depth, max_depth: The range in metres (at ``canonical_focal``, if there is one: those of an image are
+            bounded by ``max_depth * f / canonical_focal``) to which metric predictions are clamped; what is learned
+            from is not, for a clamped depth has no gradient. A ``max_depth`` of None: nothing bounds them.
         canonical_focal: The focal length in pixels of the camera whose metres ``depth`` has. With another of f pixels,
             measured on the image as the network sees it (resized images have a resized focal length), metres are
             ``depth * f / canonical_focal`` (Depth Anything 3 metric: 300). None where ``depth`` is what it is.
@@ -54,11 +55,9 @@ class DepthNetwork(Network):
         """Whether metres depend on the focal length of the camera."""
         return self.canonical_focal is not None
 
-    def answer(self, depth: Tensor, bins: DepthBins | None = None, sky: Tensor | None = None) -> DepthPrediction:
-        """What ``forward`` returns: in train mode with the bins, otherwise without and clamped."""
-        if self.training:
-            return DepthPrediction(depth, sky, bins)
-        if self.kind == 'metric' and self.max_depth is not None:
+    def answer(self, depth: Tensor, sky: Tensor | None = None) -> DepthPrediction:
+        """What ``forward`` returns: clamped outside of train mode."""
+        if not self.training and self.kind == 'metric' and self.max_depth is not None:
             depth = depth.clamp(self.min_depth, self.max_depth)
         return DepthPrediction(depth, sky)
 

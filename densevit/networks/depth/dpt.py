@@ -90,7 +90,7 @@ class DPTDepth(DepthNetwork):
                 [self.backbone.strides[0] * side for side in maps[0].shape[-2:]])
         x = resize_bilinear(x, size, align_corners=True)
         sky = None if self.sky is None else self.sky(x).float().squeeze(1)
-        return self.answer(*self.output(self.predict(x)), sky)
+        return self.answer(self.output(self.predict(x)), sky)
 
 
 def _head(channels: int, hidden_dim: int, out_channels: int) -> nn.Sequential:

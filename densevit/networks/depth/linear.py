@@ -67,7 +67,7 @@ class LinearDepth(DepthNetwork):
             maps = at_finest(self.backbone(images), self.backbone.strides)
         x = self.predict(self.norm(torch.cat(maps, 1)))
         x = resize_bilinear(x, [self.upsample * side for side in x.shape[-2:]])
-        return self.answer(*self.output(x))
+        return self.answer(self.output(x))
 
 
 def _beside(patches: Tensor, class_token: Tensor) -> Tensor:

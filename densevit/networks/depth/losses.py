@@ -175,9 +175,10 @@ class DepthLoss(nn.Module):
         ssi: Weight of :func:`ssi_loss`.
         ssi_alignment, trim: Its options.
         l1: Weight of the mean absolute error in metres, or in the unit of the target.
-        gradient: Weight of :func:`gradient_loss`, of log depth for depth in metres and of the aligned difference in the
-            scale- and shift-invariant loss.
+        gradient: Weight of :func:`gradient_loss`: of the aligned difference in the scale- and shift-invariant loss;
+            without it of log depth for depth in metres, and of what ``l1`` compares for other kinds.
         sky: Weight of the binary cross-entropy of sky logits, for networks that tell the sky and data that has it.
+            Without such data the loss is 0 and the sky is not learned.
 
     Raises:
         ValueError: Relative predictions with losses of metres.
@@ -226,11 +227,14 @@ class DepthLoss(nn.Module):
             losses['loss_l1'] = self.l1 * masked_l1(depth, target, mask)
         if self.ssi:
             losses['loss_ssi'] = self.ssi * ssi_loss(depth, target, mask, self.ssi_alignment, self.trim, self.gradient)
-        elif self.gradient and self.kind == 'metric':
-            losses['loss_gradient'] = self.gradient * gradient_loss(_log_ratio(depth, target, mask), mask)
+        elif self.gradient:
+            error = _log_ratio if self.kind == 'metric' else _difference
+            losses['loss_gradient'] = self.gradient * gradient_loss(error(depth, target, mask), mask)
         if self.sky and sky is not None and prediction.sky is not None:
             logits = resize_bilinear(_wide(prediction.sky[:, None]), sky.shape[-2:])[:, 0]
             losses['loss_sky'] = self.sky * sky_loss(logits, sky)
+        elif prediction.sky is not None:  # distributed training waits for a gradient of every parameter
+            losses['loss_sky'] = 0 * _wide(prediction.sky).sum()
         return losses
 
 

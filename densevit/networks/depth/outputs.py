@@ -6,23 +6,15 @@ centimetre beyond 8 m.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .prediction import DepthBins
-
 Activation = Literal['relu', 'sigmoid', 'exp', 'disparity']
 Spacing = Literal['linear', 'log', 'mixlog']
 Normalisation = Literal['linear', 'softmax', 'sigmoid']
-
-
-class MadeDepth(NamedTuple):
-    """What an output gives: (B, h, w), and the bins that it is a mixture of, if it is one."""
-    depth: Tensor
-    bins: DepthBins | None = None
 
 
 class DirectDepth(nn.Module):
@@ -53,15 +45,15 @@ class DirectDepth(nn.Module):
             raise ValueError(f"min_depth is added behind a relu; leave it out with activation='{activation}'")
         self.activation, self.min_depth, self.max_depth = activation, min_depth, max_depth
 
-    def forward(self, x: Tensor) -> MadeDepth:
+    def forward(self, x: Tensor) -> Tensor:
         """Depth (B, h, w) of (B, 1, h, w)."""
         x = x.float().squeeze(1)
         if self.activation == 'relu':
-            return MadeDepth(x.relu() + self.min_depth)
+            return x.relu() + self.min_depth
         if self.activation == 'disparity':
             least, most = 1 / self.max_depth, 1 / self.min_depth
-            return MadeDepth(1 / (least + (most - least) * x.sigmoid()))
-        return MadeDepth(x.sigmoid() * self.max_depth if self.activation == 'sigmoid' else x.exp())
+            return 1 / (least + (most - least) * x.sigmoid())
+        return x.sigmoid() * self.max_depth if self.activation == 'sigmoid' else x.exp()
 
 
 class BinnedDepth(nn.Module):
@@ -107,9 +99,9 @@ class BinnedDepth(nn.Module):
         # It follows from the options, and checkpoints of others have none.
         self.register_buffer('centres', bin_centres(num_bins, spacing, min_depth, max_depth), persistent=False)
 
-    def forward(self, x: Tensor) -> MadeDepth:
+    def forward(self, x: Tensor) -> Tensor:
         """Depth (B, h, w) of (B, N, h, w)."""
-        return MadeDepth(mix(probabilities(x, self.norm, self.floor), self.centres), DepthBins(x, self.centres))
+        return mix(probabilities(x, self.norm, self.floor), self.centres)
 
 
 def build_output(

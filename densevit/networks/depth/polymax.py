@@ -13,7 +13,7 @@ from ...layers.sine_positions import sine_positions
 from ..dpt_decoder import DPTDecoder, Readout, read_levels, readout_of
 from .base import DepthNetwork
 from .outputs import mix
-from .prediction import DepthBins, DepthPrediction
+from .prediction import DepthPrediction
 
 Centres = Literal['free', 'ordered']
 _NUM_READ = 3  # fused maps that queries read in turn, coarsest first
@@ -88,7 +88,7 @@ class PolyMaXDepth(DepthNetwork):
         logits = torch.einsum('bdhw,bnd->bnhw', self.pixels(fused[-1]), self.cluster_head(queries))
         logits = logits.float() * self.embed_dim**-.5
         centres = self._centres(self.depth_head(queries).squeeze(2).float())
-        return self.answer(mix(logits.softmax(1), centres), DepthBins(logits, centres))
+        return self.answer(mix(logits.softmax(1), centres))
 
     def _centres(self, x: Tensor) -> Tensor:
         """Depths (B, N) in metres of what the queries say, (B, N)."""

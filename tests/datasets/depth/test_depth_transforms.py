@@ -1,4 +1,6 @@
 """Transforms of depth: no depth is invented at edges or in pads, and the camera follows."""
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -6,7 +8,15 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from rooms import SIZE, room, write_rooms
 
 from densevit.datasets.common.seeding import SeededIndex
-from densevit.datasets.depth.transforms import DepthCrop, LoadDepth, PackDepth, ResizeForDepth, resize_depth
+from densevit.datasets.depth.camera import camera_of_view, focal_length
+from densevit.datasets.depth.transforms import (
+    DepthCrop,
+    LoadDepth,
+    PackDepth,
+    ResizeForDepth,
+    cut_and_resize,
+    resize_depth,
+)
 
 
 def sample(index=0, camera=60.):
@@ -46,12 +56,31 @@ def test_resize__within_or_covering_a_size():
     assert np.array_equal(cubic, cv2.resize(image, (784, 518), interpolation=cv2.INTER_CUBIC))
 
 
+def test_resize__stays_within_or_covers_a_size_that_is_no_multiple():
+    image = np.zeros((300, 300, 3), np.uint8)
+    for size, divisor, cover, found in ((105, 14, False, 98), (100, 14, True, 112), (9, 14, False, 14),
+                                        (103, 14, False, 98), (111, 14, True, 112), (112, 14, True, 112)):
+        assert ResizeForDepth(size, divisor, cover=cover)(dict(img=image))['img'].shape == (found, found, 3)
+
+
+def test_resize__means_along_a_side_that_shrinks():
+    """Whatever the other side does."""
+    image = np.random.default_rng(0).integers(0, 256, (100, 60), np.uint8)
+    halved = np.rint(image.reshape(50, 2, 60).mean(1)).astype(np.uint8)
+    for width in (60, 90, 120):
+        found = cut_and_resize(dict(img=image), (0, 0, 100, 60), (50, width))['img']
+        expected = cv2.resize(halved, (width, 50), interpolation=cv2.INTER_LINEAR)
+        assert np.abs(found.astype(int) - expected).max() <= 1
+    both = cut_and_resize(dict(img=image), (0, 0, 100, 60), (40, 41))['img']
+    assert np.array_equal(both, cv2.resize(image, (41, 40), interpolation=cv2.INTER_AREA))
+
+
 def test_crop__camera_and_depth_follow():
     """The points of the scene stay, whatever part of it is seen at whatever size."""
     camera = (80., 80., 31.5, 23.5)
     np.random.seed(0)
     for _ in range(20):
-        found = DepthCrop((32, 40), area=(.5, 1.), stretch=1.3)(sample(camera=camera))
+        found = DepthCrop((32, 40), scale=(.5, 1.), stretch=1.3)(sample(camera=camera))
         assert found['img'].shape == (32, 40, 3) and found['gt_depth_map'].shape == (32, 40)
         assert found['img_shape'] == (32, 40)
         fx, fy, cx, cy = found['camera']
@@ -68,9 +97,28 @@ def test_crop__camera_and_depth_follow():
         assert y.max() <= (whole_rows.max() - 23.) / 80 + .5 / fy + 1e-6
 
 
+def test_crop__without_a_camera():
+    """A part shows a part of the view that is presumed of the whole: as it is told of a camera that sees so much."""
+    for size in ((24, 32), (30, 32)):
+        for transform in (DepthCrop(size, flip=0., stretch=1.2), ResizeForDepth(40, divisor=7)):
+            np.random.seed(0)
+            known = transform(sample(camera=camera_of_view(60, SIZE)))['camera']
+            np.random.seed(0)
+            presumed = transform(sample(camera=None))
+            assert presumed['zoom'] * focal_length(camera_of_view(60, SIZE)) == pytest.approx(focal_length(known))
+    twice = ResizeForDepth(80)(ResizeForDepth(24)(sample(camera=None)))
+    assert twice['zoom'] == pytest.approx(80 / 64) and PackDepth()(twice)['data_samples'].zoom == twice['zoom']
+
+
+def test_load__camera(tmp_path):
+    folder = write_rooms(tmp_path / 'data', 1)
+    loaded = LoadDepth()(dict(sample(camera=520), depth_map_path=str(folder / 'depth/000.png'), depth_scale=1000.))
+    assert loaded['camera'].tolist() == [520., 520., 31.5, 23.5]
+
+
 def test_crop__nearer():
     np.random.seed(1)
-    found = DepthCrop((24, 32), area=(.5, .5), flip=0., nearer=True)(sample())
+    found = DepthCrop((24, 32), scale=(.5, .5), flip=0., nearer=True)(sample())
     assert set(np.unique(found['gt_depth_map'])) <= {0., .75, 2.}
 
 
@@ -128,6 +176,23 @@ def test_lists(tmp_path):
         (folder / 'wrong.txt').write_text(line)
         with pytest.raises(ValueError, match=f'line 1 of .*wrong.txt {"has" if "4" in said else ".*"}.*{said[-9:]}'):
             entries('wrong.txt')
+
+
+def test_folder__ends_of_names(tmp_path):
+    """What is added to a name may be more than a suffix, with a list and without."""
+    folder = write_rooms(tmp_path / 'data', 2)
+    for index in range(2):
+        (folder / f'images/00{index}.jpg').rename(folder / f'images/a.{index}_rgb.jpg')
+        (folder / f'depth/00{index}.png').rename(folder / f'depth/a.{index}_depth.png')
+    (folder / 'images/a.0_right.jpg').write_bytes(b'')
+    (folder / 'names.txt').write_text('a.0\na.1\n')
+    listed, found = (DATASETS.build(dict(
+        type='densevit.DepthDataset', data_root=str(folder), ann_file=ann_file, img_suffix='_rgb.jpg',
+        depth_suffix='_depth.png', data_prefix=dict(img_path='images', depth_map_path='depth'), pipeline=[],
+        serialize_data=False)).data_list for ann_file in ('names.txt', ''))
+    assert [Path(each['depth_map_path']).name for each in found] == ['a.0_depth.png', 'a.1_depth.png']
+    assert [{key: each[key] for key in ('img_path', 'depth_map_path')} for each in listed] == [
+        {key: each[key] for key in ('img_path', 'depth_map_path')} for each in found]
 
 
 def test_joined__keeps_the_seed(tmp_path):

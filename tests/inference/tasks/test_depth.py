@@ -18,7 +18,7 @@ from densevit.inference.predictor import Predictor
 from densevit.inference.tasks.depth import Camera, DepthResult
 from densevit.inference.tasks.depth_video import stabilise
 from densevit.registry import MODELS
-from densevit.visualization.depth_colors import bar_numbers, draw_depth
+from densevit.visualization.depth_colors import bar_numbers, depth_range, draw_depth
 
 PIPELINE = [dict(type='densevit.LoadImage'), dict(type='densevit.PackDepth')]
 
@@ -59,7 +59,10 @@ def test_predict__depth_in_metres():
     found = predictor().predict(ramp())
     assert found.depth.shape == (40, 50) and found.depth.dtype == np.float32
     assert found.depth[0, 0] == pytest.approx(2.) and found.depth[-1, -1] == pytest.approx(8.)
-    assert found.camera.origin == 'presumed' and found.task == 'depth' and not found.notes
+    assert found.camera.origin == 'presumed' and found.task == 'depth'
+    assert 'view of 60 degrees is presumed, by which points spread' in found.notes[0]
+    assert not predictor().predict(ramp(), focal=50.).notes
+    assert not predictor(kind='relative_depth').predict(ramp()).notes
     assert repr(found).startswith('DepthResult(40x50, metric, 2.')
     with pytest.raises(TypeError, match="no option 'min_score': choose of max_pixels, .*focal, K"):
         predictor().predict(ramp(), min_score=.3)
@@ -97,6 +100,40 @@ def test_predict__shrunk():
     assert given.depth[0, 0] == pytest.approx(2., abs=.1)
 
 
+def small(**head) -> Predictor:
+    torch.manual_seed(0)
+    model = MODELS.build(dict(
+        type='densevit.MonocularDepth',
+        data_preprocessor=dict(type='mmengine.ImgDataPreprocessor', mean=[127.] * 3, std=[60.] * 3),
+        backbone=dict(type='densevit.PlainViT', img_size=64, patch_size=16, embed_dim=16, depth=4, num_heads=2,
+                      out_indices=(0, 1, 2, 3)),
+        head=dict(type='densevit.DPTDepth', channels=(4, 4, 4, 4), width=4, hidden_dim=4, activation='exp', **head)))
+    return Predictor(model, Config(dict(default_scope='mmengine', test_pipeline=PIPELINE)))
+
+
+def test_predict__a_presumed_view():
+    """Its angle is a call's to choose, for points where metres do not depend on it."""
+    for head, said in (({}, 'points spread'), (dict(canonical_focal=100.), 'metres grow')):
+        wide = small(**head).predict(ramp(), fov=120.)
+        assert wide.camera.numbers[0] == pytest.approx(25 / 3**.5) and wide.camera.origin == 'presumed'
+        assert 'a view of 120 degrees is presumed' in wide.notes[0] and said in wide.notes[0]
+
+
+def test_predict__tiles_have_the_view_of_the_picture(tmp_path):
+    """Without the picture as a whole, too: a tile sees a part of what its picture is presumed, or told, to see."""
+    model = small(canonical_focal=100.)
+    exif = Image.Exif()
+    exif[0x8769] = {0xA405: 28}
+    Image.fromarray(np.full((80, 100, 3), 90, np.uint8)).save(tmp_path / 'a.png', exif=exif)
+    for picture, origin in ((np.full((80, 100, 3), 90, np.uint8), 'presumed'), (tmp_path / 'a.png', 'exif')):
+        with_whole, alone = (model.predict(picture, tiles=(48, 64), whole_picture=flag) for flag in (True, False))
+        told = model.predict(picture, tiles=(48, 64), whole_picture=False, focal=float(with_whole.camera.numbers[0]))
+        assert alone.camera.origin == with_whole.camera.origin == origin
+        assert np.allclose(alone.camera.numbers, with_whole.camera.numbers)
+        assert np.allclose(alone.depth, told.depth, rtol=1e-4)
+        assert any('is presumed' in note for note in alone.notes) == (origin == 'presumed')
+
+
 def test_points_and_ply(tmp_path):
     depth = np.full((40, 50), 2.)
     depth[0, 0] = 0
@@ -121,6 +158,9 @@ def test_calibrate():
         after = before.calibrate(known)
         assert np.abs(after.depth - metres).max() < 1e-3 and after.kind == 'metric' and after.notes
         assert np.array_equal(before.values, values.astype(np.float32))
+    assert not any('presumed' in note for note in after.notes)
+    presumed = DepthResult(before.image, before.values, before.kind, Camera(before.camera.numbers, 'presumed'))
+    assert 'a view of 53.1 degrees is presumed' in presumed.calibrate(known).notes[-1]
     relative = result(5 / metres + 2, 'relative_disparity')
     with pytest.raises(ValueError, match='calibrate'):
         _ = relative.depth
@@ -164,12 +204,38 @@ def test_draw__near_is_bright(kind):
     assert result(values, kind).table().rows[0].cells[0] == 'nearest'
 
 
+@pytest.mark.parametrize('kind', ['metric', 'relative_depth', 'relative_disparity'])
+def test_draw__between_values_of_the_result(kind):
+    """Near and far are told in the unit of the values, whatever the bar shows."""
+    values = 100 * np.repeat(np.linspace(1, 9, 300)[None], 280, 0)
+    near, far = (700., 300.) if kind == 'relative_disparity' else (300., 700.)
+    shown = result(values, kind).draw(near=near, far=far, legend=False)[0]
+    first, last = shown[values[0] < 300], shown[values[0] > 700]
+    assert np.ptp(first, 0).max() == np.ptp(last, 0).max() == 0 and not np.array_equal(first[0], last[0])
+    assert len(np.unique(shown[(values[0] > 300) & (values[0] < 700)], axis=0)) > 100
+    with pytest.raises(ValueError, match='near='):
+        result(values, kind).draw(near=far, far=near)
+
+
+def test_summary__of_small_numbers_and_without_sky():
+    content = result(np.linspace(.001, .004, 2000).reshape(40, 50), 'relative_depth').to_dict()
+    assert content['nearest'] == pytest.approx(.00103) and content['farthest'] == pytest.approx(.00397)
+    values, sky = np.full((40, 50), 500.), np.ones((40, 50), bool)
+    values[30:], sky[30:] = 5., False
+    found = result(values, sky=sky)
+    assert found.to_dict()['median'] == 5. and found.table().rows[2].cells[1] == '5.00'
+    assert result(values, sky=np.ones_like(sky)).to_dict()['median'] == 500.
+
+
 def test_colours():
     depth = np.array([[0., np.nan, 1., 2., 4.]])
     colors = draw_depth(depth, 1., 4., bar=False)
     assert colors[0, 0].tolist() == colors[0, 1].tolist() == [128] * 3  # not known
     assert colors[0, 2].tolist() == [252, 255, 164] and colors[0, 4].tolist() == [0, 0, 4]
     assert colors[0, 3].tolist() == draw_depth(np.array([[10., 20., 40.]]), 10., 40., False)[0, 1].tolist()  # ratios
+    # What is given is an end of the scale, also where all of the map lies beyond it.
+    assert (draw_depth(depth, far=.5, bar=False)[0, 2:] == (0, 0, 4)).all() and depth_range(depth, far=.5)[1] == .5
+    assert (draw_depth(depth, near=8., bar=False)[0, 2:] == (252, 255, 164)).all()
     large = np.random.default_rng(0).uniform(0, 5, (900, 400))  # which is coloured in bands
     parts = [draw_depth(part, 1., 4., bar=False) for part in np.split(large, (700, ))]
     assert np.array_equal(draw_depth(large, 1., 4., bar=False), np.concatenate(parts))

@@ -91,6 +91,17 @@ def test_canonical_camera():
     assert 'focal' not in build().eval().test_step(batch((48, 64)))[0].pred_depth_map
 
 
+def test_canonical_camera__of_a_part():
+    """A part of an image is learned alike, whether its camera is told or its view is presumed."""
+    model = build(dict(DPT, canonical_focal=100.))
+    told = losses(model, batch((48, 64), camera=(64 / .6 / 2 * 3**.5, ) * 2 + (31.5, 23.5)))
+    data = batch((48, 64))
+    data['data_samples'][0].set_metainfo(dict(ori_shape=(96, 128), zoom=.5 / .6))
+    assert losses(model, data) == pytest.approx(told, rel=1e-5)
+    whole = losses(model, batch((48, 64), camera=(64 / 2 * 3**.5, ) * 2 + (31.5, 23.5)))
+    assert losses(model, batch((48, 64))) == pytest.approx(whole, rel=1e-5) != pytest.approx(told, rel=1e-2)
+
+
 def test_flip__of_a_mirrored_image_is_mirrored():
     model = build().eval()
     data, mirrored = batch((40, 50), (64, 64)), batch((40, 50), (64, 64))
@@ -144,4 +155,4 @@ def test_relative_disparity():
     assert set(losses(model, batch((48, 64)))) == {'loss_ssi'}
     with torch.no_grad():
         assert model.eval().test_step(batch((48, 64)))[0].pred_depth_map.kind == 'relative_disparity'
-    assert issubclass(type(model.network), DepthNetwork) and DepthPrediction._fields == ('depth', 'sky', 'bins')
+    assert issubclass(type(model.network), DepthNetwork) and DepthPrediction._fields == ('depth', 'sky')

@@ -150,6 +150,12 @@ def test_depth_loss__by_kind():
     assert set(DepthLoss()(small, target)) == {'loss_silog', 'loss_gradient'}
     assert set(DepthLoss('relative_disparity')(small, target)) == {'loss_ssi'}
     assert set(DepthLoss(l1=1., gradient=0.)(small, target)) == {'loss_l1'}
+    # With l1 alone gradients are those of what it compares.
+    rough = torch.where(torch.arange(14) % 2 > 0, 2., 1.).expand(2, 12, 14)
+    of_l1 = DepthLoss('relative_depth', l1=1., gradient=2.)(DepthPrediction(rough), torch.ones(2, 12, 14))
+    assert set(of_l1) == {'loss_l1', 'loss_gradient'}
+    expected = 2 * gradient_loss(rough - 1, torch.ones(2, 12, 14) > 0).item()
+    assert of_l1['loss_gradient'].item() == pytest.approx(expected) != 0
     with pytest.raises(ValueError, match='leave silog out'):
         DepthLoss('relative_depth', silog=1.)
     # A prediction that is the inverse depth up to scale and shift, whatever the unit of the depth is.
@@ -171,3 +177,7 @@ def test_depth_loss__sky():
     logits[:, 1] = 1e4  # where nobody knows
     assert DepthLoss()(DepthPrediction(depth, logits), target, sky)['loss_sky'].item() < 1e-3
     assert 'loss_sky' not in DepthLoss()(DepthPrediction(depth), target, sky)
+    for options, given in ((dict(), None), (dict(sky=0.), sky)):  # in no batch of a run, or in some
+        logits = torch.ones(1, 4, 4, requires_grad=True)
+        DepthLoss(**options)(DepthPrediction(depth, logits), target, given)['loss_sky'].backward()
+        assert logits.grad.abs().max() == 0

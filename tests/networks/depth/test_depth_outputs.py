@@ -21,24 +21,24 @@ def test_probabilities_sum_to_one_and_one_bin_is_its_centre(norm):
     torch.testing.assert_close(probabilities(x, norm, .1).sum(1), torch.ones(2, 3, 4))
     sure = torch.full((1, 6, 1, 1), -1e4)
     sure[0, 4] = 1e4
-    made = BinnedDepth(6, norm=norm, floor=1e-8, max_depth=10.)(sure)
-    assert made.depth.item() == pytest.approx(made.bins.centres[4].item(), rel=1e-4)
+    output = BinnedDepth(6, norm=norm, floor=1e-8, max_depth=10.)
+    assert output(sure).item() == pytest.approx(output.centres[4].item(), rel=1e-4)
 
 
 def test_no_bin_is_without_a_gradient_but_where_a_relu_is():
     x = torch.full((1, 4, 1, 1), 2., requires_grad=True)
-    BinnedDepth(4, max_depth=10.)(x).depth.sum().backward()
+    BinnedDepth(4, max_depth=10.)(x).sum().backward()
     assert x.grad.ne(0).all()
 
 
 def test_activations():
     x = torch.tensor([-1., 0., 2.]).view(1, 1, 1, 3)
-    assert DirectDepth('relu', .5)(x).depth.flatten().tolist() == [.5, .5, 2.5]
-    torch.testing.assert_close(DirectDepth('sigmoid', max_depth=20.)(x).depth[0], 20 * x.sigmoid()[0, 0])
-    torch.testing.assert_close(DirectDepth('exp')(x.bfloat16()).depth[0], x.exp()[0, 0])
+    assert DirectDepth('relu', .5)(x).flatten().tolist() == [.5, .5, 2.5]
+    torch.testing.assert_close(DirectDepth('sigmoid', max_depth=20.)(x)[0], 20 * x.sigmoid()[0, 0])
+    torch.testing.assert_close(DirectDepth('exp')(x.bfloat16())[0], x.exp()[0, 0])
     within = DirectDepth('disparity', .1, 100.)
-    assert within(torch.tensor([-99., 99.]).view(1, 1, 1, 2)).depth.flatten().tolist() == pytest.approx([100., .1])
-    assert within(torch.zeros(1, 1, 1, 1)).depth.item() == pytest.approx(2 / (1 / .1 + 1 / 100))
+    assert within(torch.tensor([-99., 99.]).view(1, 1, 1, 2)).flatten().tolist() == pytest.approx([100., .1])
+    assert within(torch.zeros(1, 1, 1, 1)).item() == pytest.approx(2 / (1 / .1 + 1 / 100))
 
 
 @torch.no_grad()

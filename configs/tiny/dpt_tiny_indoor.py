@@ -78,7 +78,13 @@ model = dict(
         no_embed_class=True,
         drop_path_rate=.1),
     head=dict(
-        type='densevit.DPTDepth', width=48, hidden_dim=16, readout='ignore', activation='exp', canonical_focal=200.),
+        type='densevit.DPTDepth',
+        channels=None,  # both maps of the blocks are fused at stride 16
+        width=48,
+        hidden_dim=16,
+        readout='ignore',
+        activation='exp',
+        canonical_focal=200.),
     # Of the two conventions the one that weighs the scale of a whole image more: metres are to be right without alignment.
     criterion=dict(silog=10., silog_convention='eigen'))
 optim_wrapper = dict(

@@ -25,7 +25,8 @@ class DPTDecoder(nn.Module):
 
     Args:
         in_channels, strides: Channels and strides of the four levels, finest first where they differ.
-        channels: Widths of the reassembled levels; the others keep theirs.
+        channels: Widths of the reassembled levels; the others keep theirs. None reassembles no level: all are fused at
+            the strides that they have, so that the two of 16 above both stay there.
         width: Channels of the fused maps.
         readout: What becomes of the class token, which belongs to no patch: nothing, it is added to each patch, or
             concatenated to each and projected.
@@ -47,7 +48,7 @@ class DPTDecoder(nn.Module):
         self,
         in_channels: Sequence[int],
         strides: Sequence[int],
-        channels: Sequence[int] = (96, 192, 384, 768),  # of DPT-Base
+        channels: Sequence[int] | None = (96, 192, 384, 768),  # of DPT-Base
         width: int = 256,
         readout: Readout = 'ignore',
         norm: bool = False,
@@ -56,9 +57,10 @@ class DPTDecoder(nn.Module):
         unit: Unit = 'residual',
     ) -> None:
         super().__init__()
-        if not len(in_channels) == len(strides) == len(channels) == NUM_LEVELS:
+        widths = in_channels if channels is None else channels
+        if not len(in_channels) == len(strides) == len(widths) == NUM_LEVELS:
             raise ValueError(f'DPT reads {NUM_LEVELS} levels: give the backbone as many out_indices (it has '
-                             f'{len(strides)}) and the head as many channels (it has {len(channels)})')
+                             f'{len(strides)}) and the head as many channels (it has {len(widths)})')
         if readout not in ('ignore', 'add', 'project'):
             raise ValueError(f"readout='{readout}': choose 'ignore', 'add' or 'project'")
         if unit not in ('residual', 'large_kernel'):
@@ -66,16 +68,16 @@ class DPTDecoder(nn.Module):
         self.readout = readout
         self.doubles = doubles
         self.reassemble: nn.ModuleList | None = None
-        is_of_vit = [strides.count(stride) > 1 for stride in strides]
+        is_of_vit = [channels is not None and strides.count(stride) > 1 for stride in strides]
         if any(is_of_vit):
             scales = (4., 2., 1., .5)
             self.reassemble = nn.ModuleList(
                 Reassemble(dim, out, scale, readout == 'project') if reassembled else nn.Identity()
-                for dim, out, scale, reassembled in zip(in_channels, channels, scales, is_of_vit, strict=True))
+                for dim, out, scale, reassembled in zip(in_channels, widths, scales, is_of_vit, strict=True))
         elif readout != 'ignore':
             raise ValueError(f"readout='{readout}' belongs to a plain ViT; leave it out")
         inside = [out if reassembled else dim
-                  for dim, out, reassembled in zip(in_channels, channels, is_of_vit, strict=True)]
+                  for dim, out, reassembled in zip(in_channels, widths, is_of_vit, strict=True)]
         self.project = nn.ModuleList(nn.Conv2d(dim, width, 3, padding=1, bias=False) for dim in inside)
         self.fusion = nn.ModuleList(Fusion(width, norm, level > 0, unit_bias, unit)
                                     for level in range(NUM_LEVELS))

@@ -55,7 +55,7 @@ class DPTDepth(DepthNetwork):
     def __init__(
         self,
         backbone: Backbone,
-        channels: Sequence[int] = (96, 192, 384, 768),
+        channels: Sequence[int] | None = (96, 192, 384, 768),
         width: int = 256,
         readout: Readout | None = None,
         norm: bool = False,

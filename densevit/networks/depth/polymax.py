@@ -48,7 +48,7 @@ class PolyMaXDepth(DepthNetwork):
         self,
         backbone: Backbone,
         num_queries: int = 64,
-        channels: Sequence[int] = (96, 192, 384, 768),
+        channels: Sequence[int] | None = (96, 192, 384, 768),
         width: int = 256,
         readout: Readout | None = None,
         embed_dim: int = 256,

@@ -42,7 +42,7 @@ class DPTRestoration(RestorationNetwork):
         self,
         backbone: Backbone,
         scale: int = 1,
-        channels: Sequence[int] = (96, 192, 384, 768),
+        channels: Sequence[int] | None = (96, 192, 384, 768),
         width: int = 128,
         readout: Readout | None = None,
         num_features: int = 48,

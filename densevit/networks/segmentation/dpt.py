@@ -38,7 +38,7 @@ class DPTNet(PixelNetwork):
         self,
         backbone: Backbone,
         num_classes: int,
-        channels: Sequence[int] = (96, 192, 384, 768),
+        channels: Sequence[int] | None = (96, 192, 384, 768),
         width: int = 256,
         readout: Readout | None = None,
         norm: bool = True,

@@ -107,3 +107,14 @@ def test_equals_transformers_chmv2(spacing, norm):
     scale = 1 / 8 if spacing == 'mixlog' and norm != 'mixlog' else scale  # ... or are divided by it
     assert_equal(ours, theirs, images(80, 112), lambda x: theirs(x).predicted_depth / scale,
                  last=theirs.head.conv_depth.head[4])
+
+
+def test_channels_none__maps_keep_their_strides():
+    """Where blocks follow maps of a stem, none needs to be reassembled."""
+    backbone = PlainViT(img_size=64, stem=dict(model_name='resnet10t', out_indices=(1, 2, 3)), stem_out=(0, 1),
+                        out_indices=(0, 1), class_token=False, embed_dim=32, depth=2, num_heads=2)
+    plain = DPTDepth(backbone, channels=None, width=8, hidden_dim=4)
+    assert not any('reassemble' in name for name in plain.state_dict())
+    assert [project.in_channels for project in plain.decoder.project] == [64, 128, 32, 32]
+    assert plain(torch.randn(1, 3, 64, 96)).depth.shape[-2:] == (64, 96)
+    assert any('reassemble' in name for name in DPTDepth(backbone, width=8, hidden_dim=4).state_dict())

@@ -56,6 +56,6 @@ def print_trace() -> None:
 
 
 def shorten(names: Sequence[str], limit: int = 6) -> str:
-    """The first names and how many more there are."""
+    """The first names, printable, and how many more there are."""
     rest = len(names) - limit
-    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')
+    return ', '.join(map(printable, names[:limit])) + (f' and {rest} more' if rest > 0 else '')

@@ -24,14 +24,16 @@ train_pipeline = [
     dict(type='densevit.RandomTrimap', width=(1, 20)),
     dict(type='densevit.PackMatting')
 ]
-test_pipeline = [
+val_pipeline = [
     dict(type='densevit.SeedAugmentation', fixed=0),
     dict(type='densevit.LoadImage'),
-    dict(type='densevit.RenderForeground', objects=objects),
+    dict(type='densevit.RenderForeground', objects=objects, veil=0),
     dict(type='densevit.ComposeForeground', backgrounds='data/coco_tiny/images'),
     dict(type='densevit.RandomTrimap', width=(1, 20)),
     dict(type='densevit.PackMatting')
 ]
+# predict gives pictures as they are, and their trimaps.
+test_pipeline = [dict(type='densevit.LoadImage'), dict(type='densevit.PackMatting')]
 train_dataloader = dict(
     batch_size=6,
     num_workers=1,
@@ -55,7 +57,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='images', seg_map_path='labels'),
         indices=100,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=val_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='densevit.MattingMetric')
 test_evaluator = val_evaluator

@@ -29,6 +29,7 @@ from ..datasets.common.checks import (
 from ..datasets.common.file_facts import FactsMemory
 from ..datasets.common.survey import leaves, survey
 from ..datasets.tasks import task_checks
+from ..errors import printable
 from ..models import check_model
 from ..registry import HOOKS
 from .distributed import any_process, decide_once
@@ -188,7 +189,8 @@ class DataCheckHook(Hook):
             if name != 'train':
                 for task in tasks[name]:
                     task.check_loaded(dataset, name)
-        runner.logger.info('\n'.join(['before the run:', *summary(surveys, datasets, tasks)]))
+        lines = map(printable, summary(surveys, datasets, tasks))  # which hold names of files and classes
+        runner.logger.info('\n'.join(['before the run:', *lines]))
         for index in range(min(self.samples, len(datasets.get('train', ())))):
             sample = datasets['train'][index]
             for task in tasks['train']:

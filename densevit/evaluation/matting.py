@@ -97,8 +97,9 @@ class MattingMetric(BaseMetric):
             another is given.
 
     Raises:
-        ValueError: There is no such region, or sizes differ.
-        KeyError: A data sample lacks prediction, truth or trimap.
+        ValueError: There is no such region, sizes differ, no image was compared, or a data sample lacks its truth or,
+            for the unknown region, its trimap.
+        KeyError: A data sample lacks its prediction.
     """
 
     def __init__(
@@ -114,12 +115,19 @@ class MattingMetric(BaseMetric):
         if region not in get_args(Region):
             raise ValueError(f"MattingMetric has region={region!r}: choose 'unknown' or 'whole'")
         self.region, self.eight_bits = region, eight_bits
+        self._needs = dict(gt_alpha="add dict(type='densevit.LoadAlpha') to the test pipeline")
+        if region == 'unknown':
+            self._needs['trimap'] = ('give densevit.LoadAlpha of the test pipeline a trimap_width, or the data set a '
+                                     "folder of trimaps, data_prefix.trimap_path; region='whole' needs none")
         self.pictures = ErrorPictures(pictures, 'matting', folder)
         super().__init__(collect_device, prefix or region, collect_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Compare the predictions of a batch."""
         for index, sample in enumerate(data_samples):
+            for name, remedy in self._needs.items():
+                if name not in sample:
+                    raise ValueError(f'{sample.get("img_path", "an image")} has no {name} to compare with: {remedy}')
             prediction, truth = (sample[name]['data'][0].double().cpu().numpy() for name in ('pred_alpha', 'gt_alpha'))
             if prediction.shape != truth.shape:
                 raise ValueError(f'{sample.get("img_path", "an image")} has a prediction of {prediction.shape} pixels '
@@ -139,6 +147,8 @@ class MattingMetric(BaseMetric):
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The mean over images."""
         self.pictures.begin_anew()
+        if not results:
+            raise ValueError('MattingMetric has compared no image: the data set that is evaluated is empty')
         return {name: float(np.mean([each[name] for each in results])) for name in results[0]}
 
 

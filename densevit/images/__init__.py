@@ -2,9 +2,9 @@
 from .colors import to_grey
 from .deep import DeepImage, read_deep
 from .heif import has_heif
-from .reading import ImageError, ImageSource, local_path, read_image, read_with_doubts
+from .reading import ImageError, ImageSource, local_path, read_image, read_with_doubts, upright
 
 __all__ = [
     'DeepImage', 'ImageError', 'ImageSource', 'has_heif', 'local_path', 'read_deep', 'read_image', 'read_with_doubts',
-    'to_grey'
+    'to_grey', 'upright'
 ]

@@ -198,14 +198,15 @@ def _from_pil(
         if is_deep:
             # Pillow has kept the upper of two bytes, so that a black picture looks like one of 8 bits.
             _note_unused_range(256 * int(np.asarray(image.convert('RGB')).max()) + 255, name, doubts)
-        return _to_rgb(_upright(image), name, doubts)
+        return _to_rgb(upright(image), name, doubts)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise ImageError(f'{name}: cannot be converted from {image.mode} to RGB; save it as an RGB PNG') from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """A picture that Pillow has loaded, turned as its EXIF data say."""
     try:
         is_turned = image.getexif().get(_ORIENTATION, 1) != 1
         return ImageOps.exif_transpose(image) if is_turned else image

@@ -354,10 +354,25 @@ class Predictor:
             prepared.finish(sample if isinstance(sample, Exception) else self._read(sample, prepared.picture, call))
 
     def _read(self, sample: BaseDataElement, picture: Picture, call: Call) -> Result | Exception:
+        if unknown := _with_nan(sample):
+            return PredictionError(f'the model gave NaN ({", ".join(unknown)}), of which nothing can be shown: predict '
+                                   'in float32 or bfloat16 if it is in float16, else take other weights')
         try:
             return read_by(sample, self._tasks).read(sample, picture, call)
         except Exception as error:
             return error
+
+
+def _with_nan(sample: BaseDataElement) -> list[str]:
+    """Fields of a data sample that hold NaN; finite weights may give it in a type of little range."""
+    found = []
+    for name, field in sample.items():
+        parts = field.values() if isinstance(field, BaseDataElement) else (field, )
+        tensors = [part for part in (getattr(part, 'tensor', part) for part in parts) if isinstance(part, Tensor)]
+        # A sum allocates nothing and is NaN where a summand is, or where infinities cancel.
+        if any(each.is_floating_point() and each.sum().isnan() and each.isnan().any() for each in tensors):
+            found.append(name)
+    return found
 
 
 @dataclass(eq=False)

@@ -49,7 +49,7 @@ def skipped_files(sources: Iterable[str | os.PathLike]) -> str | None:
     """A line about the files in the given folders that are not taken for pictures, by suffix; hidden ones aside."""
     folders = dict.fromkeys(path for path in map(_local, sources) if os.path.isdir(path))
     files = [entry for folder in folders for entry in sorted(folder.iterdir()) if not entry.name.startswith('.')
-             and os.path.isfile(entry) and not _looks_like_picture(entry)]
+             and os.path.isfile(entry) and not looks_like_picture(entry)]
     if not files:
         return None
     groups = []
@@ -107,12 +107,12 @@ def _expand(source: str | os.PathLike) -> list[Path]:
     path, name = _local(source), printable(source)
     # A file may be called 'a[1].png': what exists is meant literally.
     if not os.path.lexists(path) and glob.has_magic(str(path)):
-        images = sorted(filter(_looks_like_picture, map(Path, glob.glob(str(path), recursive=True))))
+        images = sorted(filter(looks_like_picture, map(Path, glob.glob(str(path), recursive=True))))
         if not images:
             raise SourceError(f'{name}: no picture matches; check the pattern')
         return images
     if os.path.isdir(path):
-        images = sorted(entry for entry in path.iterdir() if _looks_like_picture(entry))
+        images = sorted(entry for entry in path.iterdir() if looks_like_picture(entry))
         if not images:
             skipped = skipped_files([path])
             raise SourceError(f'{name}: no pictures in this folder{skipped and f" ({skipped})" or ""}; name files, or '
@@ -133,7 +133,8 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _looks_like_picture(path: Path) -> bool:
+def looks_like_picture(path: Path) -> bool:
+    """Whether a file is one of those that are meant by a folder of pictures."""
     return not path.name.startswith('.') and path.suffix.lower() in _picture_suffixes() and os.path.isfile(path)
 
 

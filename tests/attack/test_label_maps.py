@@ -7,6 +7,7 @@ import pytest
 from data_faults import one_line, truncate, try_each, turn
 from mmcv.transforms import Compose
 from mmseg.datasets import BaseSegDataset
+from pictures import png
 from PIL import Image
 from survey_rules import labels
 
@@ -45,7 +46,14 @@ def as_jpeg(folder) -> None:
     Image.fromarray(LABELS).save(folder / 'labels/1.png', format='JPEG')
 
 
+def first_rows_alone(folder) -> None:
+    """A PNG whose data ends after 6 of 24 rows, of which decoders leave the rest 0 without a word."""
+    rows = b''.join(b'\0' + bytes(row) for row in LABELS[:6] + 2)
+    (folder / 'labels/1.png').write_bytes(png(36, 24, rows, 0, 8))
+
+
 BROKEN_MAPS = {
+    'rows that were never there': (first_rows_alone, '1.png claims 36x24 pixels, but the file holds only 25.0%'),
     'label out of range': (saved(LABELS + 5), '1.png holds label 5'),
     'one pixel out of range': (saved(np.where(np.arange(864).reshape(24, 36) == 863, 9, LABELS)), 'holds label 9'),
     '16 bits that wrap': (saved(np.full((24, 36), 258, np.uint16)), '1.png holds label 258, .* in 8 bits, as 2'),

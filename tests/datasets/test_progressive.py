@@ -83,6 +83,15 @@ def test_joined_data_sets_keep_what_an_index_says():
     joined = JoinedDataset([Index(), Index()])
     index = joined[seeding.SeededIndex(4, 9, (24, 24), .5)]
     assert (int(index), index.seed, index.shape, index.progress) == (1, 9, (24, 24), .5)
+    other = Index()
+    joined = JoinedDataset([Index(), other])
+    other.__class__ = type('Other', (Index, ), dict(__getitem__=lambda self, index: ('other', index)))
+    assert [joined[index] for index in (-1, -3, -4, -6)] == [('other', 2), ('other', 0), 2, 0]
+    _, index = joined[seeding.SeededIndex(-1, 9)]
+    assert (int(index), index.seed) == (2, 9)
+    for index in (6, -7):
+        with pytest.raises(IndexError, match=f'no sample {index} of 6'):
+            joined[index]
 
 
 def test_what_cannot_be_a_course():

@@ -9,8 +9,10 @@ from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 from PIL import Image
+from rooms import SIZE, write_rooms
 from torch import nn
 
+from densevit.datasets import DepthDataset
 from densevit.datasets.common.checks import ClassesError
 from densevit.datasets.common.coco_json import AnnotationError
 from densevit.datasets.common.locate import MissingDataError
@@ -70,6 +72,21 @@ def test_one_table_of_all_splits(check, tmp_path):
     assert [line.split() for line in lines if line.startswith(('train', 'val'))] == [
         ['train', '2', '2', '0', '2', 'of', '2'], ['val', '1', '1', '0', '1', 'of', '2']]
     assert (tmp_path / 'data_check.json').is_file()
+
+
+def test_names_do_nothing_to_a_terminal(check, tmp_path):
+    """A name of a class and one of a file, of depth of which nothing is known."""
+    lines = check(train=dataset(write(tmp_path / 'a', (0, )), ('a', 'b\x1b]0;x\x07')))
+    assert any(r'never occurs: b\x1b]0;x\x07' in line for line in lines)
+    folder, name = write_rooms(tmp_path / 'rooms', 2), 'd\x1b[2J'
+    for part, suffix in (('images', '.jpg'), ('depth', '.png')):
+        (folder / part / f'000{suffix}').rename(folder / part / f'{name}{suffix}')
+    Image.fromarray(np.zeros(SIZE, np.uint16)).save(folder / 'depth' / f'{name}.png')
+    lines = check(num_classes=None, train=DepthDataset(
+        data_root=str(folder), data_prefix=dict(img_path='images', depth_map_path='depth'), pipeline=[
+            dict(type='densevit.LoadImage'), dict(type='densevit.LoadDepth'), dict(type='densevit.PackDepth')]))
+    assert any('have no pixel above 0' in line and r'd\x1b[2J.png' in line for line in lines)
+    assert '\x1b' not in ''.join(lines)
 
 
 def test_a_label_of_any_split(check, tmp_path):

@@ -89,6 +89,22 @@ def test_metric():
         MattingMetric('known')
 
 
+def test_metric__what_is_missing_is_said():
+    sample = BaseDataElement(metainfo=dict(img_path='cat.png'))
+    for name in ('pred_alpha', 'gt_alpha'):
+        sample.set_field(PixelData(data=torch.full((1, 4, 6), .5)), name)
+    with pytest.raises(ValueError, match=r"cat\.png has no trimap to compare with: give densevit\.LoadAlpha"):
+        MattingMetric().process(None, [sample.to_dict()])
+    whole = MattingMetric('whole')
+    with pytest.raises(ValueError, match='compared no image'):
+        whole.evaluate(0)
+    whole.process(None, [sample.to_dict()])
+    assert whole.evaluate(1)['whole/SAD'] == 0
+    del sample.gt_alpha
+    with pytest.raises(ValueError, match='has no gt_alpha to compare with: add'):
+        whole.process(None, [sample.to_dict()])
+
+
 def test_pictures(tmp_path):
     """Of as many images as are asked for, in each validation; one that was composed is shown as the model saw it."""
     truth = np.linspace(0, 1, 600).reshape(20, 30)

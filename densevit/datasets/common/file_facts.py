@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...files import write_atomic
+from ...images.missing import missing_share
 
 Kind = Literal['image', 'labels', 'segments']
 _ORIENTATION = 0x0112  # the tag of EXIF
@@ -54,8 +55,11 @@ def read_facts(path: str, kind: Kind) -> Facts:
     try:
         with Image.open(path) as image:
             values = None if kind == 'image' else _ids(image) if kind == 'segments' else _labels(image)
+            if kind != 'image' and (missing := missing_share(image, lambda: Image.open(path))):
+                raise UnreadableFileError(f'{path} claims {image.width}x{image.height} pixels, but the file holds only '
+                                          f'{1 - missing:.1%} of them: write it anew, or remove it and its entry')
             return Facts(*image.size, image.mode, image.format or '', _orientation(image), values)
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError, UnreadableFileError):
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # which name no file
         raise UnreadableFileError(f'{path} cannot be read as a picture: write it anew, or remove it and its entry'

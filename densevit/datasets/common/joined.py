@@ -25,8 +25,11 @@ class JoinedDataset(ConcatDataset):
 
     def __getitem__(self, index: int) -> Any:
         self.full_init()
-        which = bisect_right(self.cumulative_sizes, index)
-        own = index - (self.cumulative_sizes[which - 1] if which else 0)
+        position = index + len(self) if index < 0 else int(index)
+        if not 0 <= position < len(self):
+            raise IndexError(f'there is no sample {int(index)} of {len(self)}')
+        which = bisect_right(self.cumulative_sizes, position)
+        own = position - (self.cumulative_sizes[which - 1] if which else 0)
         if isinstance(index, SeededIndex):
             own = SeededIndex(own, index.seed, index.shape, index.progress)
         return self.datasets[which][own]

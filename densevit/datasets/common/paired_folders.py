@@ -1,11 +1,16 @@
 """Folders of images with a file for each: its mask, its depth ..."""
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from .folders import HASHED, IMAGE_SUFFIXES, SPLIT_NAMES, FolderError, divide
+
+# Formats of pictures that are not read from folders, by their suffixes.
+_OTHER_PICTURES = ('.avif', '.gif', '.heic', '.heif', '.jfif', '.jp2', '.jpe', '.jxl', '.pgm', '.ppm', '.tga')
 
 
 class Pair(NamedTuple):
@@ -80,7 +85,7 @@ def pair_files(images: Path, partners: Path, suffixes: Sequence[str], ends: Sequ
     Raises:
         FolderError: There is no image, an image has no partner, or two files have one name.
     """
-    pictures, others = _by_name(images, IMAGE_SUFFIXES, what), _by_name(partners, suffixes, what)
+    pictures, others = files_by_name(images, IMAGE_SUFFIXES, what), files_by_name(partners, suffixes, what)
     if not pictures:
         raise FolderError(f'{images} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
     pairs, without = [], []
@@ -94,8 +99,17 @@ def pair_files(images: Path, partners: Path, suffixes: Sequence[str], ends: Sequ
     return pairs
 
 
-def _by_name(folder: Path, suffixes: Sequence[str], what: str) -> dict[str, Path]:
-    """Files by their path below the folder without the suffix, in its order."""
+def files_by_name(folder: Path, suffixes: Sequence[str], what: str) -> dict[str, Path]:
+    """Files by their path below the folder without the suffix, in its order.
+
+    Args:
+        folder: Where they lie.
+        suffixes: Those that they may have.
+        what: What is found by the name of an image, for messages: ``'mask'``.
+
+    Raises:
+        FolderError: Two files have one name.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob('*')):
         if path.suffix.lower() in suffixes and not path.name.startswith('.'):
@@ -107,30 +121,55 @@ def _by_name(folder: Path, suffixes: Sequence[str], what: str) -> dict[str, Path
     return found
 
 
+def left_out(folder: Path) -> list[str]:
+    """A note about pictures below a folder that are not read for their format; none where there are none."""
+    found = Counter(path.suffix.lower() for path in folder.rglob('*')
+                    if path.suffix.lower() in _OTHER_PICTURES and not path.name.startswith('.'))
+    if not found:
+        return []
+    counts = ', '.join(f'{count} {suffix}' for suffix, count in found.most_common())
+    return [f'pictures of other formats are left out ({counts}): save them as PNG or JPEG to have them read']
+
+
 def listed(pairs: Sequence[Pair], folder: Path) -> tuple[dict[str, list[Pair]], str]:
     """Pairs as ``train.txt``, ``val.txt`` and ``test.txt`` divide them; without the first the rest is for training.
 
+    A line is the path of an image below the folder of images, with or without its suffix, or the name of its file where
+    no other has it.
+
     Returns:
-        The pairs by split, and where the split comes from; nothing is said where there are no lists.
+        The pairs by split, and where the split comes from, and how many images are in two of them; nothing is said
+        where there are no lists.
 
     Raises:
-        FolderError: A list names what is no image of the folder.
+        FolderError: A list names what is no image of the folder, or what several are called.
     """
     lists = {split: path for split, names in SPLIT_NAMES.items() for name in names
              if (path := folder / f'{name}.txt').is_file()}
     if not lists:
         return dict(train=list(pairs)), ''
-    by_name = {pair.name: pair for pair in pairs} | {pair.image.name: pair for pair in pairs}
+    by_name: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        by_name[pair.image.name].append(pair)
+    by_name |= {name: [pair] for pair in pairs for name in (pair.name, f'{pair.name}{pair.image.suffix}')}
     found: dict[str, list[Pair]] = {}
     for split, path in lists.items():
-        names = list(filter(None, map(str.strip, path.read_text(encoding='utf-8').splitlines())))
+        names = list(filter(None, map(str.strip, path.read_text('utf-8', 'surrogateescape').splitlines())))
         if absent := [name for name in names if name not in by_name]:
             raise FolderError(f'{path} names {absent[0]}, which is no image of {folder}: add it, or remove the line')
-        found[split] = [by_name[name] for name in names]
+        if unclear := [name for name in names if len(by_name[name]) > 1]:
+            images = [pair.image.relative_to(folder) for pair in by_name[unclear[0]]]
+            raise FolderError(f'{path} names {unclear[0]}, as {images[0]} and {images[1]} are called: write '
+                              f'{by_name[unclear[0]][0].name} or {by_name[unclear[0]][1].name}')
+        found[split] = [by_name[name][0] for name in names]
     if 'train' not in found:
         taken = {pair.name for each in found.values() for pair in each}
         found['train'] = [pair for pair in pairs if pair.name not in taken]
-    return found, f'as {", ".join(path.name for path in lists.values())} say'
+    said = [f'as {", ".join(path.name for path in lists.values())} say']
+    for one, other in combinations(lists, 2):
+        if common := {pair.name for pair in found[one]} & {pair.name for pair in found[other]}:
+            said.append(f'images in both {lists[one].name} and {lists[other].name}: {len(common)}')
+    return found, '; '.join(said)
 
 
 def with_validation(

@@ -194,6 +194,8 @@ def _read_shape(leaf: Any, info: Mapping[str, Any]) -> tuple[int, int] | None:
     for transform in _transforms_of(leaf):
         try:
             results = transform(results)
+        except DataError:  # which says what does not fit, and is no fault of reading
+            raise
         except Exception as error:  # whatever a transform raises at a file that it cannot read
             raise UnreadableFileError(f'{info["img_path"]} cannot be read by {type(transform).__name__} '
                                       f'({one_line(error, 200)}): write it anew, or remove it and its entry') from error

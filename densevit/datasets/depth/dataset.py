@@ -37,7 +37,7 @@ class DepthDataset(BaseDataset):
         options: Other arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Attributes:
-        remarks: How many lines were left out, by the reason.
+        remarks: How many lines or images were left out, by the reason.
 
     Raises:
         DepthListError: A line of the list has more than three entries, or its focal length is no number.
@@ -64,10 +64,7 @@ class DepthDataset(BaseDataset):
         """One entry for each image: ``img_path``, ``depth_map_path``, ``depth_scale`` and, if known, ``camera``."""
         images, depths = (Path(self.data_prefix[name]) for name in ('img_path', 'depth_map_path'))
         if not self.ann_file:
-            named = ((path, path.relative_to(images).as_posix().removesuffix(self.img_suffix))
-                     for path in sorted(images.rglob('*')) if path.name.endswith(self.img_suffix))
-            return [self._entry(path, depth) for path, name in named
-                    if (depth := depths / (name + self.depth_suffix)).exists()]
+            return self._entries_of_folders(images, depths)
         entries = []
         with open(self.ann_file, encoding='utf-8', errors='surrogateescape') as lines:
             for number, line in enumerate(lines, 1):
@@ -79,8 +76,7 @@ class DepthDataset(BaseDataset):
                                                depths / (words[0] + self.depth_suffix)))
                 elif len(words) in (2, 3):
                     if words[1] == _NO_DEPTH:
-                        reason = 'lines without depth (None), which are left out'
-                        self.remarks[reason] = self.remarks.get(reason, 0) + 1
+                        self._remark('lines without depth (None), which are left out')
                         continue
                     image, depth = (os.path.join(base, word if Path(word).is_relative_to(self.data_root or '/')
                                                  else word.lstrip('/'))
@@ -90,6 +86,26 @@ class DepthDataset(BaseDataset):
                     raise DepthListError(f'line {number} of {self.ann_file} has {len(words)} entries: write a name, or '
                                          'the files of image and depth and the focal length')
         return entries
+
+    def _entries_of_folders(self, images: Path, depths: Path) -> list[dict[str, Any]]:
+        """All images of a folder with their depth; those without any, and of other suffixes, are counted."""
+        entries = []
+        for path in sorted(images.rglob('*')):
+            name = path.relative_to(images).as_posix().removesuffix(self.img_suffix)
+            depth = depths / (name + self.depth_suffix)
+            if not path.name.endswith(self.img_suffix):
+                is_depth = path.name.endswith(self.depth_suffix) and path.is_relative_to(depths)
+                if path.suffix.lower() in IMAGE_SUFFIXES and not is_depth:
+                    self._remark(f"pictures ({path.suffix}) are left out, which do not end in '{self.img_suffix}': "
+                                 f"rename them, or read them as another dataset with img_suffix='{path.suffix}'")
+            elif depth.exists():
+                entries.append(self._entry(path, depth))
+            else:
+                self._remark(f'images without depth of their name ({self.depth_suffix}), which are left out')
+        return entries
+
+    def _remark(self, reason: str) -> None:
+        self.remarks[reason] = self.remarks.get(reason, 0) + 1
 
     def _camera(self, words: Sequence[str], number: int) -> list[float] | None:
         if not words:

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...errors import one_line
+from ...images.missing import missing_share
+
 SUFFIXES = ('.npy', '.pfm', '.png', '.tif', '.tiff')
 _SIXTEEN_BITS = ('I;16', 'I;16B', 'I;16L', 'I;16N', 'I')
 _PFM_HEADER = re.compile(rb'^(PF|Pf)\s+(\d+)\s+(\d+)\s+(-?[\d.eE+-]+)\s')
@@ -45,8 +48,8 @@ def _read(path: Path) -> np.ndarray:
         values = _read_npy(path) if suffix == '.npy' else _read_pfm(path) if suffix == '.pfm' else _read_picture(path)
     except DepthFileError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DepthFileError(f'{path} cannot be read as depth ({error}): write it anew') from error
+    except Exception as error:  # of Pillow's many decoders; NumPy raises EOFError, MemoryError, TokenError ..., too
+        raise DepthFileError(f'{path} cannot be read as depth ({one_line(error)}): write it anew') from error
     if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[..., 0] if values.shape[2] == 1 else values[0]
     if values.ndim != 2:
@@ -56,6 +59,8 @@ def _read(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     values = np.load(path, allow_pickle=False)
+    if not isinstance(values, np.ndarray):
+        raise DepthFileError(f'{path} is an archive of arrays (.npz): save one array of metres by np.save')
     if values.dtype.kind not in 'fiu':
         raise DepthFileError(f'{path} holds numbers of type {values.dtype}: save metres as float32')
     if values.dtype.kind in 'iu' and values.dtype.itemsize == 1:
@@ -78,7 +83,11 @@ def _read_pfm(path: Path) -> np.ndarray:
 def _read_picture(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         if image.mode in _SIXTEEN_BITS or image.mode == 'F':
-            return np.array(image)
+            values = np.array(image)
+            if missing := missing_share(image, lambda: Image.open(path)):
+                raise DepthFileError(f'{path} claims {image.width}x{image.height} pixels, but the file holds only '
+                                     f'{1 - missing:.1%} of them: write it anew')
+            return values
         if image.mode in ('1', 'L', 'P', 'LA'):
             raise DepthFileError(_too_few_bits(path))
         raise DepthFileError(f'{path} is a picture in colour ({image.mode}): save depth as PNG of 16 bits with one '

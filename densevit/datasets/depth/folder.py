@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..common.folders import IMAGE_SUFFIXES, FolderError, FolderFacts, FolderReader, split_of
-from ..common.paired_folders import Pair, listed, pair_files, split_folders, with_validation
+from ..common.paired_folders import Pair, left_out, listed, pair_files, split_folders, with_validation
 from .camera import as_camera
 from .depth_files import SUFFIXES, DepthFileError, read_depth
 
@@ -61,6 +61,7 @@ class DepthFolder(FolderReader):
             notes.append(f'depth without an image is left out: {len(layout.alone)} files, as {layout.alone[0]}')
         if isinstance(cameras, dict):
             notes += _camera_notes(cameras, [pair for each in pairs.values() for pair in each])
+        notes += left_out(folder)
         datasets, files = {}, {}
         for split, each in pairs.items():
             lines = [_line(pair, cameras) for pair in each]
@@ -190,6 +191,9 @@ def _camera_notes(cameras: Mapping[str, Any], pairs: Sequence[Pair]) -> list[str
 def _line(pair: Pair, cameras: Any) -> str:
     """A line of a list that the dataset reads."""
     words = [str(pair.image), str(pair.partner)]
+    for word in words:
+        if any(mark in word for mark in '\t\n\r'):
+            raise FolderError(f'the name {word} has a tab or a line break, which divide lists of files: rename it')
     if isinstance(cameras, dict):
         value = next((cameras[name] for name in _names_of(pair) if name in cameras), None)
         if value is not None:

@@ -12,9 +12,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ...images import upright
+
 _GREY = 8  # of 255, between the colours of a grey JPEG
 # By the greatest value that a file may have: below this greatest value it holds labels, or 8 bits in 16.
 _FAINT = {255: 2, 65535: 255}
+_TOLERANCE = .5 / 255  # of 0 and 1: resizing makes .9999999 of ones
 _LOWER, _UPPER = 85 / 255, 170 / 255  # of an unknown value of a trimap's file, as ViTMatte's authors round it
 
 
@@ -26,7 +29,7 @@ def read_alpha(path: str | os.PathLike) -> np.ndarray:
     """The opacity (H, W) that a file of 8 or 16 bits holds.
 
     It is the transparency of a picture that has some, and else its grey; colours of equal values are grey, too. Values
-    of floating point are taken as they are.
+    of floating point are taken as they are. A file is turned as its EXIF data say, as images are.
 
     Raises:
         AlphaFileError: It is no picture, one in colours, or has values that are no opacities.
@@ -34,9 +37,10 @@ def read_alpha(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            image.load()
             if image.mode == 'P':
                 image = image.convert('RGBA' if 'transparency' in image.info else 'RGB')
-            values = np.asarray(image)
+            values = np.asarray(upright(image))
             bands = image.getbands()
     except FileNotFoundError:
         raise FileNotFoundError(f'there is no file {path}: correct data_prefix or the suffix of opacities') from None
@@ -105,11 +109,21 @@ def trimap_of(alpha: np.ndarray, outside: float, inside: float | None = None) ->
     inside = outside if inside is None else inside
     if outside < 0 or inside < 0:
         raise ValueError(f'a trimap of width {min(outside, inside)}: give pixels, 0 or more')
-    foreground, background = alpha >= 1, alpha <= 0
+    foreground, background = is_opaque(alpha), is_clear(alpha)
     trimap = np.full(alpha.shape, .5, np.float32)
     trimap[_deep_inside(foreground, inside)] = 1
     trimap[_deep_inside(background, outside)] = 0
     return trimap
+
+
+def is_opaque(alpha: np.ndarray) -> np.ndarray:
+    """Where an opacity is 1, to a half of the steps that 8 bits have: (H, W) bool."""
+    return alpha > 1 - _TOLERANCE
+
+
+def is_clear(alpha: np.ndarray) -> np.ndarray:
+    """Where an opacity is 0, to a half of the steps that 8 bits have: (H, W) bool."""
+    return alpha < _TOLERANCE
 
 
 def width_for(mask: np.ndarray) -> int:

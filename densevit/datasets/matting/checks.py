@@ -12,7 +12,7 @@ from torch import nn
 from ...registry import DATASETS
 from ..common.coco_json import EmptyDatasetError
 from ..common.file_facts import FactsMemory, UnreadableFileError, in_threads, read_facts
-from ..common.locate import HELP, MissingDataError
+from ..common.locate import MissingDataError
 from ..common.survey import Survey, leaves
 from ..common.task_checks import DataError, Labels, Picture, TaskChecks
 from .alpha_files import AlphaFileError, read_alpha, read_trimap
@@ -61,10 +61,10 @@ class MattingChecks(TaskChecks):
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind  # configs may hold the class
         if not (isinstance(kind, type) and issubclass(kind, MattingDataset)):
             return
-        built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
-        if not built.load_data_list():
-            raise EmptyDatasetError(f'{built.data_prefix["img_path"]} has no image with an opacity of its name in '
-                                    f'{built.data_prefix["alpha_path"]}: correct {key}.data_prefix; {HELP}')
+        try:
+            DATASETS.build(dict(dataset, pipeline=[], lazy_init=True)).load_data_list()
+        except EmptyDatasetError as error:
+            raise EmptyDatasetError(f'{key}: {error}') from error
 
     def check_dataset(self, dataset: Any, name: str) -> None:
         """See that what foregrounds are laid on can be read.

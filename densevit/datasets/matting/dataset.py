@@ -8,8 +8,11 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 
 from ...registry import DATASETS
+from ..common.coco_json import EmptyDatasetError
 from ..common.folders import IMAGE_SUFFIXES
+from ..common.locate import HELP, MissingDataError
 from ..common.other_images import offer_images
+from ..common.paired_folders import files_by_name
 
 
 @DATASETS.register_module()
@@ -39,12 +42,14 @@ class MattingDataset(BaseDataset):
         """One entry for each image: ``img_path``, ``alpha_path`` and, if there are trimaps, ``trimap_path``.
 
         Raises:
-            FileNotFoundError: A trimap is missing.
+            FileNotFoundError: A folder or a trimap is missing.
+            FolderError: Two files of a folder have one name.
+            EmptyDatasetError: No image has an opacity.
         """
-        images, alphas = (Path(self.data_prefix[name]) for name in ('img_path', 'alpha_path'))
-        trimaps = _by_name(self.data_prefix['trimap_path']) if 'trimap_path' in self.data_prefix else None
-        opacities, entries = _by_name(alphas), []
-        for name, path in _by_name(images).items():
+        images, opacities = (self._files(name, 'opacity') for name in ('img_path', 'alpha_path'))
+        trimaps = self._files('trimap_path', 'trimap') if 'trimap_path' in self.data_prefix else None
+        entries = []
+        for name, path in images.items():
             if name not in opacities:
                 reason = 'images without an opacity of their name, which are left out'
                 self.remarks[reason] = self.remarks.get(reason, 0) + 1
@@ -56,12 +61,17 @@ class MattingDataset(BaseDataset):
                                             'leave out trimap_path')
                 entry['trimap_path'] = str(trimaps[name])
             entries.append(entry)
+        if not entries:
+            raise EmptyDatasetError(f'{self.data_prefix["img_path"]} has no image with an opacity of its name in '
+                                    f'{self.data_prefix["alpha_path"]}: correct data_prefix; {HELP}')
         return entries
 
-
-def _by_name(folder: str | Path) -> dict[str, Path]:
-    """The pictures below a folder by their path in it without suffix, in order."""
-    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in pictures_in(folder)}
+    def _files(self, prefix: str, what: str) -> dict[str, Path]:
+        """Those of a folder of ``data_prefix`` by their name."""
+        folder = Path(self.data_prefix[prefix])
+        if not folder.is_dir():
+            raise MissingDataError(f'{folder} is missing: put the files there, or correct data_prefix.{prefix}; {HELP}')
+        return files_by_name(folder, IMAGE_SUFFIXES, what)
 
 
 def pictures_in(folder: str | Path) -> list[Path]:

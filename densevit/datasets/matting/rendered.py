@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...registry import DATASETS, TRANSFORMS
 from ..common.folders import IMAGE_SUFFIXES
+from ..common.paired_folders import files_by_name
 
 _FINE = 3  # times larger than the picture hair is drawn, then averaged over: what thin strokes cover is their opacity
 _LEAST_OBJECT = .01  # of a picture, below which a labelled object is not taken for a body
@@ -43,10 +44,12 @@ class Photographs(BaseDataset):
 
         Raises:
             FileNotFoundError: A photograph or a label map is missing.
+            FolderError: Two photographs have one name.
         """
         folder = Path(self.data_prefix['img_path'])
-        files = {path.relative_to(folder).with_suffix('').as_posix(): path for path in sorted(folder.rglob('*'))
-                 if path.suffix.lower() in IMAGE_SUFFIXES}
+        files = files_by_name(folder, IMAGE_SUFFIXES, 'label map')
+        if not files:
+            raise FileNotFoundError(f'{folder} has no picture: correct data_prefix.img_path of Photographs')
         names = list(files)
         if self.ann_file:
             names = list(filter(None, map(str.strip, Path(self.ann_file).read_text(encoding='utf-8').splitlines())))
@@ -75,14 +78,15 @@ class RenderForeground(BaseTransform):
         objects: Labels of objects that are taken for bodies; the largest connected part of a random one.
         hair: The probability of hair.
         object: The probability that an object of the label map is the body, where there is one.
+        veil: The probability that one sees through parts of the body.
 
     Required keys: ``img`` and maybe ``seg_map_path``. Modified key: ``img``, (H, W, 3) uint8, whose colours go on
     outside the object. Added keys: ``gt_alpha`` (H, W) float32 in [0, 1], and ``alpha_path``, the photograph's, by
     which errors are named.
     """
 
-    def __init__(self, objects: Sequence[int] = (), hair: float = .75, object: float = .7) -> None:
-        self.objects, self.hair, self.object = tuple(objects), hair, object
+    def __init__(self, objects: Sequence[int] = (), hair: float = .75, object: float = .7, veil: float = .1) -> None:
+        self.objects, self.hair, self.object, self.veil = tuple(objects), hair, object, veil
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         colors = results['img']
@@ -95,7 +99,7 @@ class RenderForeground(BaseTransform):
         else:
             colors = _spread(colors, mask)
         alpha = _edge(mask)
-        if np.random.uniform() < .1:
+        if np.random.uniform() < self.veil:
             alpha *= 1 - _clouds(mask.shape, 24) * np.random.uniform(.3, .9)
         if np.random.uniform() < self.hair:
             strands, colors = _hair(mask, colors)
@@ -108,7 +112,8 @@ class RenderForeground(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(objects={self.objects}, hair={self.hair}, object={self.object})'
+        return (f'{type(self).__name__}(objects={self.objects}, hair={self.hair}, object={self.object}, '
+                f'veil={self.veil})')
 
 
 def _object_of(labels: np.ndarray, objects: Sequence[int]) -> np.ndarray | None:

@@ -16,11 +16,11 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, PixelData
 from PIL import Image
 
-from ...images import read_image
+from ...images import read_image, upright
 from ...registry import TRANSFORMS
 from ..common.other_images import OtherImages
 from ..common.transforms import height_and_width
-from .alpha_files import read_alpha, read_trimap, trimap_of
+from .alpha_files import is_clear, is_opaque, read_alpha, read_trimap, trimap_of
 from .dataset import pictures_in
 
 _META = ('img_path', 'alpha_path', 'ori_shape', 'img_shape', 'background', 'flip')
@@ -36,7 +36,11 @@ class LoadForeground(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         with Image.open(results['img_path']) as image:
             has_alpha = image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info
-            colors = np.asarray(image.convert('RGBA'))[..., :3] if has_alpha else read_image(results['img_path'])
+            if has_alpha:
+                image.load()
+                colors = np.asarray(upright(image).convert('RGBA'))[..., :3]
+            else:
+                colors = read_image(results['img_path'])
         results['img'] = np.ascontiguousarray(colors[..., ::-1])
         results['img_shape'] = results['ori_shape'] = colors.shape[:2]
         return results
@@ -105,7 +109,8 @@ class MattingCrop(BaseTransform):
         h, w = (max(1, round(share * side)) for side in self.size)
         h, w = min(h, height), min(w, width)
         alpha = results['gt_alpha']
-        unknown = np.flatnonzero((alpha > 0) & (alpha < 1) if 'trimap' not in results else results['trimap'] == .5)
+        unknown = np.flatnonzero(~is_clear(alpha) & ~is_opaque(alpha) if 'trimap' not in results
+                                 else results['trimap'] == .5)
         place = np.random.choice(unknown) if len(unknown) else np.random.randint(height * width)
         top, left = (int(np.clip(centre - np.random.randint(side), 0, whole - side)) for centre, side, whole in zip(
             np.unravel_index(place, (height, width)), (h, w), (height, width), strict=True))
@@ -152,7 +157,7 @@ class JoinForegrounds(OtherImages):
                              f'{other["img"].shape[:2]} pixels: put it behind MattingCrop')
         a, b = results['gt_alpha'], other['gt_alpha']
         alpha = 1 - (1 - a) * (1 - b)
-        if (alpha >= 1).all():
+        if is_opaque(alpha).all():
             return results
         share = np.divide(a, alpha, out=np.ones_like(alpha), where=alpha > 0)
         joined = dict(results, img=compose(results['img'], other['img'], share), gt_alpha=alpha)

@@ -9,7 +9,7 @@ from torch import nn
 from ..common.file_facts import FactsMemory
 from ..common.survey import leaves
 from ..common.task_checks import DataError, Labels, Picture, TaskChecks
-from .dataset import RestorationDataset, is_pair
+from .dataset import RestorationDataset, is_pair, remedy_of_pair
 
 
 class RestorationChecks(TaskChecks):
@@ -21,6 +21,8 @@ class RestorationChecks(TaskChecks):
 
     def __init__(self, scale: int | None = None) -> None:
         self.scale = scale
+        # True images of another EXIF orientation than their degraded ones.
+        self.turned: list[str] = []
 
     @classmethod
     def of(cls, model: nn.Module, dataset: Any, metrics: Sequence[Any]) -> RestorationChecks:
@@ -35,8 +37,11 @@ class RestorationChecks(TaskChecks):
             size = (large.height, large.width) if large.orientation < 5 else (large.width, large.height)
             if size != tuple(self.scale * side for side in small):
                 raise DataError(
-                    f'{picture.info["gt_path"]} has {size[1]}x{size[0]} pixels and {picture.info["img_path"]} '
-                    f'{small[1]}x{small[0]}, and the model has the scale {self.scale}: {_remedy(size, small)}')
+                    f'{picture.info["gt_path"]} is read with {size[1]}x{size[0]} pixels and '
+                    f'{picture.info["img_path"]} with {small[1]}x{small[0]}, and the model has the scale '
+                    f'{self.scale}: {_remedy(size, small)}')
+            if picture.facts is not None and large.orientation != picture.facts.orientation:
+                self.turned.append(picture.info['gt_path'])
         return Labels((0, ))  # there is something to learn from
 
     def check_sample(self, sample: Mapping[str, Any]) -> None:
@@ -56,11 +61,16 @@ class RestorationChecks(TaskChecks):
     def notes(self, dataset: Any) -> list[str]:
         of_task = [leaf for leaf in leaves(dataset) if isinstance(leaf, RestorationDataset)]
         is_made = any(not is_pair(leaf.get_data_info(0)) for leaf in of_task)
-        return ['images are degraded by the pipeline'] if is_made else []
+        notes = ['images are degraded by the pipeline'] if is_made else []
+        if self.turned:
+            notes.append(f'{len(self.turned)} pairs have an image that is mirrored or turned by its EXIF orientation '
+                         f'and one that is not, as {self.turned[0]}: see that both show the same, or remove the '
+                         'orientation (exiftool -Orientation= FILES)')
+        return notes
 
 
 def _remedy(size: Sequence[int], small: Sequence[int]) -> str:
     scale = size[0] // small[0]
     if scale and tuple(size) == tuple(scale * side for side in small):
         return f'set model.head.scale={scale}'
-    return 'crop the true image to a whole number of times the other'
+    return remedy_of_pair(size, small)

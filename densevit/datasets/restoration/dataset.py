@@ -49,21 +49,25 @@ def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
         raise MissingDataError(f'{hq} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
     if lq is None:
         return [Pair(path.relative_to(hq).as_posix(), path) for path in found]
-    partners: dict[str, Path] = {}
-    for path in pictures_in(lq):
-        if (name := _name(path, lq)) in partners:
-            raise MissingDataError(f'{partners[name]} and {path} have one name, and pairs are found by it: rename one')
-        partners[name] = path
-    if without := [path for path in found if _name(path, hq) not in partners]:
-        more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
-        raise MissingDataError(f'{without[0]}{more} no image of that name in {lq}: add it, or remove what has no '
-                               'partner')
-    return [Pair(path.relative_to(hq).as_posix(), path, partners[_name(path, hq)]) for path in found]
+    true, degraded = _by_name(found, hq), _by_name(pictures_in(lq), lq)
+    for own, other, place in ((true, degraded, lq), (degraded, true, hq)):
+        if without := [path for name, path in own.items() if name not in other]:
+            more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
+            raise MissingDataError(f'{without[0]}{more} no image of that name in {place}: add it, or remove what has '
+                                   'no partner')
+    return [Pair(path.relative_to(hq).as_posix(), path, degraded[name]) for name, path in true.items()]
 
 
-def _name(path: Path, folder: Path) -> str:
-    relative = path.relative_to(folder)
-    return relative.with_name(pair_name(relative.stem)).as_posix()
+def _by_name(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by the name that pairs are found by."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        relative = path.relative_to(folder)
+        name = relative.with_name(pair_name(relative.stem)).as_posix()
+        if name in found:
+            raise MissingDataError(f'{found[name]} and {path} have one name, and pairs are found by it: rename one')
+        found[name] = path
+    return found
 
 
 @DATASETS.register_module()
@@ -109,3 +113,12 @@ def _several(folders: str | Sequence[str]) -> list[str]:
 def is_pair(info: Mapping[str, Any]) -> bool:
     """Whether an entry of a data set has a degraded image."""
     return info['img_path'] != info['gt_path']
+
+
+def remedy_of_pair(size: Sequence[int], small: Sequence[int]) -> str:
+    """What to do about a true image and a degraded one whose sizes, (height, width), do not fit each other."""
+    scale = max(1, size[0] // small[1])
+    if size[0] != size[1] and tuple(size) == (scale * small[1], scale * small[0]):
+        return ('one of them may be turned by its EXIF orientation, and the other not: remove that (exiftool '
+                '-Orientation= FILE), or turn the other')
+    return 'crop the true image to a whole number of times the other'

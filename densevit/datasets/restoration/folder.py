@@ -9,7 +9,7 @@ from ...registry import DATASETS
 from ..common.file_facts import FactsMemory, UnreadableFileError
 from ..common.folders import SPLIT_NAMES, FolderError, FolderFacts, FolderReader
 from ..common.locate import MissingDataError
-from ..common.paired_folders import first_folder, with_validation
+from ..common.paired_folders import first_folder, left_out, with_validation
 from .dataset import Pair, RestorationDataset, find_pairs, pictures_in
 
 HQ_FOLDERS, LQ_FOLDERS = ('hq', 'HQ', 'HR', 'hr', 'gt', 'GT', 'target'), ('lq', 'LQ', 'LR', 'lr', 'input')
@@ -42,14 +42,13 @@ class RestorationFolder(FolderReader):
     def read(self, folder: Path, dataset: Mapping[str, Any], scratch: Path) -> FolderFacts:
         pairs, division = divided_pairs(folder)
         first = next(iter(pairs.values()))[0]
-        notes = []
         if first.lq is None:
             layout = 'true images, degraded by the config'
         else:
             layout = f'pairs of images, {_scale(first, FactsMemory(scratch.parent / "data_check.json"))} times larger'
         options = dict(type='densevit.RestorationFolderDataset', data_root=str(folder))
         return FolderFacts(layout, {split: dict(options, split=split) for split in pairs},
-                           {split: len(each) for split, each in pairs.items()}, division, notes=notes)
+                           {split: len(each) for split, each in pairs.items()}, division, notes=left_out(folder))
 
     def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         return {key: old[key] for key in ('pipeline', 'test_mode', 'serialize_data', 'max_refetch') if key in old} | new

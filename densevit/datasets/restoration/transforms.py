@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,8 @@ from torch import Tensor
 from ...images import read_deep, read_image
 from ...registry import TRANSFORMS
 from ..common.load_image import to_openmmlab
-from .dataset import is_pair
+from ..common.task_checks import DataError
+from .dataset import is_pair, remedy_of_pair
 from .degradations import crop_to_multiple
 
 
@@ -56,13 +58,13 @@ def scale_of_pair(results: dict[str, Any]) -> int:
     """How many times larger the true image is than the other.
 
     Raises:
-        ValueError: It is no whole number, or not the same in both directions.
+        DataError: It is no whole number, or not the same in both directions.
     """
     (height, width), (small_height, small_width) = results['gt_img'].shape[:2], results['img'].shape[:2]
     scale = height // small_height
     if scale < 1 or (height, width) != (scale * small_height, scale * small_width):
-        raise ValueError(f'{results["gt_path"]} has {width}x{height} pixels and {results["img_path"]} '
-                         f'{small_width}x{small_height}: the first must be a whole number of times larger, so crop it')
+        raise DataError(f'{results["gt_path"]} is read with {width}x{height} pixels and {results["img_path"]} with '
+                        f'{small_width}x{small_height}: {remedy_of_pair((height, width), (small_height, small_width))}')
     return scale
 
 
@@ -97,7 +99,7 @@ def generator_of(results: dict[str, Any], seed: int | None) -> np.random.Generat
     """That of a seed and the name of the file or, without a seed, of numpy's generator."""
     if seed is None:
         return np.random.default_rng(np.random.randint(2**32))
-    return np.random.default_rng([seed, crc32(Path(results['gt_path']).name.encode())])
+    return np.random.default_rng([seed, crc32(os.fsencode(Path(results['gt_path']).name))])  # which need not be UTF-8
 
 
 @TRANSFORMS.register_module()

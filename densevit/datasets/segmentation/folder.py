@@ -14,7 +14,7 @@ from PIL import Image
 from ...registry import DATASETS, TRANSFORMS
 from ..common.file_facts import Facts, FactsMemory, UnreadableFileError, in_threads
 from ..common.folders import FolderError, FolderFacts, FolderReader, nested
-from ..common.paired_folders import Pair, listed, pair_files, split_folders, with_validation
+from ..common.paired_folders import Pair, left_out, listed, pair_files, split_folders, with_validation
 
 IMAGE_FOLDERS, MASK_FOLDERS = ('images', 'imgs', 'JPEGImages'), ('masks', 'labels', 'annotations', 'SegmentationClass')
 _MASKS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff')
@@ -126,7 +126,7 @@ class MaskFolder(FolderReader):
         return FolderFacts(
             'images and masks', {split: dict(options, split=split) for split in pairs},
             {split: len(each) for split, each in pairs.items()}, division, meaning.classes, meaning.palette,
-            meaning.notes, loading=dict(colors=[list(color) for color in meaning.colors]))
+            [*meaning.notes, *left_out(folder)], loading=dict(colors=[list(color) for color in meaning.colors]))
 
     def dataset(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         return {key: old[key] for key in ('pipeline', 'test_mode', 'serialize_data', 'max_refetch') if key in old} | new

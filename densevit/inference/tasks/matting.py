@@ -17,6 +17,7 @@ from ...visualization.legend import percent_text
 from ...visualization.palette import Color
 from ..files import Artifact
 from ..result import Result, Row, Table
+from ..sources import looks_like_picture
 from ..task import Argument, Call, Picture, PredictionError, Task
 from ..tiling import fading
 
@@ -138,7 +139,7 @@ class Matting(Task):
         trimap, mask, width = (call.options[name] for name in ('trimap', 'mask', 'width'))
         if trimap is not None and mask is not None:
             raise ValueError('trimap and mask both tell where the object is: give one of them')
-        if width is not None and (isinstance(width, bool) or not isinstance(width, int | float) or width < 0):
+        if width is not None and (isinstance(width, bool) or not isinstance(width, int | float) or not width >= 0):
             raise ValueError(f'width={width!r}: give pixels, 0 or more')
         if width is not None and mask is None:
             raise ValueError('width is that of the unknown band around the edge of a mask: give mask with it')
@@ -177,6 +178,8 @@ def _result(alpha: np.ndarray, picture: Picture, call: Call) -> MattingResult:
     if trimap is None:
         notes = (*notes, 'no trimap: the model was told nothing of where the object is; give trimap= (--trimap) or '
                  'mask= (--mask)')
+    elif not trimap.any():
+        notes = (*notes, 'the trimap has no pixel that may belong to an object, so that nothing is found')
     return MattingResult(picture.image, np.clip(alpha, 0, 1), trimap=trimap, source=picture.source, notes=notes)
 
 
@@ -192,8 +195,10 @@ def _trimap(picture: Picture, call: Call) -> np.ndarray | None:
     size = picture.tile_of or picture.image.shape[:2]
     values = _read(given, name, picture.source)
     if values.shape != tuple(size):
-        raise ValueError(f'the {name} has {values.shape} pixels and the picture {tuple(size)}: give one of its height '
-                         'and width')
+        turned = values.shape[::-1] == tuple(size)
+        raise ValueError(f'the {name} has {values.shape} pixels and the picture {tuple(size)}: ' + (
+            'it seems to be made for the stored pixels of a picture that its EXIF orientation turns, so turn it as well'
+            if turned else 'give one of its height and width'))
     if name == 'mask':
         mask, width = values > .5, call.options['width']
         values = trimap_of(mask, width_for(mask) if width is None else width)
@@ -207,13 +212,21 @@ def _read(given: Any, name: str, source: Path | None) -> np.ndarray:
         path = Path(given)
         if path.is_dir():
             stem = '' if source is None else source.stem
-            found = sorted(file for file in path.iterdir() if file.stem == stem)
+            found = sorted(file for file in path.iterdir() if file.stem == stem and looks_like_picture(file))
             if not found:
                 raise ValueError(f'{path} has no {name} for {source}: name it as the picture is named')
+            if len(found) > 1:
+                raise ValueError(f'{found[0]} and {found[1]} may both be the {name} of {source}: remove one, or give '
+                                 'the file')
             path = found[0]
         return read_trimap(path) if name == 'trimap' else read_alpha(path)
     values = np.asarray(given)
     if values.ndim != 2:
         raise ValueError(f'{name} of shape {values.shape}: give (H, W)')
-    values = values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
+    most = 1
+    if values.dtype.kind in 'iu' and values.size:  # 0 and 1 alone are shares already
+        most = next((most for most in (1, 255) if values.max() <= most), 65535)
+    values = values.astype(np.float32) / np.float32(most)
+    if not ((values >= 0) & (values <= 1)).all():  # NaN is neither
+        raise ValueError(f'the {name} has values that are no shares: give numbers in [0, 1], or whole ones up to 255')
     return three_levels(values) if name == 'trimap' else values

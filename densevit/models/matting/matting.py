@@ -16,6 +16,12 @@ from ..base import DenseModel
 from ..options import PredictionOptions
 from ..row_maps import map_over_image, shown_size
 
+# Of a training pipeline that gives no such thing.
+_REMEDIES = dict(
+    gt_alpha="add dict(type='densevit.LoadAlpha') behind LoadImage",
+    trimap="add dict(type='densevit.RandomTrimap') before densevit.PackMatting, or give densevit.LoadAlpha a "
+    'trimap_width')
+
 
 @dataclass(frozen=True)
 class MattingOptions(PredictionOptions):
@@ -84,12 +90,15 @@ class MattingModel(DenseModel):
         """Losses of (B, 3, H, W) normalised images.
 
         Raises:
-            ValueError: An opacity or a trimap has not the size of its image.
+            ValueError: An opacity or a trimap is missing, or has not the size of its image.
         """
         size = inputs.shape[-2:]
         for sample in data_samples:
             shown = shown_size(sample, size)
             for name in ('gt_alpha', 'trimap'):
+                if name not in sample:
+                    raise ValueError(f'{sample.get("img_path", "a sample")} has no {name} to learn from: '
+                                     f'{_REMEDIES[name]}')
                 if (shape := tuple(sample.get(name).data.shape[1:])) not in (shown, tuple(size)):
                     raise ValueError(f'{name} of {sample.get("img_path", "a sample")} has {shape} pixels and its image '
                                      f'{shown}: load opacities before the image is resized, by transforms that change '

@@ -68,7 +68,7 @@ class ViTMatte(MattingNetwork):
             global blocks. It gives one map of its blocks, of a stride that is 2 to the number of ``fusion_channels``.
             Maps of a stem that it gives as well (``stem_out``) join the details of their strides: a stem that has
             learned from other images knows edges from the beginning.
-        residual_blocks: Behind which blocks a :class:`ResidualBlock` stands: those that attend globally.
+        residual_blocks: Behind which blocks a :class:`ResidualBlock` stands, in any order: those that attend globally.
         detail_channels: Channels of the convolutions of the image, at strides 2, 4, 8 ...
         fusion_channels: Channels of the maps that join them with the ViT's, from coarse to fine; one more than
             ``detail_channels``, for the image itself.
@@ -103,7 +103,8 @@ class ViTMatte(MattingNetwork):
         if unknown := [index for index in residual_blocks if not 0 <= index < backbone.depth]:
             raise ValueError(f'residual_blocks={tuple(residual_blocks)}: there is no block {unknown[0]} of '
                              f'{backbone.depth}')
-        self.residual = nn.ModuleDict({str(index): ResidualBlock(backbone.embed_dim) for index in residual_blocks})
+        self.residual = nn.ModuleDict({
+            str(index): ResidualBlock(backbone.embed_dim) for index in sorted({*residual_blocks})})
         detail_channels = [4, *detail_channels]
         self.detail = nn.ModuleList(ConvNormReLU(*channels, stride=2) for channels in pairwise(detail_channels))
         self.of_stem = [(index, 1 + detail_strides.index(stride)) for index, stride in zip(

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from pictures import png
 from PIL import Image
 from rooms import SAVE
 
@@ -58,6 +59,33 @@ def test_no_depth(tmp_path):
         assert name in str(error.value) and '\n' not in str(error.value)
     with pytest.raises(FileNotFoundError, match=r'absent\.png does not exist'):
         read_depth(tmp_path / 'absent.png')
+
+
+@pytest.mark.parametrize('shape', [(1, 2, 3), (2, 3, 1)])
+def test_a_channel_before_or_behind(shape, tmp_path):
+    np.save(tmp_path / 'a.npy', METRES.reshape(shape))
+    assert np.array_equal(read_depth(tmp_path / 'a.npy'), METRES)
+
+
+def test_hostile_files__a_line_each(tmp_path):
+    def header(text: bytes) -> bytes:
+        return b'\x93NUMPY\x01\x00v\x00' + text.ljust(117) + b'\n'
+
+    rows = b''.join(b'\0' + bytes([10, 0] * 40) for _ in range(10))
+    huge = header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 9999999), }")
+    contents = {
+        'empty.npy': b'', 'huge.npy': huge,
+        'header.npy': header(b"{'descr': [], "), 'sides.pfm': b'Pf\n99999999999 9999999999\n-1\n123',
+        'bomb.png': png(60000, 60000, b'\0' * 100, 0, 16), 'rows.png': png(40, 40, rows, 0, 16)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    np.savez(tmp_path / 'archive', a=METRES)
+    (tmp_path / 'archive.npz').rename(tmp_path / 'archive.npy')
+    for name, said in {**dict.fromkeys(contents, 'cannot be read as depth'), 'rows.png': 'holds only 25.0% of them',
+                       'archive.npy': 'is an archive of arrays'}.items():
+        with pytest.raises(DepthFileError, match=said) as error:
+            read_depth(tmp_path / name)
+        assert name in str(error.value) and '\n' not in str(error.value)
 
 
 def test_camera__forms():

@@ -5,9 +5,12 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from densevit.datasets.common.coco_json import EmptyDatasetError
+from densevit.datasets.common.folders import FolderError
+from densevit.datasets.common.locate import MissingDataError
 from densevit.datasets.common.seeding import SeededIndex
 from densevit.datasets.matting.alpha_files import AlphaFileError, read_alpha, read_trimap, trimap_of
-from densevit.datasets.matting.transforms import JitterForeground, JoinForegrounds, MattingCrop, compose
+from densevit.datasets.matting.transforms import JitterForeground, JoinForegrounds, LoadForeground, MattingCrop, compose
 from densevit.registry import DATASETS
 
 SIZE = (60, 80)
@@ -69,10 +72,21 @@ def test_trimap_of_a_mask(outside, inside):
 def test_trimap_of_an_opacity():
     alpha = disc(soft=8.)
     trimap = trimap_of(alpha, 0)
-    np.testing.assert_array_equal(trimap == .5, (alpha > 0) & (alpha < 1))
+    np.testing.assert_array_equal(trimap == .5, np.abs(alpha - .5) < .5 - .5 / 255)
     assert (trimap_of(np.zeros(SIZE), 3) == 0).all() and (trimap_of(np.ones(SIZE), 3) == 1).all()
     with pytest.raises(ValueError, match='0 or more'):
         trimap_of(alpha, -1)
+
+
+def test_trimap_of_a_resized_opacity():
+    """Resizing makes .9999999 of ones, and the inside of an object is known all the same."""
+    alpha = np.pad(np.ones((400, 400), np.float32), 84)
+    alpha = cv2.resize(alpha, (512, 512), interpolation=cv2.INTER_AREA)
+    assert ((alpha < 1) & (alpha > .999)).any()
+    trimap = trimap_of(alpha, 10)
+    assert (trimap[90:422, 90:422] == 1).all() and (trimap[:62] == 0).all()
+    whole = foreground(9, np.full(SIZE, np.float32(.9999999)))
+    assert Offered(foreground(200, disc()))(whole)['img'] is whole['img'], 'nothing of a second one would be seen'
 
 
 def dataset(root, size=48):
@@ -97,7 +111,8 @@ def test_composed_pictures(tmp_path):
         sample, image = found['data_samples'], found['inputs'].numpy().astype(float)
         alpha, trimap = sample.gt_alpha.data[0].numpy(), sample.trimap.data[0].numpy()
         assert image.shape == (3, 48, 48) and alpha.shape == trimap.shape == (48, 48)
-        assert (trimap[(alpha > 0) & (alpha < 1)] == .5).all() and ((alpha > 0) & (alpha < 1)).any()
+        soft = np.abs(alpha - .5) < .5 - .5 / 255
+        assert (trimap[soft] == .5).all() and soft.any()
         dark = 20 * int(sample.background[-5])
         assert (np.abs(image - dark)[:, alpha == 0] <= 2).all() and (image[:, alpha == 1] >= 195).all()
         seen.add(sample.background)
@@ -117,6 +132,39 @@ def test_foregrounds_with_transparency_are_their_own_opacity(tmp_path):
     assert len(data) == 1 and list(data.remarks.values()) == [1]
     found = data[0]
     assert (found['inputs'] == 30).all() and set(found['data_samples'].trimap.data.unique().tolist()) == {0, .5, 1}
+
+
+def test_opacities_are_turned_as_images_are(tmp_path):
+    """By their EXIF data, for foregrounds with transparency, too."""
+    alpha = np.rint(disc() * 255).astype(np.uint8)
+    alpha[:20] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 3  # by half a turn
+    Image.fromarray(alpha).save(tmp_path / 'a.png', exif=exif)
+    np.testing.assert_array_equal(read_alpha(tmp_path / 'a.png'), alpha[::-1, ::-1] / np.float32(255))
+    colors = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    Image.fromarray(np.dstack([colors, alpha])).save(tmp_path / 'b.png', exif=exif)
+    found = LoadForeground()(dict(img_path=tmp_path / 'b.png'))
+    np.testing.assert_array_equal(found['img'], colors[::-1, ::-1, ::-1])
+
+
+def test_folders_that_say_nothing_or_two_things(tmp_path):
+    """A data set that is built without the checks of a run says the same as these."""
+    def build(**prefix):
+        return DATASETS.build(dict(
+            type='densevit.MattingDataset', data_root=str(root), data_prefix=prefix, pipeline=[]))
+    root = write_data(tmp_path / 'data', 2)
+    with pytest.raises(MissingDataError, match=r'data/nowhere is missing: .* correct data_prefix\.alpha_path'):
+        build(img_path='fg', alpha_path='nowhere')
+    (root / 'empty').mkdir()
+    with pytest.raises(EmptyDatasetError, match='empty has no image with an opacity of its name in .*alpha: correct'):
+        build(img_path='empty')
+    (root / 'alpha' / '._0.png').write_bytes(b'of another system')
+    (root / 'fg' / '._0.png').write_bytes(b'of another system')
+    assert len(build(img_path='fg')) == 2
+    write(root / 'fg', '0.jpg', np.zeros((*SIZE, 3), np.uint8))
+    with pytest.raises(FolderError, match=r'0\.jpg and .*0\.png have one name, .* rename one'):
+        build(img_path='fg')
 
 
 def test_malformed_data(tmp_path):

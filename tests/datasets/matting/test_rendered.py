@@ -92,10 +92,15 @@ def test_photographs__lists_and_missing_files(photographs):
     (photographs / 'list.txt').write_text('2\n9\n')
     with pytest.raises(FileNotFoundError, match='names 9'):
         dataset(photographs, [], ann_file='list.txt')
+    with pytest.raises(FileNotFoundError, match='nowhere has no picture: correct data_prefix'):
+        Photographs(str(photographs / 'nowhere'))
+    (photographs / 'images' / '._1.png').write_bytes(b'of another system')
+    assert len(Photographs(str(photographs / 'images'))) == 8
     (photographs / 'labels' / '1.png').unlink()
     with pytest.raises(FileNotFoundError, match='leave out seg_map_path'):
         dataset(photographs, [])
 
 
 def test_repr_tells_the_options():
-    assert repr(RenderForeground((8, ), hair=.5)) == 'RenderForeground(objects=(8,), hair=0.5, object=0.7)'
+    assert repr(RenderForeground((8, ), hair=.5)) == (
+        'RenderForeground(objects=(8,), hair=0.5, object=0.7, veil=0.1)')

@@ -1,4 +1,5 @@
 """Folders of one's own for restoration, and what is looked at before a run."""
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +16,11 @@ from densevit.datasets.restoration.checks import RestorationChecks
 from densevit.datasets.restoration.folder import RestorationFolder
 
 
-def write(path, size=(24, 16)):
+def write(path, size=(24, 16), orientation=1):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.zeros((*size[::-1], 3), np.uint8)).save(path)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((*size[::-1], 3), np.uint8)).save(path, exif=exif)
 
 
 def read(folder, tmp_path):
@@ -84,3 +87,50 @@ def test_sizes_of_pairs_before_a_run(tmp_path):
     dataset = RestorationDataset(hq='hq', lq='lq', data_root=str(tmp_path))
     with pytest.raises(DataError, match=r'hq/b\.png .* crop the true image'):
         survey(dataset, 'train', [RestorationChecks(2)], FactsMemory(tmp_path / 'third.json'))
+
+
+LOADING = [dict(type='densevit.LoadPair'), dict(type='densevit.Degrade', steps=[], seed=0),
+           dict(type='densevit.PackPair')]
+
+
+@pytest.mark.parametrize(('true', 'degraded', 'size', 'said'), [
+    (6, 6, (24, 16), None), (6, 1, (24, 16), 'error'), (1, 8, (24, 16), 'error'), (3, 1, (24, 16), 'note'),
+    (1, 3, (24, 16), 'note'), (6, 1, (24, 24), 'note')])
+def test_pairs_of_which_one_is_turned_by_exif(tmp_path, true, degraded, size, said):
+    write(tmp_path / 'hq' / 'a.jpg', size, true)
+    write(tmp_path / 'lq' / 'a.jpg', [side // 2 for side in size], degraded)
+    dataset = RestorationDataset(hq='hq', lq='lq', data_root=str(tmp_path), pipeline=LOADING)
+    checks = RestorationChecks(2)
+    if said == 'error':
+        with pytest.raises(DataError, match=r'a\.jpg is read with .* EXIF .*exiftool -Orientation=') as error:
+            survey(dataset, 'train', [checks], FactsMemory(tmp_path / 'facts.json'))
+        assert 'crop' not in str(error.value) and 'write it anew' not in str(error.value)
+        for path in (tmp_path / 'hq/a.jpg', tmp_path / 'lq/a.jpg'):  # the remedy
+            write(path, Image.open(path).size)
+    survey(dataset, 'train', [checks], FactsMemory(tmp_path / 'facts.json'))
+    assert any('EXIF' in note and 'hq/a.jpg' in note for note in checks.notes(dataset)) is (said == 'note')
+
+
+@pytest.mark.parametrize(('name', 'said'), [
+    ('hq/a_HR.png', 'a.png and .*a_HR.png have one name'), ('lq/b.png', 'lq/b.png has no image of that name in .*hq')])
+def test_no_picture_is_dropped_or_used_twice(tmp_path, name, said):
+    """Of two true images with one degraded one both were taught."""
+    write(tmp_path / 'hq' / 'a.png')
+    write(tmp_path / 'lq' / 'a.png', (12, 8))
+    write(tmp_path / name)
+    with pytest.raises(MissingDataError, match=said.replace('a.png and .*a_HR.png', r'a\S*.png and \S*a\S*.png')):
+        RestorationDataset(hq='hq', lq='lq', data_root=str(tmp_path))
+
+
+def test_names_that_are_not_utf8_are_read(tmp_path):
+    write(tmp_path / 'hq' / 'a.png')
+    os.rename(tmp_path / 'hq' / 'a.png', os.path.join(os.fsencode(tmp_path / 'hq'), b'\xff\xfe.png'))
+    sample = RestorationDataset(hq='hq', data_root=str(tmp_path), pipeline=LOADING)[0]
+    assert sample['inputs'].shape == (3, 16, 24)
+
+
+def test_pictures_of_other_formats_are_said(tmp_path):
+    for index in range(4):
+        write(tmp_path / 'f' / f'{index}.jpg')
+    (tmp_path / 'f' / 'a.heic').write_bytes(b'1')
+    assert '1 .heic' in read(tmp_path / 'f', tmp_path).notes[0]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from densevit.inference.instances import InstanceMasks
 from densevit.inference.predictor import Predictor
+from densevit.inference.task import PredictionError
 from densevit.inference.tasks.detection import DetectionResult
 from densevit.inference.tasks.matting import MattingResult
 from densevit.inference.tasks.segmentation import SegmentationResult
@@ -85,6 +86,61 @@ def test_what_is_wrong_is_said(predictor, tmp_path):
                            (dict(mask=trimap_for(), width=-1), '0 or more'), (dict(trimap=tmp_path), 'has no trimap')):
         with pytest.raises(ValueError, match=match):
             predictor.predict(image, **options)
+
+
+def test_whole_numbers_of_any_type(predictor):
+    """Of 64 bits, 128 was taken for foreground; 0 and 1 in 8 bits for nothing at all."""
+    image, trimap = picture(), trimap_for()
+    grey, mask = np.rint(trimap * 255), trimap > .5
+    for given in (grey.astype(np.int64), grey.astype(np.uint16), np.rint(trimap * 65535).astype(np.uint16)):
+        np.testing.assert_array_equal(predictor.predict(image, trimap=given).trimap, trimap)
+    expected = predictor.predict(image, mask=mask, width=1).trimap
+    assert (expected == .5).any()
+    for dtype, most in ((np.uint8, 1), (np.int64, 1), (np.uint8, 255), (np.int32, 255)):
+        given = mask.astype(dtype) * dtype(most)
+        np.testing.assert_array_equal(predictor.predict(image, mask=given, width=1).trimap, expected)
+
+
+def test_nan_is_no_opacity(predictor):
+    """As of finite weights in a type of too little range; the other pictures of a batch have results."""
+    class Overflowing(Brightness):
+        def forward(self, inputs, data_samples=None, mode='tensor', options=None):
+            samples = super().forward(inputs, data_samples, mode, options)
+            samples[0].pred_alpha.data[0, 3, 4] = float('nan')
+            return samples
+
+    broken = Predictor(Overflowing(), predictor.cfg)
+    bad, good = broken.outcomes([picture(), picture()], batch_size=2)
+    assert isinstance(bad, PredictionError) and 'gave NaN (pred_alpha)' in str(bad)
+    assert isinstance(good, MattingResult)
+
+
+def test_what_holds_no_object_is_said(predictor):
+    image = picture()
+    assert 'no pixel that may belong to an object' in predictor.predict(image, mask=np.zeros((60, 90))).notes[-1]
+    for wrong in (np.full((60, 90), np.nan), np.full((60, 90), 255.), np.full((60, 90), -1)):
+        with pytest.raises(ValueError, match='no shares: give numbers in'):
+            predictor.predict(image, trimap=wrong)
+    with pytest.raises(ValueError, match='width=nan'):
+        predictor.predict(image, mask=np.ones((60, 90)), width=float('nan'))
+    with pytest.raises(ValueError, match='EXIF orientation'):
+        predictor.predict(image, trimap=trimap_for((90, 60)))
+
+
+def test_folder_of_trimaps__holds_other_files(predictor, tmp_path):
+    """As ``--json`` writes beside pictures; of two pictures none is taken for the other."""
+    image, trimap = picture(), trimap_for()
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    folder = tmp_path / 'trimaps'
+    folder.mkdir()
+    (folder / 'a.json').write_text('{}')
+    with pytest.raises(ValueError, match='has no trimap for'):
+        predictor.predict(tmp_path / 'a.png', trimap=folder)
+    Image.fromarray(np.rint(trimap * 255).astype(np.uint8)).save(folder / 'a.png')
+    np.testing.assert_array_equal(predictor.predict(tmp_path / 'a.png', trimap=folder).trimap, trimap)
+    Image.fromarray(np.zeros((60, 90), np.uint8)).save(folder / 'a.bmp')
+    with pytest.raises(ValueError, match=r'a\.bmp and .*a\.png may both be the trimap of .*a\.png: remove one'):
+        predictor.predict(tmp_path / 'a.png', trimap=folder)
 
 
 def test_cut_out_of_a_segment(predictor, tmp_path):

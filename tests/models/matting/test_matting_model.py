@@ -58,6 +58,30 @@ def test_pads_teach_nothing():
         losses(model, wrong)
 
 
+def test_samples_without_what_is_learned_from():
+    model = build()
+    for name, remedy in (('trimap', 'RandomTrimap.* or give densevit.LoadAlpha a trimap_width'),
+                         ('gt_alpha', 'LoadAlpha')):
+        data = batch((32, 48))
+        delattr(data['data_samples'][0], name)
+        with pytest.raises(ValueError, match=f'has no {name} to learn from: add .*{remedy}'):
+            losses(model, data)
+
+
+def test_residual_blocks_in_any_order():
+    """The same weights give the same opacity; one that is named twice stands once."""
+    data, found = batch((32, 48)), []
+    for blocks in ((0, 1), (1, 0), (1, 0, 1)):
+        model = MODELS.build(dict(type='densevit.MattingModel', backbone=VIT, head=dict(HEAD, residual_blocks=blocks),
+                                  data_preprocessor=dict(type='mmengine.ImgDataPreprocessor')))
+        if not found:
+            randomise(model)
+            weights = model.state_dict()
+        model.load_state_dict(weights)
+        found.append(model.eval().test_step(data, keep_known=False)[0].pred_alpha.data.clone())
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]) and found[0].std() > 0
+
+
 def test_a_step_of_training():
     """The opacity is that of a bright object whose trimap is unknown everywhere."""
     model, data = build(criterion=dict(gradient=.1)), batch((64, 96), (64, 96))

@@ -17,11 +17,15 @@ def build(**options):
 @torch.no_grad()
 @pytest.mark.parametrize('centres', ['free', 'ordered'])
 def test_depth_is_the_mean_of_clusters_by_their_shares(centres):
-    depth, _, bins = build(centres=centres).train()(images_of((64, 96)))
-    assert bins.centres.shape == (2, 5) and bins.logits.shape == (2, 5, 32, 48)
-    expected = (bins.logits.softmax(1) * bins.centres[:, :, None, None]).sum(1)
-    torch.testing.assert_close(depth, expected)
-    assert (bins.centres > 1).all() and (bins.centres < 9).all()
+    network, seen = build(centres=centres).train(), {}
+    for name in ('pixels', 'cluster_head', 'depth_head'):
+        getattr(network, name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
+    depth = network(images_of((64, 96))).depth
+    pixels, clusters = seen['pixels'].flatten(2), seen['cluster_head']
+    shares = (clusters @ pixels / SMALL['embed_dim']**.5).softmax(1)
+    metres = network._centres(seen['depth_head'].squeeze(2))
+    assert metres.shape == (2, 5) and (metres > 1).all() and (metres < 9).all()
+    torch.testing.assert_close(depth.flatten(1), (shares * metres[..., None]).sum(1))
 
 
 @torch.no_grad()

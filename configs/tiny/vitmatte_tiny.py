@@ -4,11 +4,17 @@
 #
 # There are no opacities at hand, so foregrounds with exact ones are rendered: animals and people of VOC's photographs, cut
 # out a little inside their outlines, and random blobs, with sharp, unsharp or moved edges and with strands of hair in the
-# colours of their roots, over the photographs of BSDS500. Validation renders others, of VOC's validation photographs over
-# those of COCO.
+# colours of their roots, a tenth with veils, over the photographs of BSDS500. Validation renders 100 others without veils,
+# of VOC's validation photographs over those of COCO. ViTMatte's maps of details are joined by those of the stem, whose
+# edges need not be learned. 5.8 M parameters.
+#
+# Trained here: SAD 2.60 (thousands of pixels, in the unknown regions), where .5 in the unknown has 11.15; with a tenth of
+# veils, as in training, 3.14 of 11.33; 5.95, 4.32, 3.85, 3.55, 3.36, 3.22, 3.17 of these after each 400 iterations. 3000
+# iterations of 6 crops in bfloat16, 69 minutes on one crowded CPU core. The weights are in the package (vitmatte_tiny).
 #
 # Command:  python tools/train.py configs/tiny/vitmatte_tiny.py --amp
-# Test:     python tools/test.py configs/tiny/vitmatte_tiny.py work_dirs/vitmatte_tiny/iter_2000.pth
+# Test:     python tools/test.py configs/tiny/vitmatte_tiny.py densevit/weights/bundled/vitmatte_tiny.safetensors
+# Veils:    the same with --cfg-options test_dataloader.dataset.pipeline.2.veil=.1
 _base_ = '../_base_/default_runtime.py'
 max_iters = 3000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 size = 160

@@ -22,8 +22,9 @@ _NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
 _MAX_POINTS = 60  # of the loss curve in a card
 # Metrics that the curve of a card keeps, with what brings them to [0, 1].
 _CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.,
-           r'(.+/)?(delta1|AbsRel)': 1., r'(.+/)?(PSNR|SSIM)': 1.}
-_DECIBELS = re.compile(r'(.+[/_])?PSNR')
+           r'(.+/)?(delta1|AbsRel)': 1., r'(.+/)?(PSNR|SSIM)': 1.,
+           r'(.+/)?(SAD|MSE|Grad|Conn)': 1.}
+_UNBOUNDED = re.compile(r'(.+[/_])?(PSNR|SAD|MSE|Grad|Conn)')  # decibels, and the sums of matting
 
 
 def publish_weights(
@@ -42,7 +43,7 @@ def publish_weights(
     Args:
         checkpoint: A checkpoint that mmengine's runner wrote; its averaged weights are taken if it has any.
         name: The model's name in the zoo.
-        metrics: What it reaches on the test data, in [0, 1]; PSNR in decibels.
+        metrics: What it reaches on the test data, in [0, 1]; PSNR in decibels, errors of matting in theirs.
         data: What it was trained on.
         terms: Under which terms the data are given.
         command: How to train it again.
@@ -57,7 +58,7 @@ def publish_weights(
         ValueError: No such name in the zoo, or a metric outside [0, 1].
     """
     if wrong := {key: value for key, value in metrics.items()
-                 if not (0 <= value <= 1 or (_DECIBELS.fullmatch(key) and value > 0))}:
+                 if not (0 <= value <= 1 or (_UNBOUNDED.fullmatch(key) and value > 0))}:
         raise ValueError(f'metrics are given in [0, 1], not {wrong}; divide percentages by 100')
     item = entry(name)
     content = read_checkpoint(checkpoint)

@@ -65,7 +65,7 @@ def name(request):
 def build(name, **options):
     network = ROWS[name].build(CLASSES[name.partition(' ')[0]], **options)
     with torch.no_grad():  # a sigmoid follows, which is not to saturate
-        network.predict[3].weight.mul_(.002 if network.of_stem else .02)
+        network.predict[3].weight.mul_(1e-4 if network.of_stem else .02)
     return WithTrimap(network)
 
 

@@ -120,6 +120,6 @@ def test_noise_of_set5(tool, tmp_path, shared_data, monkeypatch, capsys):
 
 def test_opacity_of_the_first_20_renderings(tool, tmp_path, shared_data, monkeypatch, capsys):
     """The SAD of the card is that of 100 renderings (2.60, where .5 in the unknown regions has 11.15)."""
-    value = measured('vitmatte_tiny', 'voc_animals', 'unknown/SAD', tool, shared_data, monkeypatch, capsys, '--work-dir',
-                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=20')
+    value = measured('vitmatte_tiny', 'voc_animals', 'unknown/SAD', tool, shared_data, monkeypatch, capsys,
+                     '--work-dir', tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=20')
     assert value == pytest.approx(2.431, abs=.02)

@@ -65,7 +65,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=val_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='densevit.MattingMetric')
+val_evaluator = dict(type='densevit.MattingMetric', pictures=8)
 test_evaluator = val_evaluator
 model = dict(
     type='densevit.MattingModel',

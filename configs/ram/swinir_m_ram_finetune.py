@@ -1,5 +1,5 @@
 # SwinIR, pre-trained with masks, trained on whole images: all layers as this file stands; those that
-# tools/rank_layers.py chooses, a third in the paper, with the file that it writes.
+# tools/rank_layers.py chooses, with the file that it writes. How many the paper takes was not checked.
 #
 # paper: Restore Anything with Masks, arXiv:2409.19403.
 # published: no published number. The authors learn seven degradations, six of them from pairs that are not made here.

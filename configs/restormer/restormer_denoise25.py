@@ -1,7 +1,7 @@
 # Restormer for denoising colour images at sigma 25, trained on DFWB.
 #
 # paper: Restormer: Efficient Transformer for High-Resolution Image Restoration, arXiv:2111.09881.
-# published: 31.79 PSNR, table 5, CBSD68.
+# published: 31.79 PSNR, CBSD68.
 # hardware: for 8 GPUs with 8 patches of 128 pixels each, in the end 1 of 384.
 # command: tools/dist_train.sh configs/restormer/restormer_denoise25.py 8
 # 1 GPU: python tools/train.py configs/restormer/restormer_denoise25.py \

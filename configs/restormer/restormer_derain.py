@@ -1,7 +1,7 @@
 # Restormer for rain, trained on Rain13K.
 #
 # paper: Restormer: Efficient Transformer for High-Resolution Image Restoration, arXiv:2111.09881.
-# published: 31.46 PSNR, table 1, Rain100H; 38.99, 32.00, 34.18 and 33.19 on Rain100L, Test100, Test2800 and Test1200.
+# published: 31.46 PSNR, Rain100H; 38.99, 32.00, 34.18 and 33.19 on Rain100L, Test100, Test2800 and Test1200.
 # hardware: for 8 GPUs with 8 patches of 128 pixels each, in the end 1 of 384.
 # command: tools/dist_train.sh configs/restormer/restormer_derain.py 8
 # 1 GPU: python tools/train.py configs/restormer/restormer_derain.py \

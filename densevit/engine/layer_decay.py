@@ -17,7 +17,8 @@ from .sharding import WRAPPED, whole_shapes
 
 Rule = Literal['eomt', 'beit']
 _KINDS = ('vectors', 'norms', 'embeddings')
-_OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'stem_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay')
+_OPTIONS = ('layer_decay', 'rule', 'backbone_lr_mult', 'stem_lr_mult', 'full_lr_blocks', 'as_embedding', 'no_decay',
+            'lr_mult')
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -37,6 +38,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             where the blocks have none yet.
         full_lr_blocks: The last layers, which are not decayed.
         as_embedding: Beginnings of names outside the backbone that learn as slowly as its embedding.
+        lr_mult: Factors by beginnings of names outside the backbone, ``{'classifier': .1}``.
         no_decay: What has no weight decay: ``'vectors'`` (all of one dimension: biases, norms, layer scales),
             ``'norms'`` (norm layers), ``'embeddings'`` (``nn.Embedding``: learned queries), and otherwise part of a
             parameter's own name. The default is ``('vectors', 'pos_embed', 'token')``; () decays everything, as EoMT
@@ -54,6 +56,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         options = _check(dict(self.paramwise_cfg or {}))
         as_embedding = tuple(options.pop('as_embedding', ()))
         no_decay = tuple(options.pop('no_decay', ('vectors', 'pos_embed', 'token')))
+        lr_mult = dict(options.pop('lr_mult', {}))
         stem_lr_mult = options.pop('stem_lr_mult', 1.)
         shapes = whole_shapes(model)
         if is_model_wrapper(model):
@@ -74,6 +77,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                     lr *= stem_lr_mult
             else:
                 lr = self.base_lr * (slowest if name.startswith(as_embedding) else 1.)
+                lr *= next((factor for beginning, factor in lr_mult.items() if name.startswith(beginning)), 1.)
             decays = id(parameter) not in spared_kinds and not _is_spared_name(inner, len(shapes[name]), no_decay)
             stage = 'head' if backbone is None else 'backbone'
             group = groups.setdefault((stage, lr, decays), dict(params=[], lr=lr, stage=stage))

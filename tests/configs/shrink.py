@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import TRANSFORMS, DefaultScope
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS, TRANSFORMS, DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -23,7 +24,7 @@ _STOCK_ELSEWHERE = ('faster_rcnn_tiny_bccd', 'mask_rcnn_vitdet_coco8', 'dino_vit
 STOCK = [name for name in NAMES
          if Path(name).parts[1] in _STOCK_FOLDERS or Path(name).stem in _STOCK_ELSEWHERE]
 # Models without classes and, most of them, without a backbone: test_restoration_configs looks at them.
-_RESTORATION_FOLDERS = ('atd', 'cat', 'drct', 'hat', 'hit', 'ram', 'restormer', 'swin2sr', 'swinir')
+_RESTORATION_FOLDERS = ('atd', 'cat', 'drct', 'hat', 'hit', 'maskdcpt', 'ram', 'restormer', 'swin2sr', 'swinir')
 RESTORATION = [name for name in NAMES
                if Path(name).parts[1] in _RESTORATION_FOLDERS or name.startswith('configs/tiny/swinir')]
 OWN = [name for name in NAMES if name not in STOCK + RESTORATION]
@@ -84,6 +85,14 @@ def one_of(dataset: ConfigDict) -> ConfigDict:
 def scope(cfg: Config):
     """The scope in which mmengine's runner would build the config."""
     return DefaultScope.overwrite_default_scope(cfg.default_scope)
+
+
+def build_schedulers(cfg: Config, optim_wrapper: OptimWrapper) -> None:
+    """Build all schedules of a config for the parameters of its optimizer."""
+    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    for scheduler in schedulers:
+        scheduler.setdefault('end', cfg.train_cfg.get('max_iters'))  # as mmengine's runner does
+        PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=optim_wrapper))
 
 
 def batch(num_classes: int, size: tuple[int, int] = SIZE) -> dict:

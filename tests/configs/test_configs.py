@@ -12,12 +12,11 @@ from mmengine.registry import (
     LOOPS,
     METRICS,
     MODELS,
-    PARAM_SCHEDULERS,
     TRANSFORMS,
     VISUALIZERS,
 )
 from own import build, shrink, task_batch
-from shrink import CONFIGS, NAMES, OWN, RESTORATION, ROOT, STOCK, load, pipeline, scope
+from shrink import CONFIGS, NAMES, OWN, RESTORATION, ROOT, STOCK, build_schedulers, load, pipeline, scope
 
 from densevit.models.check import check_model
 from densevit.models.pretraining import without_pretraining
@@ -59,10 +58,7 @@ def test_config__builds(name):
     cfg.optim_wrapper.optimizer.pop('fused', None)  # there is none of parameters without memory
     with scope(cfg):
         optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-        schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
-        for scheduler in schedulers:
-            scheduler.setdefault('end', cfg.train_cfg.get('max_iters'))  # as mmengine's runner does
-            PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=optim_wrapper))
+        build_schedulers(cfg, optim_wrapper)
     metainfo = _metainfo(cfg.test_dataloader.dataset)
     groups = optim_wrapper.optimizer.param_groups
     is_frozen = not any(parameter.requires_grad for parameter in model.backbone.parameters())

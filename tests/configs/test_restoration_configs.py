@@ -3,10 +3,10 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import BaseDataElement
-from shrink import RESTORATION, load, scope
+from shrink import RESTORATION, build_schedulers, load, scope
 
 from densevit.models.check import check_model
-from densevit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from densevit.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 # Millions of parameters, counted in the authors' code.
 SIZES = {
@@ -31,7 +31,11 @@ def test_config__builds(name):
     check_model(model)
     cfg.optim_wrapper.optimizer.pop('fused', None)
     with scope(cfg):
-        groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+        optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+        build_schedulers(cfg, optim_wrapper)
+        for hook in cfg.get('custom_hooks', ()):
+            HOOKS.build(dict(hook))
+    groups = optim_wrapper.optimizer.param_groups
     assert {id(parameter) for group in groups for parameter in group['params']} == {
         id(parameter) for parameter in model.parameters()}
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6

@@ -175,3 +175,10 @@ def test_wrong_option_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             groups(**options)
+
+
+def test_names_with_a_rate_of_their_own():
+    model = nn.ModuleDict(dict(head=nn.Linear(2, 2), classifier=nn.Linear(2, 2)))
+    rates = groups(model, lr_mult=dict(classifier=.25))
+    assert {name: group['lr'] for name, group in rates.items()} == {
+        'head.weight': 1., 'head.bias': 1., 'classifier.weight': .25, 'classifier.bias': .25}

@@ -30,8 +30,6 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 model = dict(criterion=dict(kind='l1'))
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
-param_scheduler = [
-    dict(_delete_=True, type='CosineAnnealingLR', eta_min=6e-5, by_epoch=False, begin=0, end=400000)
-]
+param_scheduler = [dict(type='CosineAnnealingLR', eta_min=6e-5, by_epoch=False, begin=0, end=400000)]
 train_cfg = dict(max_iters=400000)
 custom_hooks = [dict(type='mmengine.EMAHook', momentum=.005, priority='NORMAL')]

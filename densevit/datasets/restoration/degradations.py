@@ -194,9 +194,14 @@ class OneOf:
         self.choices = [[TRANSFORMS.build(step) for step in steps] for steps in choices]
 
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        for step in self.choices[random.integers(len(self.choices))]:
+        return self.degrade(image, random)[1]
+
+    def degrade(self, image: np.ndarray, random: np.random.Generator) -> tuple[int, np.ndarray]:
+        """The number of the choice, from 0 on, and what it made of the image."""
+        choice = int(random.integers(len(self.choices)))
+        for step in self.choices[choice]:
             image = step(image, random)
-        return image
+        return choice, image
 
 
 def drawn(value: Range, random: np.random.Generator) -> float:

@@ -21,7 +21,7 @@ from ...registry import TRANSFORMS
 from ..common.load_image import to_openmmlab
 from ..common.task_checks import DataError
 from .dataset import is_pair, remedy_of_pair
-from .degradations import crop_to_multiple
+from .degradations import OneOf, crop_to_multiple
 
 
 @TRANSFORMS.register_module()
@@ -77,6 +77,8 @@ class Degrade(BaseTransform):
         scale: How many times smaller they make the image. The true one is cropped to whole multiples of it first.
         seed: For validation and tests: what is drawn follows from it and the name of the file. None in training: it
             follows from numpy's generator, which ``densevit.SeedAugmentation`` seeds.
+
+    Added keys: ``degradation``, the number of the choice, from 0 on, where one of the steps is ``densevit.OneOf``.
     """
 
     def __init__(self, steps: Sequence[dict[str, Any]], scale: int = 1, seed: int | None = None) -> None:
@@ -89,7 +91,10 @@ class Degrade(BaseTransform):
         results['gt_img'] = image = crop_to_multiple(results['gt_img'], self.scale)
         random = generator_of(results, self.seed)
         for step in self.steps:
-            image = step(image, random)
+            if isinstance(step, OneOf):
+                results['degradation'], image = step.degrade(image, random)
+            else:
+                image = step(image, random)
         results['img'] = image
         results['ori_shape'] = results['img_shape'] = image.shape[:2]
         return results
@@ -198,11 +203,21 @@ class PackPair(BaseTransform):
     """The end of a pipeline: ``inputs`` (C, H, W) and a data sample with ``gt_img`` (C, scale * H, scale * W), RGB.
 
     Of a masked image the sample has ``mask``, (1, H, W) bool, too. Pictures of ``predict`` have no ``gt_img``.
+
+    Args:
+        degradation: The number of the kind of degradation, from 0 on, where all pairs of a data set are of one; it is
+            needed by ``densevit.ClassifyingRestorer``. None: what ``densevit.Degrade`` tells.
     """
+
+    def __init__(self, degradation: int | None = None) -> None:
+        self.degradation = degradation
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         sample = BaseDataElement(metainfo={
-            key: results[key] for key in ('img_path', 'gt_path', 'ori_shape', 'img_shape') if key in results})
+            key: results[key] for key in ('img_path', 'gt_path', 'ori_shape', 'img_shape', 'degradation')
+            if key in results})
+        if self.degradation is not None:
+            sample.set_metainfo(dict(degradation=self.degradation))
         if 'gt_img' in results:
             sample.gt_img = _to_tensor(results['gt_img'])
         if 'mask' in results:

@@ -68,13 +68,17 @@ class Restorer(DenseModel):
         """How many times larger the sides of a restored image are."""
         return self.network.scale
 
+    def restore(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> Tensor:
+        """What the network makes of (B, C, H, W) images in [0, 1], (B, C', scale * H, scale * W)."""
+        return self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
+
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, C, H, W) images in [0, 1], all of one size; of hidden pixels alone where there is a ``mask``.
 
         Raises:
             ValueError: A true image has another size than the restored one.
         """
-        restored = self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
+        restored = self.restore(inputs, data_samples)
         targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
         if 'mask' not in data_samples[0]:
             return self.criterion(restored, targets)

@@ -10,6 +10,7 @@ from ...backbones.contract import Backbone
 from ...layers import is_symbolic
 from ..base import Network
 from .pixel_loss import PixelLoss
+from .stages import Stage
 
 # Of DIV2K, which the authors of EDSR subtract, and all networks since.
 RGB_MEAN = (.4488, .4371, .4040)
@@ -41,6 +42,10 @@ class RestorationNetwork(Network):
     def size_divisor(self) -> int:
         """Networks pad images by themselves."""
         return 1
+
+    def stages(self) -> list[Stage]:
+        """The parts that features go through, one after the other, without what makes images of them."""
+        raise NotImplementedError(f'{type(self).__name__} has no stages')
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError

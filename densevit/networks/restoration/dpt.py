@@ -19,6 +19,7 @@ from ...layers import crop, resize_bilinear
 from ..dpt_decoder import DPTDecoder, Readout, read_levels, readout_of
 from .base import RestorationNetwork, mirror_to_multiple
 from .frame import conv3, shuffles
+from .stages import Stage
 
 
 class DPTRestoration(RestorationNetwork):
@@ -64,6 +65,10 @@ class DPTRestoration(RestorationNetwork):
         self.conv_last = conv3(num_features, 3)
         nn.init.zeros_(self.conv_last.weight)
         nn.init.zeros_(self.conv_last.bias)
+
+    def stages(self) -> list[Stage]:
+        """The decoder's answer, and what the blocks at the full size add to it."""
+        return [Stage(module, self.conv_first.out_channels) for module in (self.narrow, *self.blocks)]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, 3, scale * H, scale * W)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...layers import crop
 from .base import RestorationNetwork, mirror_to_multiple
+from .stages import Stage
 
 Upsampler = Literal['pixelshuffle', 'pixelshuffledirect', 'nearest+conv']
 
@@ -111,6 +112,7 @@ class ResidualFrame(RestorationNetwork):
         super().__init__(scale, in_channels)
         _check(scale, upsampler, group_convs, skip)
         self.multiple, self.upsampler, self.img_range, self.skip = multiple, upsampler, img_range, skip
+        self.embed_dim = embed_dim
         self.conv_first = conv3(in_channels, embed_dim)
         self.patch_embed = _Embedding(embed_dim)
         self.layers = layers
@@ -139,6 +141,10 @@ class ResidualFrame(RestorationNetwork):
                 self.conv_up2 = conv3(width, width)
             self.conv_hr = conv3(width, width)
         self.conv_last = conv3(width, self.in_channels)
+
+    def stages(self) -> list[Stage]:
+        """The groups."""
+        return [Stage(layer, self.embed_dim, channels_last=True) for layer in self.layers]
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
         """What all groups share, such as masks of windows, for (B, C, H, W) features of whole multiples."""

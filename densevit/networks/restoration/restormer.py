@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ...layers import crop
 from .base import RestorationNetwork, mirror_to_multiple
+from .stages import Stage
 
 Norm = Literal['with_bias', 'bias_free']
 LEVELS = 4
@@ -182,7 +183,7 @@ class Restormer(RestorationNetwork):
         _check(dim, num_blocks, num_heads, norm)
         super().__init__(1, 2 * in_channels if dual_pixel else in_channels)
         self.mean.zero_()
-        self.out_channels, self.dual_pixel, self.norm = in_channels, dual_pixel, norm
+        self.out_channels, self.dual_pixel, self.norm, self.dim = in_channels, dual_pixel, norm, dim
 
         def blocks(level: int, count: int, width: int) -> nn.Sequential:
             return nn.Sequential(*(RestormerBlock(width, num_heads[level], expansion, norm) for _ in range(count)))
@@ -209,6 +210,12 @@ class Restormer(RestorationNetwork):
         if dual_pixel:
             self.skip_conv = _conv1(dims[0], 2 * dims[0])
         self.output = _conv3(2 * dims[0], self.out_channels)
+
+    def stages(self) -> list[Stage]:
+        """The levels of the encoder, those of the decoder and the refinement."""
+        parts = ((self.encoder_level1, 1), (self.encoder_level2, 2), (self.encoder_level3, 4), (self.latent, 8),
+                 (self.decoder_level3, 4), (self.decoder_level2, 2), (self.decoder_level1, 2), (self.refinement, 2))
+        return [Stage(module, factor * self.dim) for module, factor in parts]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] to (B, C, H, W); of dual-pixel images, (B, 2C, H, W) to (B, C, H, W).

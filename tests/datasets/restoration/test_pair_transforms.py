@@ -151,3 +151,17 @@ def test_one_of_several_degradations():
         assert 70 < kinds.count(kind) < 130
     with pytest.raises(ValueError, match='no choices'):
         OneOf([])
+
+
+def test_the_kind_of_a_degradation(true):
+    """The sample tells which of the choices was drawn; of a data set of one kind, that."""
+    dark = [[dict(type='densevit.GaussianNoise', sigma=0)], [dict(type='densevit.BicubicDown', scale=2)]]
+    info = true[0]
+    degrade = Degrade([dict(type='densevit.OneOf', choices=dark)])
+    np.random.seed(0)
+    packed = [through(dict(info), LoadPair(), degrade, PackPair()) for _ in range(20)]
+    kinds = [each['data_samples'].degradation for each in packed]
+    assert set(kinds) == {0, 1}
+    assert kinds == [int(each['inputs'].shape[1] < 41) for each in packed]
+    assert 'degradation' not in through(dict(info), LoadPair(), PackPair())['data_samples']
+    assert through(dict(info), LoadPair(), PackPair(degradation=2))['data_samples'].degradation == 2

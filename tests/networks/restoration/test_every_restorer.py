@@ -26,6 +26,8 @@ from densevit.networks.restoration import (
     SwinIR,
 )
 from densevit.networks.restoration.base import mirror_to_multiple
+from densevit.networks.restoration.degradation_classifier import DegradationClassifier
+from densevit.networks.restoration.stages import outputs_of
 from densevit.networks.restoration.windows import from_windows, shifted_mask, to_windows
 
 SMALL = dict(embed_dim=16, depths=(1, 2), num_heads=2)
@@ -109,6 +111,23 @@ def test_every_parameter_learns(name):
     else:
         network.zero_grad()
         check_every_parameter_learns(network, learn)
+
+
+def test_stages_make_the_image_and_tell_of_it(name):
+    """In the order of the list, with the channels that it tells; all learn from what the later half tells."""
+    network = build(name).train()
+    stages = network.stages()
+    later = stages[len(stages) // 2:]
+    with outputs_of(stages) as outputs:
+        network(images(network, (16, 24)))
+    assert [output.shape[1] for output in outputs] == [stage.channels for stage in stages]
+    assert not any(stage.module._forward_hooks for stage in stages)
+    classifier = DegradationClassifier([stage.channels for stage in later], 3, width=4)
+    logits = classifier(outputs[-len(later):])
+    assert logits.shape == (2, 3)
+    logits.square().sum().backward()
+    learning = [any(p.grad is not None and p.grad.any() for p in stage.module.parameters()) for stage in stages]
+    assert all(learning)
 
 
 @pytest.mark.parametrize('name', ['SwinIR', 'ATD'])

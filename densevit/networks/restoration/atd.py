@@ -172,7 +172,7 @@ class ATDLayers(nn.Module):
         self.td = nn.Parameter(torch.randn(num_tokens, dim))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        dictionary = self.td.expand(len(x), -1, -1)
+        dictionary = self.td.expand(x.shape[0], -1, -1)
         for layer in self.layers:
             x, dictionary = layer(x, dictionary, mask)
         return x

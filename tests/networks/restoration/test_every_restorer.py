@@ -146,7 +146,7 @@ def test_compiles_as_one_graph_for_all_sizes(name):
         assert_near([compiled(batch)], [network(batch)])
 
 
-@pytest.mark.parametrize('name', ['SwinIR'])
+@pytest.mark.parametrize('name', ['SwinIR', 'Restormer'])
 @torch.no_grad()
 def test_exports_for_all_sizes(name):
     network = build(name).eval()

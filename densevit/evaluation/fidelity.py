@@ -118,7 +118,7 @@ def psnr_b(
     if pred.shape[-1] != 1:
         raise ValueError('PSNR-B compares one channel: set y_channel=True for colour images')
     error = np.mean(np.square(pred - target))
-    return _decibels(error + _blocking_effect(pred[..., 0], block), peak)
+    return _decibels(error + _blocking_effect(pred[..., 0], block, crop_border), peak)
 
 
 def lpips(pred: np.ndarray, target: np.ndarray, crop_border: int = 0, net: LpipsNet = 'alex') -> float:
@@ -203,10 +203,11 @@ def _compared(image: np.ndarray, protocol: Protocol, peak: float) -> np.ndarray:
     return image
 
 
-def _blocking_effect(image: np.ndarray, block: int) -> float:
+def _blocking_effect(image: np.ndarray, block: int, start: int) -> float:
+    """Of an image whose first pixel is the ``start``-th of the whole one, which the blocks are counted from."""
     height, width = image.shape
     across, down = np.square(np.diff(image, axis=1)), np.square(np.diff(image, axis=0))
-    at_edge_x, at_edge_y = (np.arange(1, side) % block == 0 for side in (width, height))
+    at_edge_x, at_edge_y = (np.arange(start + 1, start + side) % block == 0 for side in (width, height))
     edges = across[:, at_edge_x].sum() + down[at_edge_y].sum()
     others = across[:, ~at_edge_x].sum() + down[~at_edge_y].sum()
     num_edges = height * at_edge_x.sum() + width * at_edge_y.sum()

@@ -44,7 +44,11 @@ class RestorationMetric(BaseMetric):
         super().__init__(collect_device, str(self.protocol), collect_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Compare ``pred_img`` of each sample with its ``gt_img``."""
+        """Compare ``pred_img`` of each sample with its ``gt_img``, uint8 or uint16.
+
+        Raises:
+            ValueError: A true image is of another type.
+        """
         for sample in data_samples:
             target = _to_array(sample['gt_img'])
             pred = as_file(sample['pred_img'], target.dtype)
@@ -70,5 +74,8 @@ def as_file(image: Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
 
 
 def _to_array(image: Tensor) -> np.ndarray:
+    if image.dtype not in (torch.uint8, torch.uint16):
+        raise ValueError(f'gt_img of {image.dtype} has no scale: true images of a metric are of torch.uint8 or uint16, '
+                         "as dict(type='densevit.LoadPair') reads them")
     return image.detach().cpu().to(torch.int64).numpy().transpose(1, 2, 0).astype(
         np.uint8 if image.dtype == torch.uint8 else np.uint16)

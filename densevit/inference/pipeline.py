@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
@@ -34,8 +35,8 @@ class InferencePipeline:
         loads = [transform for transform in transforms if _is_loading(transform)]
         self.to_float32 = any(transform.get('to_float32', False) for transform in loads)
         self.color_type = next((load['color_type'] for load in loads if 'color_type' in load), 'color')
-        self.keep_depth = any(load.get('keep_depth', False) for load in loads)
         with in_scope(cfg):
+            self.keep_depth = any(map(_keeps_depth, loads))
             self.compose = Compose([transform for transform in transforms if not _is_loading(transform)])
             self._loader = _stock_loader(loads)
         # Some transforms keep what they find out about an image, as mmseg's ResizeShortestEdge its scale.
@@ -58,7 +59,7 @@ class InferencePipeline:
         A file goes through mmcv's ``LoadImageFromFile`` where the config has it, so that the model sees what it saw in
         its training and tests: no alpha, another scale of 16 bits, one channel if its ``color_type`` says so. What that
         cannot read, and pictures in memory, are read by `densevit.images.read_image`, as `densevit.LoadImage` does. A
-        loading transform with ``keep_depth=True`` has pictures of 16 bits stay such for the model.
+        loading transform that keeps their depth (``keep_depth``) has pictures of 16 bits stay such for the model.
 
         Args:
             source: The picture.
@@ -119,6 +120,13 @@ def _is_loading(transform: dict[str, Any]) -> bool:
     kind = transform['type']
     name = kind if isinstance(kind, str) else kind.__name__
     return name.rsplit('.', 1)[-1].startswith(('Load', 'InferencerLoader'))
+
+
+def _keeps_depth(load: dict[str, Any]) -> bool:
+    """Whether a loading transform leaves pictures of 16 bits as they are, as its options or their defaults say."""
+    kind = TRANSFORMS.get(load['type']) if isinstance(load['type'], str) else load['type']
+    default = signature(kind).parameters.get('keep_depth')
+    return load.get('keep_depth', default is not None and default.default is True)
 
 
 def _stock_loader(loads: list[dict[str, Any]]) -> LoadImageFromFile | None:

@@ -55,6 +55,10 @@ def test_psnr_b_adds_steps_at_the_edges_of_blocks():
     assert psnr_b(blocks, target) == pytest.approx(10 * np.log10(255**2 / error))
     smooth = np.tile(np.arange(64, dtype=np.uint8), (64, 1))  # no step is larger at the edges
     assert psnr_b(smooth, target) == pytest.approx(psnr(smooth, target))
+    # Blocks begin where the image does, not where its border ends.
+    inner, true = blocks[4:-4, 4:-4], target[4:-4, 4:-4]
+    assert psnr_b(blocks, target, 4) < psnr(blocks, target, 4) - .1
+    assert psnr_b(inner, true) == pytest.approx(psnr(inner, true))
     colour = np.zeros((16, 16, 3), np.uint8)
     with pytest.raises(ValueError, match='y_channel'):
         psnr_b(colour, colour, y_channel=False)

@@ -29,6 +29,9 @@ def test_means_over_images():
 
 
 def test_names_of_protocols():
+    exact = dict(gt_img=torch.rand(3, 16, 16), pred_img=torch.rand(3, 16, 16))
+    with pytest.raises(ValueError, match='uint8'):  # rounded to zeros and ones, equal pictures had 5 dB
+        RestorationMetric().process({}, [exact])
     assert RestorationMetric().prefix == 'RGB' and better_end('RGB/LPIPS') == 'less'
     assert RestorationMetric(y_channel=True, round_y=True).prefix == 'rounded_Y'
     for options, said in ((dict(figures=('NIQE', )), 'NIQE'), (dict(figures=('LPIPS', ), y_channel=True), 'RGB')):

@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler
 
 from ...registry import DATA_SAMPLERS, TRANSFORMS
 from .file_facts import read_facts
-from .seeding import PositionSampler
+from .seeding import PositionSampler, shape_of_batch
 
 Shape = tuple[int, int]
 
@@ -182,7 +182,7 @@ class FitToBucket(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['img'].shape[:2]
-        shape = getattr(results.get('sample_idx'), 'shape', None)
+        shape = shape_of_batch(results)
         if shape is None:
             ratio = np.array([width / height])
             shapes = self.shapes or choose_shapes(ratio, 1)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ class SeededIndex(int):
 
     def __getnewargs__(self) -> tuple[int, int, tuple[int, int] | None, float | None]:
         return int(self), self.seed, self.shape, self.progress
+
+
+def shape_of_batch(results: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The (height, width) that the batch of a sample was given; an index of numpy has another shape."""
+    index = results.get('sample_idx')
+    return index.shape if isinstance(index, SeededIndex) else None
 
 
 @DATA_SAMPLERS.register_module()

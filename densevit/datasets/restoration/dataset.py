@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from ...registry import DATASETS
 from ..common.folders import IMAGE_SUFFIXES
 from ..common.locate import HELP, MissingDataError
-from .names import pair_name
+from .names import FORMS, name_forms
 
 
 class Pair(NamedTuple):
@@ -49,25 +49,34 @@ def find_pairs(hq: Path, lq: Path | None = None) -> list[Pair]:
         raise MissingDataError(f'{hq} has no picture ({", ".join(IMAGE_SUFFIXES)}): put some into it')
     if lq is None:
         return [Pair(path.relative_to(hq).as_posix(), path) for path in found]
-    true, degraded = _by_name(found, hq), _by_name(pictures_in(lq), lq)
+    partners = pictures_in(lq)
+    for own, other in FORMS:
+        true, degraded = _by_name(found, hq, own), _by_name(partners, lq, other)
+        if true.keys() == degraded.keys() and (len(true), len(degraded)) == (len(found), len(partners)):
+            return [Pair(path.relative_to(hq).as_posix(), path, degraded[name]) for name, path in true.items()]
+    raise MissingDataError(_unpaired(found, hq, partners, lq))
+
+
+def _unpaired(found: Sequence[Path], hq: Path, partners: Sequence[Path], lq: Path) -> str:
+    """Why pictures are no pairs, by their names without ends."""
+    true, degraded = _by_name(found, hq, -1), _by_name(partners, lq, -1)
     for own, other, place in ((true, degraded, lq), (degraded, true, hq)):
         if without := [path for name, path in own.items() if name not in other]:
             more = f' and {len(without) - 1} more images have' if len(without) > 1 else ' has'
-            raise MissingDataError(f'{without[0]}{more} no image of that name in {place}: add it, or remove what has '
-                                   'no partner')
-    return [Pair(path.relative_to(hq).as_posix(), path, degraded[name]) for name, path in true.items()]
+            return f'{without[0]}{more} no image of that name in {place}: add it, or remove what has no partner'
+    first, second = next((path, kept) for paths, by_name, folder in ((found, true, hq), (partners, degraded, lq))
+                         for path in paths if (kept := by_name[_name(path, folder, -1)]) != path)
+    return f'{first} and {second} have one name, and pairs are found by it: rename one'
 
 
-def _by_name(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by the name that pairs are found by."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        relative = path.relative_to(folder)
-        name = relative.with_name(pair_name(relative.stem)).as_posix()
-        if name in found:
-            raise MissingDataError(f'{found[name]} and {path} have one name, and pairs are found by it: rename one')
-        found[name] = path
-    return found
+def _by_name(paths: Sequence[Path], folder: Path, form: int) -> dict[str, Path]:
+    """Pictures of a folder by a form of their names; the last one of several with one name."""
+    return {_name(path, folder, form): path for path in paths}
+
+
+def _name(path: Path, folder: Path, form: int) -> str:
+    relative = path.relative_to(folder)
+    return relative.with_name(name_forms(relative.stem)[form]).as_posix()
 
 
 @DATASETS.register_module()

@@ -21,6 +21,25 @@ Range = float | Sequence[float]
 Blend = Literal['screen', 'add']
 
 
+def checked(value: Range, name: str, least: float, most: float = math.inf) -> Range:
+    """A number, or a pair of numbers to draw from, as it is given.
+
+    Args:
+        value: The number or the pair.
+        name: Of the option, for the message.
+        least, most: What it may be; both are allowed.
+
+    Raises:
+        ValueError: It is out of bounds, or the first of the pair is the larger one.
+    """
+    numbers = list(value) if isinstance(value, Sequence) else [value]
+    in_bounds = all(least <= number <= most for number in numbers)
+    if len(numbers) not in (1, 2) or not in_bounds or numbers != sorted(numbers):
+        bounds = f'from {least:g} on' if most == math.inf else f'from {least:g} to {most:g}'
+        raise ValueError(f'{name}={value}: give a number {bounds}, or two of them, the smaller first')
+    return value
+
+
 def to_unit(image: np.ndarray) -> np.ndarray:
     """To float32 in [0, 1]."""
     if np.issubdtype(image.dtype, np.floating):
@@ -49,7 +68,7 @@ class BicubicDown:
     """
 
     def __init__(self, scale: int, border: Border = 'symmetric') -> None:
-        self.scale, self.border = scale, border
+        self.scale, self.border = checked(scale, 'scale of BicubicDown', 1), border
 
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return matlab_resize(crop_to_multiple(image, self.scale), 1 / self.scale, self.border)
@@ -64,7 +83,7 @@ class GaussianNoise:
     """
 
     def __init__(self, sigma: Range) -> None:
-        self.sigma = sigma
+        self.sigma = checked(sigma, 'sigma of GaussianNoise', 0)
 
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         sigma = drawn(self.sigma, random) / 255
@@ -80,7 +99,7 @@ class JPEGCompression:
     """
 
     def __init__(self, quality: Range) -> None:
-        self.quality = quality
+        self.quality = checked(quality, 'quality of JPEGCompression', 1, 100)
 
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         buffer = BytesIO()
@@ -116,7 +135,7 @@ class SyntheticRain:
             Single Image via Discriminative Sparse Coding, ICCV 2015), or ``'add'``, clipped at white, as in Rain100.
 
     Raises:
-        ValueError: The blend is unknown.
+        ValueError: The blend is unknown, or a number makes no sense.
     """
 
     def __init__(
@@ -132,8 +151,13 @@ class SyntheticRain:
     ) -> None:
         if blend not in get_args(Blend):
             raise ValueError(f"SyntheticRain has blend={blend!r}: choose 'screen' or 'add'")
-        self.density, self.length, self.width, self.angle, self.spread = density, length, width, angle, spread
-        self.brightness, self.layers, self.blend = brightness, layers, blend
+        self.density = checked(density, 'density of SyntheticRain', 1e-9, 1)
+        self.length, self.width = (checked(value, f'{name} of SyntheticRain', .1)
+                                   for name, value in (('length', length), ('width', width)))
+        self.angle = checked(angle, 'angle of SyntheticRain', -90, 90)
+        self.spread = checked(spread, 'spread of SyntheticRain', 0)
+        self.brightness = checked(brightness, 'brightness of SyntheticRain', 0, 1)
+        self.layers, self.blend = checked(layers, 'layers of SyntheticRain', 0), blend
 
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         rain = self.streaks(image.shape[:2], random)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import j1
 
 from ...registry import TRANSFORMS
-from .degradations import JPEGCompression, crop_to_multiple, to_eight_bits, to_unit
+from .degradations import JPEGCompression, checked, crop_to_multiple, drawn, to_eight_bits, to_unit
 
 Random = np.random.Generator
 _KERNEL_SIZES = tuple(range(7, 22, 2))
@@ -89,13 +89,16 @@ class GaussianBlur:
 
     Args:
         sigma: Its deviation in pixels; a pair of numbers for one that is drawn evenly between them.
+
+    Raises:
+        ValueError: It is below .01, where nothing is blurred, or the pair descends.
     """
 
     def __init__(self, sigma: float | Sequence[float]) -> None:
-        self.sigma = sigma
+        self.sigma = checked(sigma, 'sigma of GaussianBlur', .01)
 
     def __call__(self, image: np.ndarray, random: Random) -> np.ndarray:
-        sigma = float(random.uniform(*self.sigma)) if isinstance(self.sigma, Sequence) else self.sigma
+        sigma = drawn(self.sigma, random)
         blurred = filtered(to_unit(image), gaussian_kernel(2 * math.ceil(3 * sigma) + 1, sigma, sigma, 0.))
         return to_eight_bits(blurred) if image.dtype == np.uint8 else blurred
 

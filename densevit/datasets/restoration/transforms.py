@@ -19,6 +19,7 @@ from torch import Tensor
 from ...images import read_deep, read_image
 from ...registry import TRANSFORMS
 from ..common.load_image import to_openmmlab
+from ..common.seeding import shape_of_batch
 from ..common.task_checks import DataError
 from .dataset import is_pair, remedy_of_pair
 from .degradations import OneOf, crop_to_multiple
@@ -30,8 +31,9 @@ class LoadPair(BaseTransform):
 
     Args:
         color_type: ``'color'``, (H, W, 3) in BGR order, or ``'grayscale'``, (H, W).
-        keep_depth: Whether files of 16 bits stay such; else they are scaled to 8. ``predict`` then gives back what it
-            gets: 16 bits for 16 bits.
+        keep_depth: Whether files are read as they are, of 16 bits or of 8 and with the colours that lie under
+            transparency, so that ``predict`` gives back what it gets, with the alpha. Else they are read as a person
+            sees them: of 8 bits, on white.
 
     Required keys: ``img_path``, ``gt_path``; the same for a true image alone.
 
@@ -39,7 +41,7 @@ class LoadPair(BaseTransform):
     degraded image.
     """
 
-    def __init__(self, color_type: Literal['color', 'grayscale'] = 'color', keep_depth: bool = False) -> None:
+    def __init__(self, color_type: Literal['color', 'grayscale'] = 'color', keep_depth: bool = True) -> None:
         self.color_type, self.keep_depth = color_type, keep_depth
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -123,11 +125,13 @@ class PairedCrop(BaseTransform):
     def __init__(self, size: int, place: Literal['random', 'center'] = 'random', margin: int = 0) -> None:
         if place not in ('random', 'center'):
             raise ValueError(f"place='{place}': choose 'random' or 'center'")
+        if size < 1 or margin < 0:
+            raise ValueError(f'size={size}, margin={margin} of PairedCrop: give a size from 1 and a margin from 0 on')
         self.size, self.place, self.margin = size, place, margin
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         scale = results['gt_img'].shape[0] // results['img'].shape[0]
-        of_batch = getattr(results.get('sample_idx'), 'shape', None)
+        of_batch = shape_of_batch(results)
         size = (self.size if of_batch is None else of_batch[0]) + 2 * self.margin
         if size % scale:
             raise ValueError(f'a side of {size} pixels of PairedCrop is no whole multiple of the scale {scale}')
@@ -177,12 +181,14 @@ class MaskPixels(BaseTransform):
     Added keys: ``mask``, (H, W) bool, True where hidden.
 
     Raises:
-        ValueError: The ratio is not between 0 and 1.
+        ValueError: The ratio is not between 0 and 1, or the side below 1.
     """
 
     def __init__(self, ratio: float = .5, patch_size: int = 1, seed: int | None = None) -> None:
         if not 0 < ratio < 1:
             raise ValueError(f'ratio={ratio} of MaskPixels: give a share above 0 and below 1')
+        if patch_size < 1:
+            raise ValueError(f'patch_size={patch_size} of MaskPixels: give a side in pixels, from 1 on')
         self.ratio, self.patch_size, self.seed = ratio, patch_size, seed
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from ...datasets.restoration.matlab_resize import matlab_resize
-from ...datasets.restoration.names import pair_name
+from ...datasets.restoration.names import FORMS, name_forms
 from ...images import ImageSource, read_deep, read_image
 from ...visualization.before_after import draw_before_after
 from ..files import Artifact, save_artifacts
@@ -177,10 +177,9 @@ class RestorationResult(Result):
         """The restored picture with as many channels as the file of the picture has."""
         pixels = self.restored[..., 0] if _is_grey(self.restored) else self.restored
         alpha = None if self.source is None else read_deep(self.source).alpha
-        if alpha is None:
+        if alpha is None or alpha.dtype != self.restored.dtype:  # of another type where the picture was put on white
             return pixels
-        scale = self.restored.dtype.type(257) if self.restored.dtype == np.uint16 and alpha.dtype == np.uint8 else 1
-        alpha = matlab_resize(alpha * scale, self.scale).astype(self.restored.dtype)
+        alpha = matlab_resize(alpha, self.scale)
         # Nothing here writes grey of 16 bits with alpha.
         colors = pixels[..., None] if self.restored.dtype == np.uint8 and pixels.ndim == 2 else self.restored
         return np.concatenate([colors, alpha[..., None]], 2)
@@ -309,8 +308,9 @@ def _reference_of(picture: Picture, call: Call) -> ImageSource | None:
         return given
     stem = '' if picture.source is None else picture.source.stem
     files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith('.'))
-    found = [file for file in files if file.stem == stem] or [
-        file for file in files if pair_name(file.stem) == pair_name(stem)]
+    found: list[Path] = []
+    for own, other in FORMS:
+        found = found or [file for file in files if name_forms(file.stem)[own] == name_forms(stem)[other]]
     if len(found) != 1:
         raise ValueError(f'{folder} has {"several true pictures" if found else "no true picture"} for '
                          f'{picture.source or "a picture in memory"}: name one as the picture is named')

@@ -11,6 +11,7 @@ from densevit.datasets import (
     BicubicDown,
     Degrade,
     FlipAndTurn,
+    GaussianBlur,
     GaussianNoise,
     JPEGCompression,
     LoadPair,
@@ -18,6 +19,8 @@ from densevit.datasets import (
     OneOf,
     PackPair,
     PairedCrop,
+    RestorationDataset,
+    SyntheticRain,
 )
 from densevit.datasets.restoration.matlab_resize import matlab_resize
 
@@ -139,6 +142,24 @@ def test_pixels_are_hidden_by_a_seed(true, patch):
     assert 'mask' not in hidden(dict(img=image))
     with pytest.raises(ValueError, match='above 0 and below 1'):
         MaskPixels(1.)
+
+
+@pytest.mark.parametrize(('kind', 'options'), [
+    (GaussianNoise, dict(sigma=-1)), (GaussianNoise, dict(sigma=(25, 5))), (JPEGCompression, dict(quality=(95, 30))),
+    (JPEGCompression, dict(quality=0)), (GaussianBlur, dict(sigma=0.)), (GaussianBlur, dict(sigma=(2., 1.))),
+    (BicubicDown, dict(scale=0)), (SyntheticRain, dict(density=0)), (SyntheticRain, dict(layers=(3, 1))),
+    (PairedCrop, dict(size=-8)), (PairedCrop, dict(size=8, margin=-1)), (MaskPixels, dict(patch_size=0))])
+def test_numbers_without_sense_are_refused_when_built(kind, options):
+    """And not by a worker of the data loader, or by black pictures."""
+    with pytest.raises(ValueError, match=f'of {kind.__name__}'):
+        kind(**options)
+
+
+def test_indices_of_numpy(tmp_path, true):
+    """They have a shape, too, and not that of a batch."""
+    steps = [dict(type='densevit.LoadPair'), dict(type='densevit.PairedCrop', size=16), dict(type='densevit.PackPair')]
+    dataset = RestorationDataset(hq='', data_root=str(tmp_path), pipeline=steps)
+    assert dataset[np.int64(0)]['inputs'].shape == (3, 16, 16)
 
 
 def test_one_of_several_degradations():

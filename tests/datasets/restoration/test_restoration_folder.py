@@ -13,6 +13,7 @@ from densevit.datasets.common.locate import MissingDataError
 from densevit.datasets.common.survey import survey
 from densevit.datasets.common.task_checks import DataError
 from densevit.datasets.restoration.checks import RestorationChecks
+from densevit.datasets.restoration.dataset import find_pairs
 from densevit.datasets.restoration.folder import RestorationFolder
 
 
@@ -39,6 +40,20 @@ def test_pairs_by_name_whatever_the_ends(tmp_path):
     assert len(dataset) == facts.counts['val']
     info = dataset.get_data_info(0)
     assert info['gt_path'].replace('hq', 'lq').replace('.png', 'x2.png') == info['img_path']
+
+
+@pytest.mark.parametrize('degraded', ['{}', '{}x4', '{}x4m', '{}_LR'])
+@pytest.mark.parametrize('true', ['box{}', '{}', 'box{}_HR'])
+def test_names_with_what_looks_like_an_end(tmp_path, true, degraded):
+    """Names come first as they are: box1 and box2 are not one picture at two scales."""
+    for index in (1, 2):
+        write(tmp_path / 'hq' / f'{true.format(index)}.png')
+        stem = true.format(index).removesuffix('_HR') if degraded.endswith('_LR') else true.format(index)
+        write(tmp_path / 'lq' / f'{degraded.format(stem)}.png', (12, 8))
+    pairs = find_pairs(tmp_path / 'hq', tmp_path / 'lq')
+    assert len(pairs) == 2
+    for index, pair in enumerate(pairs, 1):
+        assert str(index) in pair.hq.stem and str(index) in pair.lq.stem
 
 
 @pytest.mark.parametrize('layout', ['train/hq', 'hq/train'])

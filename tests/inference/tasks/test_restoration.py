@@ -105,7 +105,7 @@ def test_references_are_found_by_name(image, tmp_path):
     """Files are cropped to a whole number of times the picture, as papers do; the part of a tile has no figures."""
     true = np.random.default_rng(1).integers(0, 256, (61, 80, 3)).astype(np.uint8)
     (tmp_path / 'HR').mkdir()
-    for name in ('b_HR', 'other'):
+    for name in ('b_HR', 'other', 'box1', 'box2'):
         Image.fromarray(true).save(tmp_path / f'HR/{name}.png')
 
     def read_as(name, **picture):
@@ -117,6 +117,9 @@ def test_references_are_found_by_name(image, tmp_path):
         Restoration().check(call)
         np.testing.assert_array_equal(read_as('bx2.png').reference, true[:60])
         assert read_as('bx2.png', tile_of=(90, 90)).reference is None
+    call = Call(options=dict(reference=tmp_path / 'HR'))
+    np.testing.assert_array_equal(read_as('box1x2.png').reference, true[:60])
+    call = Call(options=dict(reference={'bx2.png': true}))
     assert read_as('none.png').reference is None  # a dictionary may have it for some alone
     call = Call(options=dict(reference=tmp_path / 'HR'))
     with pytest.raises(ValueError, match='no true picture for .*none.png'):
@@ -197,13 +200,13 @@ def test_tiles_that_differ_are_blended_without_a_step():
     assert max(abs(np.diff(joined, axis=axis)).max() for axis in (0, 1)) <= 200 / 8 + 1
 
 
-def predictor(scale=2):
+def predictor(scale=2, **loading):
     """A network that gives interpolation, so that what comes out tells what went in."""
     options = dict(type='densevit.SwinIR', scale=scale, embed_dim=8, depths=(1, ), num_heads=1)
     if scale > 1:
         options |= dict(upsampler='pixelshuffledirect', skip='bicubic')
     model = MODELS.build(dict(type='densevit.Restorer', head=options))
-    pipeline = [dict(type='densevit.LoadPair', keep_depth=True), dict(type='densevit.PackPair')]
+    pipeline = [dict(type='densevit.LoadPair', **loading), dict(type='densevit.PackPair')]
     return Predictor(model, Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))))
 
 
@@ -244,6 +247,15 @@ def test_alpha_is_carried(tmp_path, dtype):
     assert written.shape == (40, 48, 4) and written.dtype == dtype
     assert (written[:, :20, 3] == 0).all() and (written[:, -20:, 3] == most).all()
     assert abs(written[..., :3].astype(int) - most // 2).max() <= 1  # not whitened where it is transparent
+
+
+def test_pictures_on_white_have_no_alpha(tmp_path):
+    """A config that does not keep the depth reads what a person sees; alpha would make it paler once more."""
+    values = np.full((20, 24, 4), 20000, np.uint16)
+    cv2.imwrite(str(tmp_path / 'a.png'), values)
+    _, file = predictor(keep_depth=False).predict(tmp_path / 'a.png').save(tmp_path / 'out.png')
+    written = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    assert written.shape[:2] == (40, 48) and written.ndim == 2 and written.dtype == np.uint8
 
 
 def test_grey_with_alpha(tmp_path):

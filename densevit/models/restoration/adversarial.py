@@ -22,7 +22,7 @@ class AdversarialRestorer(Restorer):
 
     Begin with the weights of a first stage (``--load-from``). Network and discriminator take their steps at the same
     time, with one optimizer: neither has a gradient from the other's loss. Gradients should not be clipped by a norm of
-    both together.
+    both together. Of a network that fills holes, the VGG and the discriminator are shown images whose holes it filled.
 
     Args:
         head, backbone, criterion, test_cfg, data_preprocessor, init_cfg: As :class:`Restorer` has them.
@@ -52,9 +52,14 @@ class AdversarialRestorer(Restorer):
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of the network and, ``loss_discriminator``, of the discriminator."""
-        restored = self.network(inputs)
+        restored = self.restore(inputs, data_samples)
         targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
-        losses = dict(self.criterion(restored, targets))
+        if self.network.takes_mask:
+            holes = self.holes(inputs, data_samples)
+            losses = dict(self.criterion(restored, targets, holes))
+            restored = torch.where(holes, restored, inputs)
+        else:
+            losses = dict(self.criterion(restored, targets))
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual_weight * self.perceptual(restored, targets)
         self.discriminator.requires_grad_(False)  # of this answer, the network learns alone

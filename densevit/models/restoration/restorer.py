@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
@@ -18,10 +19,13 @@ from .preprocessor import to_unit
 
 @MODELS.register_module()
 class Restorer(DenseModel):
-    """Restores images: super-resolution, noise, JPEG, blur.
+    """Restores images: super-resolution, noise, JPEG, blur, holes.
 
     It learns from ``gt_img`` (C, scale * H, scale * W) of data samples, of 8 or 16 bits, and gives ``pred_img`` of that
     shape, float32 in [0, 1].
+
+    A network that fills holes is told of them by the ``mask`` (1, H, W) of data samples, bool, True where an image is to
+    be filled. Elsewhere ``pred_img`` is the image.
 
     Args:
         head: Config of a network (``dict(type='densevit.SwinIR', ...)``).
@@ -68,13 +72,50 @@ class Restorer(DenseModel):
         """How many times larger the sides of a restored image are."""
         return self.network.scale
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What the model is told beside images: fields of data samples."""
+        return ('mask', ) if self.network.takes_mask else ()
+
+    def restore(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> Tensor:
+        """What the network makes of (B, C, H, W) images in [0, 1], (B, C', scale * H, scale * W).
+
+        Raises:
+            ValueError: The network fills holes, and an image has no mask or one of another size.
+        """
+        height, width = inputs.shape[2:]
+        if self.network.takes_mask:
+            # Zeros tell that something is hidden, here and in pads.
+            inputs = torch.cat((inputs, (~self.holes(inputs, data_samples)).to(inputs)), 1)
+        return self.network(self.pad(inputs))[..., :self.scale * height, :self.scale * width]
+
+    def holes(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> Tensor:
+        """The masks of a batch, (B, 1, H, W) bool; what lies beside an image is a hole.
+
+        Raises:
+            ValueError: As in :meth:`restore`.
+        """
+        size, masks = inputs.shape[2:], []
+        for sample in data_samples:
+            shown, name = shown_size(sample, size), sample.get('img_path') or 'an image'
+            if 'mask' not in sample:
+                raise ValueError(f'{name} has no mask of what is to be filled: give one to predict (mask=, --mask), or '
+                                 "add dict(type='densevit.Holes') to the pipeline before densevit.PackPair")
+            if tuple(sample.mask.shape[1:]) != shown:
+                raise ValueError(f'the mask of {name} has {tuple(sample.mask.shape[1:])} pixels and the image {shown}: '
+                                 "let dict(type='densevit.Holes') be the last transform before densevit.PackPair")
+            masks.append(F.pad(sample.mask, (0, size[1] - shown[1], 0, size[0] - shown[0]), value=True))
+        return torch.stack(masks)
+
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, C, H, W) images in [0, 1], all of one size; of hidden pixels alone where there is a ``mask``.
 
+        The loss of a network that fills holes is told of the mask and may count other pixels as well.
+
         Raises:
-            ValueError: A true image has another size than the restored one.
+            ValueError: A true image has another size than the restored one, or a mask is missing.
         """
-        restored = self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
+        restored = self.restore(inputs, data_samples)
         targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
         if 'mask' not in data_samples[0]:
             return self.criterion(restored, targets)
@@ -99,7 +140,9 @@ class Restorer(DenseModel):
         options: PredictionOptions,
     ) -> Iterator[dict[str, Any]]:
         """``pred_img`` of each image."""
-        restored = self.network(self.pad(images))
+        restored = self.restore(images, samples)
+        if self.network.takes_mask:
+            restored = torch.where(self.holes(images, samples), restored, images)
         for image, sample in zip(restored, samples, strict=True):
             height, width = (self.scale * side for side in shown_size(sample, images.shape[-2:]))
             yield dict(pred_img=image[..., :height, :width].float().clamp(0, 1))

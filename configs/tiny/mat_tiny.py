@@ -34,12 +34,12 @@ model = dict(
         skip='pyramid'))
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(.9, .99), weight_decay=1e-4, fused=True),
+    optimizer=dict(type='AdamW', lr=4e-4, betas=(.9, .99), weight_decay=1e-4, fused=True),
     constructor='densevit.LayerDecayConstructor',
-    clip_grad=dict(max_norm=.5))
+    clip_grad=dict(max_norm=.2))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=100, end=max_iters)
+    dict(type='LinearLR', start_factor=.01, by_epoch=False, begin=0, end=200),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=200, end=max_iters)
 ]
 train_cfg = dict(type='densevit.SeededIterLoop', max_iters=max_iters, val_interval=500)
 val_cfg = dict(type='ValLoop')

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .restoration.dataset import RestorationDataset
     from .restoration.degradations import BicubicDown, GaussianNoise, JPEGCompression, OneOf, SyntheticRain
     from .restoration.folder import RestorationFolderDataset
+    from .restoration.holes import Holes
     from .restoration.real_world import GaussianBlur, SecondOrderDegradation
     from .restoration.transforms import Degrade, FlipAndTurn, LoadPair, MaskPixels, PackPair, PairedCrop
     from .segmentation.augmentations import ScaleColourCropFlip, ScaleCropFlip, ShortestSideCrop
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     'AffineMosaic', 'AlbumentationsTransform', 'AspectRatioBuckets', 'BicubicDown', 'CamVidDataset',
     'CocoInstanceDataset', 'ComposeForeground', 'Degrade', 'DenseOneToOne', 'DepthCrop', 'DepthDataset',
-    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'InStages', 'JPEGCompression',
+    'FitToBucket', 'FlipAndTurn', 'GaussianBlur', 'GaussianNoise', 'Holes', 'InStages', 'JPEGCompression',
     'JitterForeground', 'JoinForegrounds', 'JoinedDataset', 'LoadAlpha', 'LoadColorLabels', 'LoadDepth',
     'LoadForeground', 'LoadImage', 'LoadPair', 'LoadPanopticSegments', 'MaskFolderDataset', 'MaskPixels',
     'MattingCrop', 'MattingDataset', 'MattingFolderDataset', 'OneOf', 'PackDepth', 'PackMatting', 'PackPair',
@@ -75,6 +76,7 @@ _HOMES = dict(
     FlipAndTurn='restoration.transforms',
     GaussianBlur='restoration.real_world',
     GaussianNoise='restoration.degradations',
+    Holes='restoration.holes',
     InStages='common.stages',
     JPEGCompression='restoration.degradations',
     JitterForeground='matting.transforms',

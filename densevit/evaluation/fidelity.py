@@ -43,6 +43,7 @@ def psnr(
     crop_border: int = 0,
     y_channel: bool = False,
     round_y: bool = False,
+    where: np.ndarray | None = None,
 ) -> float:
     """Peak signal-to-noise ratio in dB; infinite where the two are equal.
 
@@ -58,12 +59,20 @@ def psnr(
             BT.601, MATLAB's ``rgb2ycbcr``). Grey images are compared as they are.
         round_y: Whether to round luma to integers, as MATLAB does for uint8 images and papers of about 2014 to 2016 and
             on deraining did; it changes the figure by up to 0.1 dB.
+        where: (H, W) bool, the pixels that are compared, as those of holes that were filled; all if None.
 
     Raises:
-        ValueError: Shapes or types differ, are not of the above, or nothing is left within the border.
+        ValueError: Shapes or types differ, are not of the above, or nothing is left within the border or to compare.
     """
+    if where is not None and where.shape != pred.shape[:2]:
+        raise ValueError(f'where is of {where.shape} and the images of {pred.shape[:2]} pixels: give one of their size')
     pred, target, peak = _prepared(pred, target, Protocol(crop_border, y_channel, round_y))
-    return _decibels(np.mean(np.square(pred - target)), peak)
+    error = np.square(pred - target)
+    if where is not None:
+        error = error[where[crop_border:where.shape[0] - crop_border, crop_border:where.shape[1] - crop_border]]
+        if not error.size:
+            raise ValueError('where has no pixel to compare: give one that is True somewhere within the border')
+    return _decibels(np.mean(error), peak)
 
 
 def ssim(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..registry import METRICS
 from .fidelity import Protocol, lpips, psnr, psnr_b, ssim
 
-Figure = Literal['PSNR', 'SSIM', 'PSNRB', 'LPIPS']
+Figure = Literal['PSNR', 'SSIM', 'PSNRB', 'LPIPS', 'hole_PSNR']
 
 
 @METRICS.register_module()
@@ -24,7 +24,7 @@ class RestorationMetric(BaseMetric):
 
     Args:
         figures: Of ``'PSNR'``, ``'SSIM'``, for JPEG ``'PSNRB'``, and of RGB ``'LPIPS'`` with AlexNet, which needs
-            torchmetrics.
+            torchmetrics; ``'hole_PSNR'``, that of the pixels of the sample's ``mask`` alone.
         crop_border: Pixels left out at each side; the scale in papers on super-resolution, else 0.
         y_channel: Whether luma is compared, as in papers on super-resolution, or RGB.
         round_y: Whether luma is rounded, see :func:`densevit.evaluation.psnr`.
@@ -52,10 +52,16 @@ class RestorationMetric(BaseMetric):
         for sample in data_samples:
             target = _to_array(sample['gt_img'])
             pred = as_file(sample['pred_img'], target.dtype)
-            self.results.append([self._compare(figure, pred, target) for figure in self.figures])
+            mask = sample['mask'][0].cpu().numpy() if 'mask' in sample else None
+            self.results.append([self._compare(figure, pred, target, mask) for figure in self.figures])
 
-    def _compare(self, figure: Figure, pred: np.ndarray, target: np.ndarray) -> float:
+    def _compare(self, figure: Figure, pred: np.ndarray, target: np.ndarray, mask: np.ndarray | None) -> float:
         crop_border, y_channel, round_y = self.protocol
+        if figure == 'hole_PSNR':
+            if mask is None:
+                raise ValueError("RestorationMetric has 'hole_PSNR' and a sample has no mask: add "
+                                 "dict(type='densevit.Holes', seed=0) to the pipeline before densevit.PackPair")
+            return psnr(pred, target, crop_border, y_channel, round_y, mask)
         if figure == 'LPIPS':
             return lpips(pred, target, crop_border)
         if figure == 'PSNRB':

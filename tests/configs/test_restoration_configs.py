@@ -19,7 +19,6 @@ SIZES = {
 @pytest.mark.parametrize('name', RESTORATION)
 def test_config__builds(name):
     cfg = load(name)
-    cfg.model.pop('perceptual', None)  # whose weights are downloaded
     for stage in ('train', 'val', 'test'):
         dataset = cfg[f'{stage}_dataloader'].dataset
         assert issubclass(DATASETS.get(dataset.type), DATASETS.get('densevit.RestorationDataset'))

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...networks.restoration.degradation_classifier import DegradationClassifier, focal_loss
 from ...networks.restoration.stages import Stage, outputs_of
 from ...registry import MODELS
-from .preprocessor import to_unit
 from .restorer import Restorer
 
 
@@ -65,8 +64,7 @@ class ClassifyingRestorer(Restorer):
         """
         kinds = torch.tensor([self._kind(sample) for sample in data_samples], device=inputs.device)
         with outputs_of(self._stages()) as features:
-            restored = self.restore(inputs, data_samples)
-        targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
+            restored, targets = self.restored_and_true(inputs, data_samples)
         logits = self.classifier(features)
         return dict(
             {name: self.pixel_weight * loss for name, loss in self.criterion(restored, targets).items()},

@@ -18,10 +18,13 @@ from .preprocessor import to_unit
 
 @MODELS.register_module()
 class Restorer(DenseModel):
-    """Restores images: super-resolution, noise, JPEG, blur.
+    """Restores images: super-resolution, noise, JPEG, blur, holes.
 
     It learns from ``gt_img`` (C, scale * H, scale * W) of data samples, of 8 or 16 bits, and gives ``pred_img`` of that
     shape, float32 in [0, 1].
+
+    A network that fills holes is told of them by the ``mask`` (1, H, W) of data samples, bool, True where an image is to
+    be filled. Elsewhere ``pred_img`` is the image.
 
     Args:
         head: Config of a network (``dict(type='densevit.SwinIR', ...)``).
@@ -68,18 +71,61 @@ class Restorer(DenseModel):
         """How many times larger the sides of a restored image are."""
         return self.network.scale
 
-    def restore(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> Tensor:
-        """What the network makes of (B, C, H, W) images in [0, 1], (B, C', scale * H, scale * W)."""
-        return self.network(self.pad(inputs))[..., :self.scale * inputs.shape[2], :self.scale * inputs.shape[3]]
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What the model is told beside images: fields of data samples."""
+        return ('mask', ) if self.network.takes_mask else ()
+
+    def restore(self, images: Tensor, samples: Sequence[BaseDataElement]) -> Tensor:
+        """What the network makes of (B, C, H, W) images in [0, 1] without pads, (B, C', scale * H, scale * W).
+
+        Raises:
+            ValueError: The network fills holes, and an image has no mask or one of another size.
+        """
+        if self.network.takes_mask:
+            images = torch.cat((images, (~self.holes(images, samples)).to(images)), 1)
+        return self.network(images)
+
+    def holes(self, images: Tensor, samples: Sequence[BaseDataElement]) -> Tensor:
+        """The masks of a batch, (B, 1, H, W) bool, True where an image is to be filled.
+
+        Raises:
+            ValueError: As in :meth:`restore`.
+        """
+        for sample in samples:
+            name = sample.get('img_path') or 'an image'
+            if 'mask' not in sample:
+                raise ValueError(f'{name} has no mask of what is to be filled: give one to predict (mask=, --mask), or '
+                                 "add dict(type='densevit.Holes') to the pipeline before densevit.PackPair")
+            if sample.mask.shape[1:] != images.shape[2:]:
+                raise ValueError(f'the mask of {name} has {tuple(sample.mask.shape[1:])} pixels and the image '
+                                 f"{tuple(images.shape[2:])}: let dict(type='densevit.Holes') be the last transform "
+                                 'before densevit.PackPair')
+        return torch.stack([sample.mask for sample in samples])
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of (B, C, H, W) images in [0, 1], all of one size; of hidden pixels alone where there is a ``mask``.
 
+        The loss of a network that fills holes is told of the mask and may count other pixels as well.
+
         Raises:
-            ValueError: A true image has another size than the restored one.
+            ValueError: A true image has another size than the restored one, or a mask is missing.
+        """
+        restored, targets = self.restored_and_true(inputs, data_samples)
+        return self.pixel_losses(restored, targets, data_samples)
+
+    def restored_and_true(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> tuple[Tensor, Tensor]:
+        """What the network makes of images, and the true ones, both in [0, 1].
+
+        Raises:
+            ValueError: As in :meth:`loss`.
         """
         restored = self.restore(inputs, data_samples)
-        targets = torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
+        return restored, torch.stack([to_unit(self.target(sample, restored)) for sample in data_samples])
+
+    def pixel_losses(self, restored: Tensor, targets: Tensor, data_samples: Sequence[BaseDataElement]
+                     ) -> dict[str, Tensor]:
+        """The criterion of restored and true images, under the masks of the samples if they have any."""
         if 'mask' not in data_samples[0]:
             return self.criterion(restored, targets)
         mask = torch.stack([sample.mask for sample in data_samples])
@@ -102,8 +148,18 @@ class Restorer(DenseModel):
         samples: Sequence[BaseDataElement],
         options: PredictionOptions,
     ) -> Iterator[dict[str, Any]]:
-        """``pred_img`` of each image."""
-        restored = self.network(self.pad(images))
-        for image, sample in zip(restored, samples, strict=True):
-            height, width = (self.scale * side for side in shown_size(sample, images.shape[-2:]))
-            yield dict(pred_img=image[..., :height, :width].float().clamp(0, 1))
+        """``pred_img`` of each image; those of one size together, since a network would see the pads of others."""
+        sizes = [shown_size(sample, images.shape[-2:]) for sample in samples]
+        found: dict[int, Tensor] = {}
+        for size in dict.fromkeys(sizes):
+            indices = [index for index, other in enumerate(sizes) if other == size]
+            found.update(zip(indices, self._restored(images[indices, :, :size[0], :size[1]],
+                                                     [samples[index] for index in indices]), strict=True))
+        for index in range(len(samples)):
+            yield dict(pred_img=found[index].float().clamp(0, 1))
+
+    def _restored(self, images: Tensor, samples: Sequence[BaseDataElement]) -> Tensor:
+        restored = self.restore(images, samples)
+        if self.network.takes_mask:
+            restored = torch.where(self.holes(images, samples), restored, images)
+        return restored

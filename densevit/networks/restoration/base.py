@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,8 +30,11 @@ class RestorationNetwork(Network):
     Attributes:
         out_channels: C', which is C but for networks that make one image of several.
         mean: What the network subtracts from images and adds to its answer, (1, C, 1, 1).
+        takes_mask: Whether the network fills holes: the last of its C channels then is 1 where an image is visible and
+            0 in holes, and its loss is told of the holes.
     """
     loss_class = PixelLoss
+    takes_mask: ClassVar[bool] = False
 
     def __init__(self, scale: int, in_channels: int = 3, backbone: Backbone | None = None) -> None:
         super().__init__(backbone)

@@ -28,14 +28,16 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1], sides multiples of 8, to logits (B, 1, H, W): above 0 for true images."""
+        """(B, C, H, W) in [0, 1], sides from 8 on, to logits (B, 1, H, W): above 0 for true images."""
         levels = [F.leaky_relu(self.conv0(images), .2)]
         for conv in (self.conv1, self.conv2, self.conv3):
             levels.append(F.leaky_relu(conv(levels[-1]), .2))
         x = levels.pop()
         for conv in (self.conv4, self.conv5, self.conv6):
-            x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
-            x = F.leaky_relu(conv(x), .2) + levels.pop()
+            level = levels.pop()
+            # Twice the size, but for sides that are no multiples of 8.
+            x = F.interpolate(x, size=level.shape[2:], mode='bilinear', align_corners=False)
+            x = F.leaky_relu(conv(x), .2) + level
         for conv in (self.conv7, self.conv8):
             x = F.leaky_relu(conv(x), .2)
         return self.conv9(x)

@@ -35,7 +35,47 @@ def test_neither_learns_from_the_loss_of_the_other():
                   if any(parameter.grad is not None and parameter.grad.any()
                          for parameter in getattr(model, part).parameters())}
         assert learns == {'discriminator' if name == 'loss_discriminator' else 'network'}, name
-    assert not any(parameter.requires_grad for parameter in model.perceptual.parameters())
+    loss = model.perceptual(torch.device('cpu'))
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    assert len(list(loss.parameters())) and not any('perceptual' in name for name in model.state_dict())
+
+
+def test_a_model_with_a_perceptual_loss_predicts_without_its_weights(monkeypatch, tmp_path):
+    """They are read by a run alone, at its beginning."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
+    model = build(perceptual=dict()).eval()
+    model.test_step(batch())
+    with pytest.raises(OSError, match='model.perceptual=None'):
+        model.init_weights()
+
+
+def refuse(*_args, **_options):
+    raise OSError('no network')
+
+
+def test_hidden_pixels_and_chosen_layers():
+    """As in the first stage: a mask tells where pixels count, and ``rank-layers`` which layers learn."""
+    layer = 'layers.0.residual_group.blocks.0.mlp.fc1'
+    model, data = build(trained_layers=[layer]), batch()
+    assert {name for name, parameter in model.network.named_parameters() if parameter.requires_grad} == {
+        f'{layer}.weight', f'{layer}.bias'}
+    plain = model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel']
+    for sample in data['data_samples']:
+        sample.mask = torch.zeros(1, 16, 24, dtype=torch.bool)
+        sample.mask[:, :4] = True
+    masked = model(**model.data_preprocessor(data, True), mode='loss')['loss_pixel']
+    assert masked != plain
+
+
+def test_losses_beside_the_pixels_keep_their_precision_under_autocast():
+    model = build(perceptual=dict(layers=dict(conv2_2=1.), pretrained=False)).train()
+    data = model.data_preprocessor(batch(), True)
+    exact = model(**data, mode='loss')
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model(**data, mode='loss')
+    assert all(losses[name].dtype == torch.float32 for name in losses)
+    assert losses['loss_perceptual'].item() == pytest.approx(exact['loss_perceptual'].item(), rel=2e-3)
 
 
 def test_some_steps_stay_finite_and_the_discriminator_learns():
@@ -50,7 +90,8 @@ def test_some_steps_stay_finite_and_the_discriminator_learns():
 def test_discriminator():
     """A logit for each pixel; spectral norms bound what a change of the image can do."""
     network = UNetDiscriminator(width=4)
-    assert network(torch.rand(2, 3, 24, 40)).shape == (2, 1, 24, 40)
+    for size in ((24, 40), (21, 37)):
+        assert network(torch.rand(2, 3, *size)).shape == (2, 1, *size)
     assert sum('weight_orig' in name for name, _ in network.named_parameters()) == 8
 
 

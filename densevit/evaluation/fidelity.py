@@ -15,7 +15,7 @@ _BLACK = 16.
 LpipsNet = Literal['alex', 'vgg', 'squeeze']
 # torchvision's ImageNet weights, which LPIPS's own weights are for.
 _LPIPS_FILES = dict(alex='alexnet-owt-7be5be79.pth', vgg='vgg16-397923af.pth', squeeze='squeezenet1_1-b8a52dc0.pth')
-_LPIPS_SIDE = 32  # pixels: less has no place in the deepest features
+LPIPS_SIDE = 32  # pixels: less has no place in the deepest features
 SSIM_WINDOW = 11  # of SSIM's Gaussian; an image is at least as large
 
 
@@ -151,8 +151,8 @@ def lpips(pred: np.ndarray, target: np.ndarray, crop_border: int = 0, net: Lpips
     if net not in get_args(LpipsNet):
         raise ValueError(f'net={net!r}: choose alex, vgg or squeeze')
     pred, target, peak = _prepared(pred, target, Protocol(crop_border))
-    if min(pred.shape[:2]) < _LPIPS_SIDE:
-        raise ValueError(f'LPIPS needs {_LPIPS_SIDE} pixels within the border: there are '
+    if min(pred.shape[:2]) < LPIPS_SIDE:
+        raise ValueError(f'LPIPS needs {LPIPS_SIDE} pixels within the border: there are '
                          f'{pred.shape[1]}x{pred.shape[0]}')
     images = [torch.from_numpy(image / peak).float().permute(2, 0, 1).expand(3, -1, -1)[None]
               for image in (pred, target)]

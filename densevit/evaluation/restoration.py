@@ -10,9 +10,10 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from ..registry import METRICS
-from .fidelity import Protocol, lpips, psnr, psnr_b, ssim
+from .fidelity import LPIPS_SIDE, SSIM_WINDOW, Protocol, lpips, psnr, psnr_b, ssim
 
 Figure = Literal['PSNR', 'SSIM', 'PSNRB', 'LPIPS', 'hole_PSNR']
+_LEAST_SIDES = dict(SSIM=SSIM_WINDOW, LPIPS=LPIPS_SIDE)  # of images, within the border
 
 
 @METRICS.register_module()
@@ -42,6 +43,12 @@ class RestorationMetric(BaseMetric):
             raise ValueError("LPIPS compares RGB: give it to another RestorationMetric, with y_channel=False")
         self.figures, self.protocol = tuple(figures), Protocol(crop_border, y_channel, round_y)
         super().__init__(collect_device, str(self.protocol), collect_dir)
+
+    @property
+    def least_side(self) -> int:
+        """The shortest side of images that can be compared, in pixels."""
+        least = max((_LEAST_SIDES.get(figure, 1) for figure in self.figures), default=1)
+        return 2 * self.protocol.crop_border + least
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Compare ``pred_img`` of each sample with its ``gt_img``, uint8 or uint16.

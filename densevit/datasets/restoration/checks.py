@@ -1,4 +1,4 @@
-"""What restoration sees to in its data before a run: pairs whose sizes are those of the model's scale."""
+"""What restoration sees to in its data before a run: sizes of pairs, and of pictures that a metric compares."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,37 @@ from .dataset import RestorationDataset, is_pair, remedy_of_pair
 
 
 class RestorationChecks(TaskChecks):
-    """Sizes of pairs.
+    """Sizes of pairs, and of what is compared.
 
     Args:
         scale: How many times larger the model makes images; None for a model of another task.
+        least: The shortest side of a true image that the metrics of the split can compare, in pixels.
     """
 
-    def __init__(self, scale: int | None = None) -> None:
-        self.scale = scale
+    def __init__(self, scale: int | None = None, least: int = 1) -> None:
+        self.scale, self.least = scale, least
         # True images of another EXIF orientation than their degraded ones.
         self.turned: list[str] = []
 
     @classmethod
     def of(cls, model: nn.Module, dataset: Any, metrics: Sequence[Any]) -> RestorationChecks:
-        return cls(model.scale if getattr(model, 'task', None) == 'restoration' else None)
+        least = max((getattr(metric, 'least_side', 1) for metric in metrics), default=1)
+        return cls(model.scale if getattr(model, 'task', None) == 'restoration' else None, least)
 
     def look(self, leaf: Any, picture: Picture, memory: FactsMemory) -> Labels | None:
         """Compare the sizes of a pair; a true image needs no partner here."""
         if not isinstance(leaf, RestorationDataset):
             return None
-        if is_pair(picture.info) and picture.shape is not None and self.scale is not None:
-            large, small = memory.facts(picture.info['gt_path'], 'image'), picture.shape
-            size = (large.height, large.width) if large.orientation < 5 else (large.width, large.height)
+        if picture.shape is None or self.scale is None:
+            return Labels((0, ))
+        large, small = memory.facts(picture.info['gt_path'], 'image'), picture.shape
+        size = (large.height, large.width) if large.orientation < 5 else (large.width, large.height)
+        if min(side // self.scale * self.scale for side in size) < self.least:
+            raise DataError(
+                f'{picture.info["gt_path"]} has {size[1]}x{size[0]} pixels, and the metrics need {self.least} along each '
+                'side to compare anything: remove it from the pictures for validation and tests, or take SSIM out of '
+                'the figures of val_evaluator and test_evaluator')
+        if is_pair(picture.info):
             if size != tuple(self.scale * side for side in small):
                 raise DataError(
                     f'{picture.info["gt_path"]} is read with {size[1]}x{size[0]} pixels and '

@@ -130,4 +130,6 @@ def remedy_of_pair(size: Sequence[int], small: Sequence[int]) -> str:
     if size[0] != size[1] and tuple(size) == (scale * small[1], scale * small[0]):
         return ('one of them may be turned by its EXIF orientation, and the other not: remove that (exiftool '
                 '-Orientation= FILE), or turn the other')
+    if small[0] > size[0] and small[1] > size[1]:
+        return 'the degraded image is the larger one, so that the folders hq and lq may be swapped'
     return 'crop the true image to a whole number of times the other'

@@ -11,6 +11,7 @@ from ..common.folders import SPLIT_NAMES, FolderError, FolderFacts, FolderReader
 from ..common.locate import MissingDataError
 from ..common.paired_folders import first_folder, left_out, with_validation
 from .dataset import Pair, RestorationDataset, find_pairs, pictures_in
+from .names import name_forms
 
 HQ_FOLDERS, LQ_FOLDERS = ('hq', 'HQ', 'HR', 'hr', 'gt', 'GT', 'target'), ('lq', 'LQ', 'LR', 'lr', 'input')
 
@@ -45,7 +46,8 @@ class RestorationFolder(FolderReader):
         if first.lq is None:
             layout = 'true images, degraded by the config'
         else:
-            layout = f'pairs of images, {_scale(first, FactsMemory(scratch.parent / "data_check.json"))} times larger'
+            scale = _scale(first, FactsMemory(scratch.parent / 'data_check.json'))
+            layout = 'pairs of images ' + (f'{scale} times larger' if scale > 1 else 'of one size')
         options = dict(type='densevit.RestorationFolderDataset', data_root=str(folder))
         return FolderFacts(layout, {split: dict(options, split=split) for split in pairs},
                            {split: len(each) for split, each in pairs.items()}, division, notes=left_out(folder))
@@ -86,6 +88,7 @@ def _parts(folder: Path) -> dict[str | None, tuple[Path, Path | None]]:
                 found[split] = hq / name, lq and lq / name
             elif not hq and not lq and (folder / name).is_dir():
                 found[split] = folder / name, None
+    _refuse_others(folder, hq, lq)
     if found:
         return found
     if hq:
@@ -96,6 +99,33 @@ def _parts(folder: Path) -> dict[str | None, tuple[Path, Path | None]]:
     if not pictures_in(folder):
         raise FolderError(f'{folder} holds no pictures: put pairs into lq/ and hq/, or true images alone into hq/')
     return {None: (folder, None)}
+
+
+def _refuse_others(folder: Path, hq: Path | None, lq: Path | None) -> None:
+    """See that no folder is taken for true images that holds degraded ones, and that none of these is overlooked.
+
+    Raises:
+        FolderError: Pictures of two folders have the same names, and the folders are not called so that one would know
+            which are the true ones.
+    """
+    if hq and lq:
+        return
+    known = {name for names in SPLIT_NAMES.values() for name in names}
+    names: dict[Path, set[str]] = {hq: _names(hq)} if hq else {}
+    for other in sorted(path for path in folder.iterdir() if path.is_dir() and path not in (hq, lq)):
+        if other.name in known or other.name.startswith('.'):
+            continue
+        names[other] = _names(other)
+        for first, stems in names.items():
+            if first != other and stems & names[other]:
+                raise FolderError(
+                    f'{first} and {other} have pictures of the same names, such as {min(stems & names[other])}, and '
+                    f'may be pairs: put true ones into {folder / "hq"} and degraded ones into {folder / "lq"}, or move '
+                    'one of the folders away')
+
+
+def _names(folder: Path) -> set[str]:
+    return {name_forms(path.stem)[-1] for path in pictures_in(folder)}
 
 
 def _scale(pair: Pair, memory: FactsMemory) -> int:

@@ -15,6 +15,7 @@ from densevit.datasets.common.task_checks import DataError
 from densevit.datasets.restoration.checks import RestorationChecks
 from densevit.datasets.restoration.dataset import find_pairs
 from densevit.datasets.restoration.folder import RestorationFolder
+from densevit.evaluation import RestorationMetric
 
 
 def write(path, size=(24, 16), orientation=1):
@@ -102,6 +103,42 @@ def test_sizes_of_pairs_before_a_run(tmp_path):
     dataset = RestorationDataset(hq='hq', lq='lq', data_root=str(tmp_path))
     with pytest.raises(DataError, match=r'hq/b\.png .* crop the true image'):
         survey(dataset, 'train', [RestorationChecks(2)], FactsMemory(tmp_path / 'third.json'))
+    swapped = RestorationDataset(hq='lq', lq='hq', data_root=str(tmp_path))
+    with pytest.raises(DataError, match='hq and lq may be swapped'):
+        survey(swapped, 'train', [RestorationChecks(2)], FactsMemory(tmp_path / 'fourth.json'))
+
+
+def test_pictures_that_are_too_small_to_compare(tmp_path):
+    """Before the run, and not at its first validation; those to learn from may be of any size."""
+    model, metric = SimpleNamespace(task='restoration', scale=2), RestorationMetric(crop_border=2, y_channel=True)
+    for size in ((30, 31), (15, 16)):
+        write(tmp_path / 'hq' / f'{size[0]}.png', size)
+    dataset = RestorationDataset(hq='hq', data_root=str(tmp_path))
+    survey(dataset, 'train', [RestorationChecks.of(model, dataset, ())], FactsMemory(tmp_path / 'facts.json'))
+    with pytest.raises(DataError, match=r'hq/15\.png has 15x16 pixels'):
+        survey(dataset, 'val', [RestorationChecks.of(model, dataset, [metric])], FactsMemory(tmp_path / 'facts.json'))
+    (tmp_path / 'hq/15.png').unlink()  # the remedy
+    dataset = RestorationDataset(hq='hq', data_root=str(tmp_path))
+    survey(dataset, 'val', [RestorationChecks.of(model, dataset, [metric])], FactsMemory(tmp_path / 'facts.json'))
+
+
+@pytest.mark.parametrize(('true', 'degraded'), [('clean', 'noisy'), ('HR', 'LR_bicubic/X2')])
+def test_folders_of_other_names_are_not_mixed(tmp_path, true, degraded):
+    """Noisy pictures were taken for true ones, and DIV2K's small ones were overlooked."""
+    for name in ('a', 'b'):
+        write(tmp_path / true / f'{name}.png')
+        write(tmp_path / degraded / f'{name}x2.png', (12, 8))
+    with pytest.raises(FolderError, match='may be pairs'):
+        read(tmp_path, tmp_path)
+    (tmp_path / true).rename(tmp_path / 'hq')  # the remedy
+    (tmp_path / degraded).rename(tmp_path / 'lq')
+    assert '2 times larger' in read(tmp_path, tmp_path).layout
+
+
+def test_folders_of_other_pictures_are_read_together(tmp_path):
+    for name in ('cats/a', 'dogs/b'):
+        write(tmp_path / f'{name}.png')
+    assert sum(read(tmp_path, tmp_path).counts.values()) == 2
 
 
 LOADING = [dict(type='densevit.LoadPair'), dict(type='densevit.Degrade', steps=[], seed=0),

@@ -13,6 +13,7 @@ SIZES = {
     'swinir_m_x4_df2k': 11.900, 'swinir_s_x4_df2k': .930, 'swinir_m_denoise25': 11.504, 'swinir_m_jpeg40': 11.486,
     'hat_s_x4_df2k': 9.621, 'hat_m_x4_df2k': 20.773, 'hat_l_x4_df2k': 40.847, 'drct_m_x4_df2k': 14.140,
     'drct_l_x4_df2k': 27.581, 'cat_a_x4_df2k': 16.60, 'hit_srf_x4_df2k': .866,
+    'hit_sir_x4_div2k': .792, 'hit_sng_x4_div2k': 1.032,
     'restormer_denoise25': 26.112, 'restormer_derain': 26.127}
 
 

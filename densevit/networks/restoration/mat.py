@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...layers import crop
 from .base import RestorationNetwork
 from .hole_loss import HoleLoss
 from .windows import from_windows, to_windows
@@ -247,7 +248,7 @@ def _halved(valid: Tensor) -> Tensor:
 
 def _doubled(x: Tensor, level: Tensor) -> Tensor:
     """(B, C, h, w) at the resolution of the next finer level, each value four times."""
-    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :level.shape[2], :level.shape[3]]
+    return crop(x.repeat_interleave(2, 2).repeat_interleave(2, 3), level.shape[2:])
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 #
 # Command:  python tools/train.py configs/tiny/mat_tiny.py --amp
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/photos_x2.py']
-max_iters = 4500  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 6000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadPair'),

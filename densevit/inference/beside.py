@@ -1,4 +1,4 @@
-"""Maps that a user gives beside pictures, such as masks and trimaps: found for each picture, read, and cut for tiles."""
+"""Maps that a user gives beside pictures, as masks and trimaps: found for each picture, read, and cut for tiles."""
 from __future__ import annotations
 
 import os

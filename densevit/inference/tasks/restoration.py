@@ -376,9 +376,10 @@ def _given(picture: Picture) -> np.ndarray:
 
 def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationResult:
     reference, holes, notes = None, None, picture.notes
-    if 'mask' in call.takes and (holes := _holes(picture, call)) is not None:
-        if not holes.any():
-            notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
+    if 'mask' in call.takes:
+        holes = _holes(picture, call)
+    if holes is not None and not holes.any():
+        notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
     if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
         reference = read_deep(source).pixels
         # Papers crop true pictures, of which small ones are made, to a whole number of times the small ones.

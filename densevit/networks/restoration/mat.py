@@ -1,12 +1,14 @@
 """MAT (Li et al., Mask-Aware Transformer for Large Hole Image Inpainting, arXiv:2203.15270): fills what a mask marks.
 
-A convolutional head makes tokens at an eighth of the resolution (section 3.2), five stages of adjusted transformer blocks
-let what is hidden be made of what is visible alone (section 3.3), and convolutions with skips from the head lead back to
-the full size.
+A convolutional head makes tokens at an eighth of the resolution (section 3.2), five stages of adjusted transformer
+blocks let what is hidden be made of what is visible alone (section 3.3), and convolutions with skips from the head lead
+back to the full size.
 
 This is written from the paper; the authors' code is for non-commercial use and was not looked at, and their checkpoints
-do not load. Of the paper's network, the manipulation of style, by which one picture has many answers, and the U-net that
-refines the first answer are not here: this network gives one answer, which follows from the visible pixels.
+do not load. Of the paper's network, the manipulation of style, by which one picture has many answers, and the U-net
+that refines the first answer are not here: this network gives one answer, which follows from the visible pixels. What
+the paper leaves open is decided here: a token is valid from the beginning if a pixel of its square is visible, and
+where the resolution changes, if one of those that it is made of was.
 """
 from __future__ import annotations
 
@@ -204,9 +206,9 @@ class MAT(RestorationNetwork):
             ValueError: The images have another number of channels.
         """
         if images.shape[1] != self.in_channels:
-            raise ValueError(f'the network takes images of {self.out_channels} channels and one that tells which pixels '
-                             f'are visible, not {images.shape[1]} channels: set model.head.in_channels to the colours, '
-                             'and give each image a mask')
+            raise ValueError(f'the network takes images of {self.out_channels} channels and one that tells which '
+                             f'pixels are visible, not {images.shape[1]} channels: set model.head.in_channels to the '
+                             'number of colours, and give each image a mask')
         visible = images[:, self.out_channels:] > .5
         shown = torch.where(visible, images[:, :self.out_channels] - self.mean, 0.)
         if self.skip:

@@ -147,3 +147,12 @@ def test_command(image, mask, tmp_path, monkeypatch, capsys):
     assert cli.main(['a.png']) == 2 and '--mask' in capsys.readouterr().err
     assert cli.main([]) == 0  # the photograph that is always there, with some holes
     assert 'cv2.inpaint' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('size', 'options'), [((2, 200), {}), ((60, 80), dict(max_pixels=1000)), ((1, 7), {})])
+def test_strips_and_pictures_that_are_shrunk(size, options):
+    """What the model sees is then another picture; what is not filled comes back all the same."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    mask = np.zeros(size, bool)
+    mask[:, :size[1] // 2] = True
+    check(fill().predict(image, mask=mask, **options).restored, image, mask)

@@ -1,7 +1,9 @@
 # MAT (arXiv:2203.15270) in miniature: eight adjusted blocks of width 64 in windows of 8 tokens, which begin with what
 # interpolation over a pyramid puts into the holes. 0.88 M parameters.
+#
+# Command:  python tools/train.py configs/tiny/mat_tiny.py --amp
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/photos_x2.py']
-max_iters = 4500  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
+max_iters = 6000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 train_pipeline = [
     dict(type='densevit.SeedAugmentation'),
     dict(type='densevit.LoadPair'),

@@ -12,8 +12,8 @@ from . import example
 def build_parser(prog: str) -> cli.OneLineParser:
     parser = cli.OneLineParser(example('publish-weights', prog), prog=prog, description=__doc__)
     parser.add_argument('checkpoint', help='checkpoint of a training')
-    parser.add_argument('name', help='of a model of the zoo, a row of densevit/weights/zoo.yml; a checkpoint of your own needs none: --model takes '
-                        'its file')
+    parser.add_argument('name', help='of a model of the zoo, a row of densevit/weights/zoo.yml; a checkpoint of your '
+                        'own needs none: --model takes its file')
     parser.add_argument('--metrics', nargs='+', type=_metric, required=True, metavar='NAME=VALUE',
                         help='in [0, 1]: mIoU=0.58')
     parser.add_argument('--data', default='', help='what it was trained on')

@@ -214,7 +214,8 @@ class Predictor:
         call = Call(
             getattr(self.model, 'task', None), self.classes, self.palette,
             {name: options.get(name, default) for name, default in own.items()},
-            {name: value for name, value in options.items() if name not in own}, in_force)
+            {name: value for name, value in options.items() if name not in own}, in_force,
+            tuple(getattr(self.model, 'takes', ())))
         for task in self._tasks:
             task.check(call)
         return call, max_pixels, tiling

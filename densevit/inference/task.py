@@ -54,6 +54,7 @@ class Call:
             task's defaults.
         given: Options of the model that are asked for by name.
         in_force: Every option of the model, as its config has it; empty for models of other libraries.
+        takes: What the model is told beside pictures, as fields of data samples; empty for models of other libraries.
     """
 
     task: str | None = None
@@ -62,6 +63,7 @@ class Call:
     options: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     in_force: Mapping[str, Any] = field(default_factory=dict)
+    takes: tuple[str, ...] = ()
 
     def named_classes(self) -> tuple[str, ...]:
         """The names of the classes, for a task that cannot do without.

@@ -80,3 +80,20 @@ def test_masked_pre_training_and_the_layers_behind_it(tmp_path, tool, capsys):
     assert moved and moved <= chosen
     assert tool('rank-layers', tmp_path / 'pretrain.py', checkpoint, '--data', tmp_path / 'mine', '--out', layers) == 2
     assert 'give the config of the fine-tuning' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['', "type='densevit.AdversarialRestorer', discriminator=dict(width=4), "])
+def test_filling_holes_in_pictures_of_ones_own(tmp_path, tool, capsys, kind):
+    """Both stages, of true images alone; figures of holes are those of interpolation, about, and tests repeat them."""
+    write_images(tmp_path / 'mine', False)
+    text = CONFIG.replace('swinir_tiny_x2', 'mat_tiny').replace(
+        'embed_dim=8, depths=(1, ), num_heads=1', 'dim=8, widths=(4, 4, 4), depths=(1, ) * 5, num_heads=1')
+    (tmp_path / 'small.py').write_text(text.format(root=ROOT.as_posix(), kind=kind))
+    work = tmp_path / 'work'
+    assert tool('train', tmp_path / 'small.py', '--data', tmp_path / 'mine', '--work-dir', work) == 0
+    figures = re.findall(r'RGB/hole_PSNR: ([\d.]+)', capsys.readouterr().out)
+    assert figures and float(figures[-1]) > 10
+    assert tool('test', tmp_path / 'small.py', work / 'iter_3.pth', '--data', tmp_path / 'mine', '--work-dir',
+                tmp_path / 'test') == 0
+    tested = re.findall(r'RGB/hole_PSNR: ([\d.]+)', capsys.readouterr().out)
+    assert float(tested[-1]) == pytest.approx(float(figures[-1]), abs=.01)

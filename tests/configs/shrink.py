@@ -24,9 +24,9 @@ _STOCK_ELSEWHERE = ('faster_rcnn_tiny_bccd', 'mask_rcnn_vitdet_coco8', 'dino_vit
 STOCK = [name for name in NAMES
          if Path(name).parts[1] in _STOCK_FOLDERS or Path(name).stem in _STOCK_ELSEWHERE]
 # Models without classes and, most of them, without a backbone: test_restoration_configs looks at them.
-_RESTORATION_FOLDERS = ('atd', 'cat', 'drct', 'hat', 'hit', 'maskdcpt', 'ram', 'restormer', 'swin2sr', 'swinir')
+_RESTORATION_FOLDERS = ('atd', 'cat', 'drct', 'hat', 'hit', 'maskdcpt', 'mat', 'ram', 'restormer', 'swin2sr', 'swinir')
 RESTORATION = [name for name in NAMES
-               if Path(name).parts[1] in _RESTORATION_FOLDERS or name.startswith('configs/tiny/swinir')]
+               if Path(name).parts[1] in _RESTORATION_FOLDERS or Path(name).stem.startswith(('swinir_tiny', 'mat_tiny'))]
 OWN = [name for name in NAMES if name not in STOCK + RESTORATION]
 SIZE = (64, 64)
 # What a user would give to --cfg-options of an EoMT.

@@ -47,9 +47,12 @@ def test_config__builds(name):
     # The loader, the scale of the degradation and that of the network agree.
     scale = cfg.model.head.get('scale', 1)
     degraded = [step for stage in ('train', 'val') for step in cfg[f'{stage}_dataloader'].dataset.pipeline
-                if step.type == 'densevit.Degrade']
+                if step.type in ('densevit.Degrade', 'densevit.Holes')]
     assert len(degraded) == 2 and all(step.get('scale', 1) == scale for step in degraded)
     assert cfg.val_evaluator.get('crop_border', 0) == (scale if scale > 1 else 0)
+    # Networks that fill holes are given some, and others are not measured by them.
+    assert {step.type == 'densevit.Holes' for step in degraded} == {model.network.takes_mask} == {
+        'hole_PSNR' in cfg.val_evaluator.get('figures', ())}
 
 
 def test_tiny_config__learns_and_predicts():

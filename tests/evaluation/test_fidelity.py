@@ -129,3 +129,21 @@ def test_published_figures_of_rcan(shared_data):
     protocol = dict(crop_border=2, y_channel=True)
     assert np.mean([psnr(*pair, **protocol) for pair in pairs]) == pytest.approx(38.274, abs=5e-4)
     assert np.mean([ssim(*pair, **protocol) for pair in pairs]) == pytest.approx(.9614, abs=5e-5)
+
+
+def test_psnr_of_some_pixels():
+    """Within the border; where nothing is left to compare, that is said."""
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    pred, where = true.copy(), np.zeros((20, 30), bool)
+    where[4:10, :15] = True
+    pred[:4] ^= 64  # is not compared
+    assert psnr(pred, true, where=where) == math.inf
+    pred[4:10, :15] ^= 8
+    assert psnr(pred, true, where=where) == pytest.approx(10 * math.log10(255**2 / 64))
+    pred[4, :15] ^= 32
+    assert psnr(pred, true, crop_border=5, where=where) == pytest.approx(10 * math.log10(255**2 / 64))
+    with pytest.raises(ValueError, match='no pixel to compare'):
+        psnr(pred, true, crop_border=9, where=where & (np.arange(20) < 6)[:, None])
+    with pytest.raises(ValueError, match='one of their size'):
+        psnr(pred, true, where=where[1:])

@@ -37,3 +37,19 @@ def test_names_of_protocols():
     for options, said in ((dict(figures=('NIQE', )), 'NIQE'), (dict(figures=('LPIPS', ), y_channel=True), 'RGB')):
         with pytest.raises(ValueError, match=said):
             RestorationMetric(**options)
+
+
+def test_figures_of_holes():
+    """Of hidden pixels alone, whatever the rest is; a sample without a mask says what is missing."""
+    metric, pairs = RestorationMetric(['PSNR', 'hole_PSNR']), list(samples())
+    for sample in pairs:
+        sample['mask'] = torch.zeros(1, 20, 24, dtype=torch.bool)
+        sample['mask'][:, 3:9, 4:20] = True
+    metric.process(None, pairs)
+    parts = RestorationMetric(['PSNR'])
+    parts.process(None, [{key: sample[key][:, 3:9, 4:20] for key in ('gt_img', 'pred_img')} for sample in pairs])
+    found = metric.evaluate(3)
+    assert found['RGB/hole_PSNR'] == pytest.approx(parts.evaluate(3)['RGB/PSNR'])
+    assert task_metric(found) == 'RGB/PSNR'
+    with pytest.raises(ValueError, match='densevit.Holes'):
+        metric.process(None, list(samples()))

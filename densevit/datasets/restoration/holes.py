@@ -22,11 +22,11 @@ class Holes(BaseTransform):
     """Hides parts of the image that is to be restored: strokes as of a brush, and rectangles.
 
     Strokes are lines of a few bends with round ends, after the free-form masks of DeepFill v2 (Yu et al.,
-    arXiv:1806.03589, section 3.4), to which MAT adds rectangles. All sizes are in pixels, so that crops to learn from and
-    whole pictures to validate on have the same holes; a picture has more of them.
+    arXiv:1806.03589, section 3.4). All sizes are in pixels, so that crops to learn from and whole pictures to validate
+    on have the same holes; a picture has more of them.
 
-    Hidden pixels are 0. It stands last before ``densevit.PackPair``, since other transforms know of no mask; pictures of
-    ``predict`` stay whole and have the mask that a user gives.
+    Hidden pixels are 0. It stands last before ``densevit.PackPair``, since other transforms know of no mask; pictures
+    of ``predict`` stay whole and have the mask that a user gives.
 
     Args:
         share: Of the pixels that are hidden, a pair of numbers for one that is drawn evenly between them. Shapes that

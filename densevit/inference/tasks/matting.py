@@ -1,23 +1,21 @@
 """Matting: how opaque an object is at each pixel, and the object cut out of its picture."""
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from ...datasets.matting.alpha_files import read_alpha, read_trimap, three_levels, trimap_of, width_for
+from ...datasets.matting.alpha_files import read_alpha, three_levels, trimap_of, width_for
 from ...visualization.foreground import estimate_foreground, on_background
 from ...visualization.legend import percent_text
 from ...visualization.palette import Color
+from ..beside import MASK, map_beside, part_beside
 from ..files import Artifact
 from ..result import Result, Row, Table
-from ..sources import looks_like_picture
 from ..task import Argument, Call, Picture, PredictionError, Task
 from ..tiling import fading
 
@@ -120,8 +118,7 @@ class Matting(Task):
         Argument('--trimap', 'predict', dict(
             metavar='PATH', help='matting: a trimap (black, grey, white), or a folder of those with the names of the '
             'pictures')),
-        Argument('--mask', 'predict', dict(
-            metavar='PATH', help='matting: in its place a mask of the object, whose edge is unknown; or a folder')),
+        MASK,
         Argument('--width', 'predict', dict(
             type=float, metavar='PIXELS', help='matting: of the unknown band on both sides of the edge of a mask')),
         Argument('--alpha', 'save', dict(
@@ -186,47 +183,12 @@ def _result(alpha: np.ndarray, picture: Picture, call: Call) -> MattingResult:
 def _trimap(picture: Picture, call: Call) -> np.ndarray | None:
     """That of the call, of this picture or for all: (H, W) float32; None if there is none."""
     name = 'trimap' if call.options['mask'] is None else 'mask'
-    given = call.options[name]
-    if isinstance(given, Mapping):
-        names = () if picture.source is None else (picture.source, str(picture.source), picture.source.name)
-        given = next((given[name] for name in names if name in given), None)
-    if given is None:
+    values = map_beside(picture, call.options[name], name, read_alpha)
+    if values is None:
         return None
-    size = picture.tile_of or picture.image.shape[:2]
-    values = _read(given, name, picture.source)
-    if values.shape != tuple(size):
-        turned = values.shape[::-1] == tuple(size)
-        raise ValueError(f'the {name} has {values.shape} pixels and the picture {tuple(size)}: ' + (
-            'it seems to be made for the stored pixels of a picture that its EXIF orientation turns, so turn it as well'
-            if turned else 'give one of its height and width'))
-    if name == 'mask':
+    if name == 'trimap':
+        values = three_levels(values)
+    else:
         mask, width = values > .5, call.options['width']
         values = trimap_of(mask, width_for(mask) if width is None else width)
-    (top, left), (height, width) = picture.corner, picture.image.shape[:2]
-    return values[top:top + height, left:left + width]
-
-
-def _read(given: Any, name: str, source: Path | None) -> np.ndarray:
-    """A trimap, or a mask, of an array, a picture or a file (H, W)."""
-    if isinstance(given, str | os.PathLike):
-        path = Path(given)
-        if path.is_dir():
-            stem = '' if source is None else source.stem
-            found = sorted(file for file in path.iterdir() if file.stem == stem and looks_like_picture(file))
-            if not found:
-                raise ValueError(f'{path} has no {name} for {source}: name it as the picture is named')
-            if len(found) > 1:
-                raise ValueError(f'{found[0]} and {found[1]} may both be the {name} of {source}: remove one, or give '
-                                 'the file')
-            path = found[0]
-        return read_trimap(path) if name == 'trimap' else read_alpha(path)
-    values = np.asarray(given)
-    if values.ndim != 2:
-        raise ValueError(f'{name} of shape {values.shape}: give (H, W)')
-    most = 1
-    if values.dtype.kind in 'iu' and values.size:  # 0 and 1 alone are shares already
-        most = next((most for most in (1, 255) if values.max() <= most), 65535)
-    values = values.astype(np.float32) / np.float32(most)
-    if not ((values >= 0) & (values <= 1)).all():  # NaN is neither
-        raise ValueError(f'the {name} has values that are no shares: give numbers in [0, 1], or whole ones up to 255')
-    return three_levels(values) if name == 'trimap' else values
+    return part_beside(values, picture)

@@ -1,4 +1,4 @@
-"""Restoration: a better picture, of the same size or enlarged."""
+"""Restoration: a better picture, of the same size or enlarged, or one whose holes are filled."""
 from __future__ import annotations
 
 import os
@@ -8,12 +8,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import cv2
 import numpy as np
 
 from ...datasets.restoration.matlab_resize import matlab_resize
 from ...datasets.restoration.names import FORMS, name_forms
 from ...images import ImageSource, read_deep, read_image
 from ...visualization.before_after import draw_before_after
+from ...visualization.legend import percent_text
+from ..beside import MASK, map_beside, part_beside
 from ..files import Artifact, save_artifacts
 from ..result import Result, Row, Table
 from ..task import Argument, Call, Picture, PredictionError, Task
@@ -33,13 +36,16 @@ class Figures(NamedTuple):
     Attributes:
         psnr: In dB; infinite where the two are equal.
         ssim: At most 1; None of a picture that is too small for it.
+        hole_psnr: That of what was filled alone; None where nothing was.
     """
 
     psnr: float
     ssim: float | None
+    hole_psnr: float | None = None
 
     def __str__(self) -> str:
-        return ', '.join([f'{self.psnr:.2f} dB', *([] if self.ssim is None else [f'SSIM {self.ssim:.4f}'])])
+        in_holes = [] if self.hole_psnr is None else [f'in holes {self.hole_psnr:.2f} dB']
+        return ', '.join([f'{self.psnr:.2f} dB', *([] if self.ssim is None else [f'SSIM {self.ssim:.4f}']), *in_holes])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,16 +55,18 @@ class RestorationResult(Result):
     Attributes:
         restored: (scale * H, scale * W, 3) RGB, of the type of the picture that was given: uint8 or uint16.
         reference: The true picture, of the same size, uint8 or uint16; None where it is not known.
+        holes: (H, W) bool, what was filled; elsewhere the picture is as it was given. None of a model that fills none.
         image, source, notes: See `Result`.
 
     Raises:
-        ValueError: The restored picture is not a whole number of times as large as the picture, or the true one has
-            another size.
+        ValueError: The restored picture is not a whole number of times as large as the picture, or the true one or the
+            holes have another size.
     """
 
     task: ClassVar[str] = 'restoration'
     restored: np.ndarray
     reference: np.ndarray | None = field(default=None, kw_only=True)
+    holes: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         height, width = self.image_size
@@ -68,6 +76,8 @@ class RestorationResult(Result):
         if self.reference is not None and self.reference.shape != self.restored.shape:
             raise ValueError(f'the true picture has {self.reference.shape[1]}x{self.reference.shape[0]} pixels and the '
                              f'restored one {scale * width}x{scale * height}: give one of its size')
+        if self.holes is not None and self.holes.shape != self.image_size:
+            raise ValueError(f'holes of a picture of {self.image_size} pixels have the shape {self.holes.shape}')
 
     @property
     def scale(self) -> int:
@@ -103,10 +113,21 @@ class RestorationResult(Result):
 
     @cached_property
     def figures_before(self) -> Figures | None:
-        """The same of the picture that was given, at a scale above 1 of its bicubic interpolation (MATLAB's)."""
+        """The same of what there is without a model.
+
+        That is the picture that was given; at a scale above 1, its bicubic interpolation (MATLAB's); and where holes
+        were filled, what Telea's method makes of them (``cv2.inpaint``, radius 3).
+        """
         if self.reference is None:
             return None
+        if self.holes is not None:
+            return self._figures(cv2.inpaint(self.image, self.holes.astype(np.uint8), 3, cv2.INPAINT_TELEA))
         return self._figures(self.image if self.scale == 1 else matlab_resize(self.image, self.scale))
+
+    @property
+    def _baseline(self) -> str:
+        """What `figures_before` are of."""
+        return 'cv2.inpaint' if self.holes is not None else 'bicubic' if self.scale > 1 else 'given'
 
     def _figures(self, picture: np.ndarray) -> Figures:
         from ...evaluation.fidelity import SSIM_WINDOW, psnr, ssim
@@ -115,7 +136,10 @@ class RestorationResult(Result):
         if min(picture.shape[:2]) <= 2 * self.protocol.crop_border:
             raise ValueError(f'a restored picture of {picture.shape[1]}x{picture.shape[0]} pixels has nothing within '
                              f'the border of {self.scale} to compare: leave the reference out')
-        return Figures(psnr(*pair, *self.protocol), ssim(*pair, *self.protocol) if is_large else None)
+        in_holes = None
+        if self.holes is not None and self.holes.any():
+            in_holes = psnr(*pair, *self.protocol, where=self.holes)
+        return Figures(psnr(*pair, *self.protocol), ssim(*pair, *self.protocol) if is_large else None, in_holes)
 
     def _pair(self, reference: ImageSource) -> tuple[np.ndarray, np.ndarray]:
         return _of_one_depth(self.restored, read_deep(reference).pixels)
@@ -126,7 +150,7 @@ class RestorationResult(Result):
     def draw(self, *, detail: bool = True) -> np.ndarray:
         """The picture beside the restored one and, below, the part of both that has changed most, magnified.
 
-        With a reference, it is the third panel, and a line below has the figures.
+        With a reference, it is the third panel, and a line below has the figures. Holes are white in the first.
 
         Args:
             detail: Whether that part is shown.
@@ -134,9 +158,11 @@ class RestorationResult(Result):
         true = None if self.reference is None else _eight_bits(self.reference)
         captions = ()
         if self.reference is not None:
-            given = f'given: {self.figures_before}' if self.scale == 1 else f'given (bicubic: {self.figures_before})'
-            captions = given, f'restored: {self.figures}', f'true ({self.protocol})'
-        return draw_before_after(self.image, _eight_bits(self.restored), detail, true, captions)
+            before = f'{self._baseline}: {self.figures_before}'
+            captions = (before if self._baseline == 'given' else f'given ({before})', f'restored: {self.figures}',
+                        f'true ({self.protocol})')
+        given = self.image if self.holes is None else np.where(self.holes[..., None], np.uint8(255), self.image)
+        return draw_before_after(given, _eight_bits(self.restored), detail, true, captions)
 
     def table(self) -> Table:
         """The sizes before and after, with the figures of both where there is a reference."""
@@ -144,24 +170,32 @@ class RestorationResult(Result):
         cells = [(name, f'{width:,}', f'{height:,}') for name, (height, width) in zip(
             ('given', 'restored'), sizes, strict=True)]
         columns = ('picture', 'width', 'height')
+        if self.holes is not None:
+            columns += ('filled', )
+            cells = [cells[0] + ('', ), cells[1] + (percent_text(float(self.holes.mean())), )]
         if self.reference is not None:
-            columns += (f'{self.protocol}/PSNR', f'{self.protocol}/SSIM')
-            if self.scale > 1:  # a small picture has no figures of its own
-                cells[0] += ('', '')
-                cells.insert(1, ('bicubic', *cells[1][1:]))
+            named = self.figures._fields[:None if self.holes is not None else 2]
+            columns += tuple(f'{self.protocol}/{_NAMES[name]}' for name in named)
+            if self._baseline != 'given':  # a small picture, or one with holes, has no figures of its own
+                cells.insert(1, (self._baseline, *cells[1][1:]))
+                cells[0] += ('', ) * len(named)
             for index, figures in ((-2, self.figures_before), (-1, self.figures)):
-                cells[index] += (f'{figures.psnr:.2f}', '' if figures.ssim is None else f'{figures.ssim:.4f}')
+                values = (getattr(figures, name) for name in named)
+                cells[index] += tuple('' if value is None else f'{value:.{4 if name == "ssim" else 2}f}'
+                                      for name, value in zip(named, values, strict=True))
         return Table(columns, tuple(map(Row, cells)))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pixels, in types that JSON knows; the PSNR of equal pictures, infinite, is None."""
         height, width = self.restored.shape[:2]
         more = {}
+        if self.holes is not None:
+            more = dict(filled=float(self.holes.mean()))
         if self.reference is not None:
-            more = dict(reference=dict(protocol=str(self.protocol), **{
-                name: dict(PSNR=figures.psnr if np.isfinite(figures.psnr) else None, SSIM=figures.ssim)
-                for name, figures in (('given' if self.scale == 1 else 'bicubic', self.figures_before),
-                                      ('restored', self.figures))}))
+            more |= dict(reference=dict(protocol=str(self.protocol), **{
+                name: {_NAMES[key]: value if value is None or np.isfinite(value) else None
+                       for key, value in figures._asdict().items() if key != 'hole_psnr' or self.holes is not None}
+                for name, figures in ((self._baseline, self.figures_before), ('restored', self.figures))}))
         return super().to_dict() | dict(scale=self.scale, restored_size=dict(height=height, width=width), **more)
 
     def artifacts(self, *, detail: bool = True) -> list[Artifact]:
@@ -187,6 +221,10 @@ class RestorationResult(Result):
     def __repr__(self) -> str:
         height, width = self.image_size
         return f'RestorationResult({height}x{width} to {self.restored.shape[0]}x{self.restored.shape[1]})'
+
+
+# Of figures, as metrics are called.
+_NAMES = dict(psnr='PSNR', ssim='SSIM', hole_psnr='hole_PSNR')
 
 
 def _of_one_depth(restored: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -220,14 +258,15 @@ class Restoration(Task):
     needs_classes = False
     can_tile = True
     whole_picture = False  # tiles show all that there is
-    options = dict(reference=None)
+    options = dict(reference=None, mask=None)
     arguments = (
+        MASK,
         Argument('--reference', 'predict', dict(
             metavar='PATH', help='restoration: the true picture, or a folder of those with the names of the pictures, '
             'for PSNR and SSIM')), )
     schemes = dict(spandrel=spandrel_config)
     help = """restoration writes, beside the picture before and after with a magnified detail outputs/old.jpg:
-  outputs/old.jpg.restored.png  the restored picture
+  outputs/old.jpg.restored.png  the restored picture; where holes were filled (--mask), as it was elsewhere
   outputs/old.jpg.json          (--json) scale, restored_size and, with --reference, PSNR and SSIM"""
     examples = """
   {prog} spandrel:DCTLSA_X4.pt old.jpg"""
@@ -236,19 +275,41 @@ class Restoration(Task):
         """No picture is shrunk: each of its pixels is wanted."""
 
     def check(self, call: Call) -> None:
-        """See that the reference is there."""
-        given = call.options['reference']
-        if isinstance(given, str | os.PathLike) and not Path(given).expanduser().exists():
-            raise ValueError(f'reference={given}: there is no such picture or folder; check the path')
+        """See that the reference and the mask are there, and that the model takes one."""
+        for name in ('reference', 'mask'):
+            given = call.options.get(name)
+            if isinstance(given, str | os.PathLike) and not Path(given).expanduser().exists():
+                raise ValueError(f'{name}={given}: there is no such picture or folder; check the path')
+        if call.options.get('mask') is not None and 'mask' not in call.takes:
+            raise ValueError('the model fills no holes, so that a mask is of no use to it: leave mask (--mask) out, or '
+                             'take a model that does (densevit.MAT)')
 
     def sample(self, photograph: Path, folder: Path, model: nn.Module) -> tuple[Path, dict[str, Any]]:
-        """The photograph at half size, which a model of scale 2 makes as large as it was: then it is the reference."""
+        """The photograph at half size, which a model of scale 2 makes as large as it was: then it is the reference.
+
+        A model that fills holes is given the photograph and some holes.
+        """
         scale = getattr(model, 'scale', 1)
         pixels = read_image(photograph)
+        if 'mask' in getattr(model, 'takes', ()):
+            from ...datasets.restoration.holes import Holes
+            return photograph, dict(mask=Holes(.15).draw(pixels.shape[:2], np.random.default_rng(0)), reference=pixels)
         true = pixels[:pixels.shape[0] // 2 * 2, :pixels.shape[1] // 2 * 2]
         target = folder / 'given' / f'{photograph.stem}.png'
         save_artifacts([Artifact('', lambda: matlab_resize(true, .5))], target)
         return target, dict(reference=true) if scale == 2 else {}
+
+    def tell(self, sample: BaseDataElement, picture: Picture, call: Call) -> None:
+        """Give the model the mask of a picture or, of a tile, its part."""
+        if 'mask' not in call.takes:
+            return
+        holes = _holes(picture, call)
+        if holes is None:
+            raise ValueError('the model fills holes and is not told where: give mask= (--mask), a picture of the same '
+                             'size that is white where it is to be filled')
+        import torch
+
+        sample.mask = torch.from_numpy(picture.canvas.lay(holes))[None]
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> RestorationResult:
         """The restored picture; a grey one stays grey."""
@@ -261,8 +322,11 @@ class Restoration(Task):
         if len(restored) == 1 or _is_grey(picture.image):
             restored = restored.mean(0, keepdim=True).expand(3, -1, -1)
         dtype = picture.canvas.image.dtype
-        values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round().cpu().numpy().transpose(1, 2, 0)
-        return _result(np.ascontiguousarray(values.astype(dtype)), picture, call)
+        values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round().cpu().numpy().transpose(1, 2, 0).astype(dtype)
+        if 'mask' in call.takes and (holes := _holes(picture, call)) is not None:
+            # Whatever the type of the model, what is not filled is as it was.
+            values = np.where(holes[..., None], values, _given(picture))
+        return _result(np.ascontiguousarray(values), picture, call)
 
     def merge(self, tiles: Iterator[Tile], picture: Picture, call: Call) -> RestorationResult:
         """Tiles blended where they overlap, with weights that fall linearly: no seam where two agree.
@@ -283,15 +347,46 @@ class Restoration(Task):
         return _result(canvas.finish(), picture, call)
 
 
+def _holes(picture: Picture, call: Call) -> np.ndarray | None:
+    """What is to be filled of a picture or a tile, (H, W) bool; None if nobody says.
+
+    Raises:
+        ValueError: There is nothing to fill it from, or the mask does not fit.
+    """
+    values = map_beside(picture, call.options.get('mask'), 'mask')
+    if values is None:
+        return None
+    if (holes := values > .5).all():
+        raise ValueError('the mask marks all of the picture, so that there is nothing to fill it from: leave some of '
+                         'it black')
+    size, part = picture.image.shape[:2], part_beside(holes, picture)
+    # Memory is measured with tiles that may be larger than the picture.
+    return part if part.shape == size else np.resize(part, size)
+
+
+def _given(picture: Picture) -> np.ndarray:
+    """The picture as the model was given it, (H, W, 3) RGB of its own type."""
+    if picture.canvas.is_shrunk:
+        return picture.image
+    height, width = picture.canvas.content
+    pixels = picture.canvas.image[:height, :width]
+    return pixels[..., None].repeat(3, 2) if pixels.ndim == 2 else pixels[..., ::-1]
+
+
 def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationResult:
-    reference = None
+    reference, holes, notes = None, None, picture.notes
+    if 'mask' in call.takes:
+        holes = _holes(picture, call)
+    if holes is not None and not holes.any():
+        notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
     if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
         reference = read_deep(source).pixels
         # Papers crop true pictures, of which small ones are made, to a whole number of times the small ones.
         scale = restored.shape[0] // picture.image.shape[0]
         if all(0 <= more < scale for more in np.subtract(reference.shape[:2], restored.shape[:2])):
             reference = reference[:restored.shape[0], :restored.shape[1]]
-    return RestorationResult(picture.image, restored, reference=reference, source=picture.source, notes=picture.notes)
+    return RestorationResult(picture.image, restored, reference=reference, holes=holes, source=picture.source,
+                             notes=notes)
 
 
 def _reference_of(picture: Picture, call: Call) -> ImageSource | None:

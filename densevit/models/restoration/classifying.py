@@ -53,7 +53,7 @@ class ClassifyingRestorer(Restorer):
         self.classifier = DegradationClassifier(channels, num_degradations, **(classifier or {}))
 
     def _stages(self) -> list[Stage]:
-        stages = self.network.stages()
+        stages = self.network.feature_stages()
         return stages[len(stages) // 2:]
 
     def loss(self, inputs: Tensor, data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:

@@ -23,8 +23,8 @@ class Restorer(DenseModel):
     It learns from ``gt_img`` (C, scale * H, scale * W) of data samples, of 8 or 16 bits, and gives ``pred_img`` of that
     shape, float32 in [0, 1].
 
-    A network that fills holes is told of them by the ``mask`` (1, H, W) of data samples, bool, True where an image is to
-    be filled. Elsewhere ``pred_img`` is the image.
+    A network that fills holes is told of them by the ``mask`` (1, H, W) of data samples, bool, True where an image is
+    to be filled. Elsewhere ``pred_img`` is the image.
 
     Args:
         head: Config of a network (``dict(type='densevit.SwinIR', ...)``).

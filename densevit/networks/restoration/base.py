@@ -47,7 +47,7 @@ class RestorationNetwork(Network):
         """Networks pad images by themselves."""
         return 1
 
-    def stages(self) -> list[Stage]:
+    def feature_stages(self) -> list[Stage]:
         """The parts that features go through, one after the other, without what makes images of them."""
         raise NotImplementedError(f'{type(self).__name__} has no stages')
 

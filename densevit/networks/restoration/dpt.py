@@ -66,7 +66,7 @@ class DPTRestoration(RestorationNetwork):
         nn.init.zeros_(self.conv_last.weight)
         nn.init.zeros_(self.conv_last.bias)
 
-    def stages(self) -> list[Stage]:
+    def feature_stages(self) -> list[Stage]:
         """The decoder's answer, and what the blocks at the full size add to it."""
         return [Stage(module, self.conv_first.out_channels) for module in (self.narrow, *self.blocks)]
 

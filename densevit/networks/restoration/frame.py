@@ -142,7 +142,7 @@ class ResidualFrame(RestorationNetwork):
             self.conv_hr = conv3(width, width)
         self.conv_last = conv3(width, self.in_channels)
 
-    def stages(self) -> list[Stage]:
+    def feature_stages(self) -> list[Stage]:
         """The groups."""
         return [Stage(layer, self.embed_dim, channels_last=True) for layer in self.layers]
 

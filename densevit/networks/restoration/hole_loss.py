@@ -1,4 +1,4 @@
-"""The loss of the first stage of filling holes: how far pixels are from the true ones, hidden and visible ones apart."""
+"""The loss of the first stage of filling holes: how far pixels are from the true ones, hidden ones apart."""
 from __future__ import annotations
 
 from typing import Literal

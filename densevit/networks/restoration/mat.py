@@ -1,12 +1,14 @@
 """MAT (Li et al., Mask-Aware Transformer for Large Hole Image Inpainting, arXiv:2203.15270): fills what a mask marks.
 
-A convolutional head makes tokens at an eighth of the resolution (section 3.2), five stages of adjusted transformer blocks
-let what is hidden be made of what is visible alone (section 3.3), and convolutions with skips from the head lead back to
-the full size.
+A convolutional head makes tokens at an eighth of the resolution (section 3.2), five stages of adjusted transformer
+blocks let what is hidden be made of what is visible alone (section 3.3), and convolutions with skips from the head lead
+back to the full size.
 
 This is written from the paper; the authors' code is for non-commercial use and was not looked at, and their checkpoints
-do not load. Of the paper's network, the manipulation of style, by which one picture has many answers, and the U-net that
-refines the first answer are not here: this network gives one answer, which follows from the visible pixels.
+do not load. Of the paper's network, the manipulation of style, by which one picture has many answers, and the U-net
+that refines the first answer are not here: this network gives one answer, which follows from the visible pixels. What
+the paper leaves open is decided here: a token is valid from the beginning if a pixel of its square is visible, and
+where the resolution changes, if one of those that it is made of was.
 """
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...layers import crop
 from .base import RestorationNetwork
 from .hole_loss import HoleLoss
+from .stages import Stage as FeatureStage
 from .windows import from_windows, to_windows
 
 STAGES = 5
@@ -194,6 +198,10 @@ class MAT(RestorationNetwork):
         if self.skip:
             nn.init.zeros_(self.conv_last.weight)
 
+    def feature_stages(self) -> list[FeatureStage]:
+        """What each of the five stages adds to its tokens."""
+        return [FeatureStage(stage.conv, stage.conv.out_channels) for stage in self.stages]
+
     def forward(self, images: Tensor) -> Tensor:
         """(B, C + 1, H, W), colours in [0, 1] and which pixels are visible, to colours (B, C, H, W) of all pixels.
 
@@ -203,9 +211,9 @@ class MAT(RestorationNetwork):
             ValueError: The images have another number of channels.
         """
         if images.shape[1] != self.in_channels:
-            raise ValueError(f'the network takes images of {self.out_channels} channels and one that tells which pixels '
-                             f'are visible, not {images.shape[1]} channels: set model.head.in_channels to the colours, '
-                             'and give each image a mask')
+            raise ValueError(f'the network takes images of {self.out_channels} channels and one that tells which '
+                             f'pixels are visible, not {images.shape[1]} channels: set model.head.in_channels to the '
+                             'number of colours, and give each image a mask')
         visible = images[:, self.out_channels:] > .5
         shown = torch.where(visible, images[:, :self.out_channels] - self.mean, 0.)
         if self.skip:
@@ -247,7 +255,7 @@ def _halved(valid: Tensor) -> Tensor:
 
 def _doubled(x: Tensor, level: Tensor) -> Tensor:
     """(B, C, h, w) at the resolution of the next finer level, each value four times."""
-    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :level.shape[2], :level.shape[3]]
+    return crop(x.repeat_interleave(2, 2).repeat_interleave(2, 3), level.shape[2:])
 
 
 @torch.no_grad()

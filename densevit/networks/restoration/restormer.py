@@ -211,7 +211,7 @@ class Restormer(RestorationNetwork):
             self.skip_conv = _conv1(dims[0], 2 * dims[0])
         self.output = _conv3(2 * dims[0], self.out_channels)
 
-    def stages(self) -> list[Stage]:
+    def feature_stages(self) -> list[Stage]:
         """The levels of the encoder, those of the decoder and the refinement."""
         parts = ((self.encoder_level1, 1), (self.encoder_level2, 2), (self.encoder_level3, 4), (self.latent, 8),
                  (self.decoder_level3, 4), (self.decoder_level2, 2), (self.decoder_level1, 2), (self.refinement, 2))

@@ -17,8 +17,10 @@ from densevit.networks.restoration import (
     CAT,
     DRCT,
     HAT,
+    MAT,
     DPTRestoration,
     HiTSR,
+    HoleLoss,
     PixelLoss,
     RestorationNetwork,
     Restormer,
@@ -44,6 +46,9 @@ ROWS = {
     'HiTSR': (HiTSR, dict(SMALL, scale=2, window_size=4, window_ratios=(1, 4))),
     'HiTSR with N-grams': (HiTSR, dict(SMALL, scale=2, window_size=4, window_ratios=(1, 2), conv_ffn=False,
                                        ngrams=True)),
+    'MAT': (MAT, dict(dim=16, depths=(1, 2, 1, 2, 1), num_heads=2, window_sizes=(2, 4, 2, 3, 2))),
+    'MAT from interpolation': (MAT, dict(
+        dim=16, widths=(4, 6, 8), depths=(1, ) * 5, num_heads=2, window_sizes=(4, ) * 5, skip='pyramid')),
     'Restormer': (Restormer, dict(dim=8, num_blocks=(1, 2, 1, 1), num_refinement_blocks=1)),
     'Restormer grey': (Restormer, dict(in_channels=1, dim=8, num_blocks=(1, ) * 4, norm='bias_free')),
     'Swin2SR': (Swin2SR, dict(SMALL, scale=2, upsampler='pixelshuffledirect')),
@@ -66,13 +71,14 @@ def build(name, seed=0):
     cls, options = ROWS[name]
     torch.manual_seed(seed)
     options = {key: value() if callable(value) else value for key, value in options.items()}
-    if cls not in (ATD, DPTRestoration, Restormer):
+    if cls not in (ATD, DPTRestoration, MAT, Restormer):
         options['drop_path_rate'] = 0.
     return randomise(cls(**options), seed)
 
 
 def images(network, size, count=2):
-    return images_of(size, count)[:, :network.in_channels].sigmoid()
+    found = images_of(size, count)[:, :network.out_channels].sigmoid()
+    return torch.cat((found, found[:, :1] > .4), 1) if network.takes_mask else found
 
 
 def test_every_restorer_has_a_row():
@@ -88,7 +94,7 @@ def test_any_size(name):
     for size in ((19, 35), (5, 40), (1, 9)):
         batch = images(network, size, 3)
         together = network(batch)
-        assert together.shape == (3, network.in_channels, *(network.scale * side for side in size))
+        assert together.shape == (3, network.out_channels, *(network.scale * side for side in size))
         assert together.isfinite().all()
         assert_near([network(batch[1:2])], [together[1:2]])
 
@@ -98,8 +104,9 @@ def test_every_parameter_learns(name):
 
     def learn(network):
         batch = images(network, (16, 24))
-        target = torch.rand(2, network.in_channels, *(network.scale * side for side in (16, 24)))
-        loss = PixelLoss('charbonnier')(network(batch), target)['loss_pixel']
+        target = torch.rand(2, network.out_channels, *(network.scale * side for side in (16, 24)))
+        mask = [batch[:, -1:] == 0] if network.takes_mask else []
+        loss = sum(network.loss_class('charbonnier')(network(batch), target, *mask).values())
         assert loss.isfinite()
         loss.backward()
 
@@ -116,7 +123,7 @@ def test_every_parameter_learns(name):
 def test_stages_make_the_image_and_tell_of_it(name):
     """In the order of the list, with the channels that it tells; all learn from what the later half tells."""
     network = build(name).train()
-    stages = network.stages()
+    stages = network.feature_stages()
     later = stages[len(stages) // 2:]
     with outputs_of(stages) as outputs:
         network(images(network, (16, 24)))
@@ -211,3 +218,13 @@ def test_losses():
     assert PixelLoss('charbonnier', eps=.4)(a, b)['loss_pixel'].item() == pytest.approx((.5 + .32**.5) / 2)
     with pytest.raises(ValueError, match='charbonnier'):
         PixelLoss('l3')
+
+
+def test_loss_of_holes():
+    """Means of hidden and of visible pixels, weighted; an image without a hole has no such loss."""
+    restored, target = torch.zeros(1, 3, 2, 2), torch.tensor([[.1, .2], [.3, .6]]).expand(1, 3, 2, 2)
+    mask = torch.tensor([[False, True], [False, True]]).view(1, 1, 2, 2)
+    losses = HoleLoss(hole_weight=2., visible_weight=.5)(restored, target, mask)
+    assert losses['loss_hole'].item() == pytest.approx(.8) and losses['loss_visible'].item() == pytest.approx(.1)
+    losses = HoleLoss('mse')(restored, target, torch.zeros_like(mask))
+    assert losses['loss_hole'] == 0 and losses['loss_visible'].item() == pytest.approx(.0125)

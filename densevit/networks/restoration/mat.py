@@ -72,8 +72,8 @@ class ContextualAttention(nn.Module):
             return to_windows(F.pad(tokens, around), sides)
 
         def unwindowed(tokens: Tensor) -> Tensor:
-            whole = from_windows(tokens, sides, (padded[0], padded[1]))
-            return whole[:, self.shift:self.shift + size[0], self.shift:self.shift + size[1]]
+            # A copy, where a slice may be all of the map or not, which torch.export would have to choose.
+            return F.pad(from_windows(tokens, sides, (padded[0], padded[1])), [-count for count in around])
 
         q, k, v = windows(self.qkv(x)).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         scale = q.shape[-1]**-.5
@@ -136,7 +136,9 @@ class MAT(RestorationNetwork):
 
     The last channel of an image tells which pixels are visible: above .5 they are, so that zeros beside an image, which
     others of a batch bring with them, are nothing to be seen. What the colours of hidden pixels are is never looked at.
-    Nothing is resized or padded to whole windows but the tokens of each attention.
+    Nothing is resized or padded to whole windows but the tokens of each attention. ``torch.export`` holds sizes open if
+    it is shown an image with several windows on each side at all resolutions and, with ``skip``, of more than 128
+    pixels; the program then takes such images.
 
     Args:
         in_channels: Of the colours: 3 for RGB, 1 for grey images.

@@ -173,3 +173,14 @@ def test_options_and_images_that_do_not_fit():
             MAT(**{**SMALL, **wrong})
     with pytest.raises(ValueError, match='not 3 channels'):
         build()(torch.zeros(1, 3, 16, 16))
+
+
+@torch.no_grad()
+def test_exports():
+    """Of an image with several windows at each resolution, for all such."""
+    network, dynamic = build(depths=(1, ) * 5, window_sizes=(2, ) * 5), torch.export.Dim.DYNAMIC
+    program = torch.export.export(network, (image_with_hole((150, 270)), ), strict=False,
+                                  dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, )).module()
+    for size in ((300, 170), (131, 140)):
+        images = image_with_hole(size, 3)
+        torch.testing.assert_close(program(images), network(images), rtol=0, atol=1e-5)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ...layers import crop
 from .base import RestorationNetwork
 from .hole_loss import HoleLoss
-from .stages import Stage as FeatureStage
+from .stages import Stage
 from .windows import from_windows, to_windows
 
 STAGES = 5
@@ -108,7 +108,7 @@ class AdjustedBlock(nn.Module):
         return self.mlp(self.fuse(torch.cat((attended, x), -1))), valid
 
 
-class Stage(nn.Module):
+class BodyStage(nn.Module):
     """Blocks at one resolution, then a 3x3 convolution and a sum around all; the convolution knows of places.
 
     Args:
@@ -176,8 +176,9 @@ class MAT(RestorationNetwork):
         channels = (*widths, dim)
         self.head = nn.ModuleList([nn.Conv2d(in_channels + 1, widths[0], 3, padding=1)])
         self.head.extend(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(channels))
-        self.stages = nn.ModuleList(
-            Stage(dim, depth, num_heads, window, mlp_ratio) for depth, window in zip(depths, window_sizes, strict=True))
+        self.body = nn.ModuleList(
+            BodyStage(dim, depth, num_heads, window, mlp_ratio)
+            for depth, window in zip(depths, window_sizes, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(dim, dim, 3, stride=2, padding=1) for _ in range(2))
         self.up = nn.ModuleList(nn.Conv2d(2 * dim, dim, 3, padding=1) for _ in range(2))
         self.tail = nn.ModuleList(
@@ -200,9 +201,9 @@ class MAT(RestorationNetwork):
         if self.skip:
             nn.init.zeros_(self.conv_last.weight)
 
-    def feature_stages(self) -> list[FeatureStage]:
-        """What each of the five stages adds to its tokens."""
-        return [FeatureStage(stage.conv, stage.conv.out_channels) for stage in self.stages]
+    def feature_stages(self) -> list[Stage]:
+        """The convolutions that end the stages of the body."""
+        return [Stage(stage.conv, stage.conv.out_channels) for stage in self.body]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C + 1, H, W), colours in [0, 1] and which pixels are visible, to colours (B, C, H, W) of all pixels.
@@ -238,12 +239,12 @@ class MAT(RestorationNetwork):
     def _body(self, x: Tensor, valid: Tensor) -> Tensor:
         """Tokens (B, C, H, W) at an eighth of the resolution through all stages."""
         levels: list[Tensor] = []
-        for stage, down in zip(self.stages[:2], self.down, strict=True):
+        for stage, down in zip(self.body[:2], self.down, strict=True):
             x, valid = stage(x, valid)
             levels.append(x)
             x, valid = F.leaky_relu(down(x), _SLOPE), _halved(valid)
-        x, valid = self.stages[2](x, valid)
-        for stage, up in zip(self.stages[3:], self.up, strict=True):
+        x, valid = self.body[2](x, valid)
+        for stage, up in zip(self.body[3:], self.up, strict=True):
             level = levels.pop()
             x, valid = torch.cat((_doubled(x, level), level), 1), _doubled(valid, level)
             x, valid = stage(F.leaky_relu(up(x), _SLOPE), valid)

@@ -137,7 +137,7 @@ def test_a_network_with_a_skip_begins_as_interpolation():
 def test_new_weights_keep_the_deviation_of_features():
     """Without norms and sums it would vanish or explode on the way through the blocks of the published size."""
     torch.manual_seed(0)
-    blocks = MAT(dim=60, depths=(2, 3, 4, 3, 2), num_heads=6).stages
+    blocks = MAT(dim=60, depths=(2, 3, 4, 3, 2), num_heads=6).body
     x, valid = torch.randn(1, 60, 16, 16), torch.ones(1, 1, 16, 16, dtype=torch.bool)
     for stage in blocks:
         x, valid = stage(x, valid)

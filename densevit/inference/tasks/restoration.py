@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -133,9 +133,6 @@ class RestorationResult(Result):
         from ...evaluation.fidelity import SSIM_WINDOW, psnr, ssim
         pair = _of_one_depth(picture, self.reference)
         is_large = min(picture.shape[:2]) - 2 * self.protocol.crop_border >= SSIM_WINDOW
-        if min(picture.shape[:2]) <= 2 * self.protocol.crop_border:
-            raise ValueError(f'a restored picture of {picture.shape[1]}x{picture.shape[0]} pixels has nothing within '
-                             f'the border of {self.scale} to compare: leave the reference out')
         in_holes = None
         if self.holes is not None and self.holes.any():
             in_holes = psnr(*pair, *self.protocol, where=self.holes)
@@ -300,7 +297,9 @@ class Restoration(Task):
         return target, dict(reference=true) if scale == 2 else {}
 
     def tell(self, sample: BaseDataElement, picture: Picture, call: Call) -> None:
-        """Give the model the mask of a picture or, of a tile, its part."""
+        """Give the model the mask of a picture or, of a tile, its part; see that a picture has the true one first."""
+        if picture.corner == (0, 0):
+            _reference_of(picture, call)
         if 'mask' not in call.takes:
             return
         holes = _holes(picture, call)
@@ -319,7 +318,7 @@ class Restoration(Task):
                                   'gives pred_img')
         scale = max(1, restored.shape[-2] // picture.canvas.image.shape[0])
         restored = picture.canvas.restore(restored.float(), 'bilinear', scale)
-        if len(restored) == 1 or _is_grey(picture.image):
+        if len(restored) == 1 or _is_grey(_given(picture)):  # of 16 bits, colours may differ by less than shows in 8
             restored = restored.mean(0, keepdim=True).expand(3, -1, -1)
         dtype = picture.canvas.image.dtype
         values = restored.clamp(0, 1).mul(np.iinfo(dtype).max).round().cpu().numpy().transpose(1, 2, 0).astype(dtype)
@@ -380,13 +379,31 @@ def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationRe
     if holes is not None and not holes.any():
         notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
     if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
-        reference = read_deep(source).pixels
-        # Papers crop true pictures, of which small ones are made, to a whole number of times the small ones.
-        scale = restored.shape[0] // picture.image.shape[0]
-        if all(0 <= more < scale for more in np.subtract(reference.shape[:2], restored.shape[:2])):
-            reference = reference[:restored.shape[0], :restored.shape[1]]
+        try:
+            reference = _true_picture(source, restored.shape[:2], restored.shape[0] // picture.image.shape[0])
+        except ValueError as error:  # what was restored is not lost for it
+            notes = (*notes, f'no figures: {error}')
     return RestorationResult(picture.image, restored, reference=reference, holes=holes, source=picture.source,
                              notes=notes)
+
+
+def _true_picture(source: ImageSource, size: Sequence[int], scale: int) -> np.ndarray:
+    """The true picture of one that was restored to (height, width).
+
+    Raises:
+        ValueError: It cannot be read or compared.
+    """
+    true = read_deep(source).pixels
+    # Papers crop true pictures, of which small ones are made, to a whole number of times the small ones.
+    if all(0 <= more < scale for more in np.subtract(true.shape[:2], size)):
+        true = true[:size[0], :size[1]]
+    if true.shape[:2] != tuple(size):
+        raise ValueError(f'the true picture has {true.shape[1]}x{true.shape[0]} pixels and the restored one '
+                         f'{size[1]}x{size[0]}: give one of its size')
+    if scale > 1 and min(size) <= 2 * scale:
+        raise ValueError(f'a restored picture of {size[1]}x{size[0]} pixels has nothing within the border of {scale} '
+                         'to compare')
+    return true
 
 
 def _reference_of(picture: Picture, call: Call) -> ImageSource | None:

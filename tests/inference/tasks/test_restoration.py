@@ -128,6 +128,25 @@ def test_references_are_found_by_name(image, tmp_path):
         Restoration().check(Call(options=dict(reference='nowhere')))
 
 
+def test_what_was_restored_is_not_lost_for_its_reference(image, tmp_path):
+    """One that cannot be compared is said in a note; one that is missing, before the model works."""
+    restore = predictor()
+    small = np.zeros((3, 4, 3), np.uint8)
+    (tmp_path / 'broken.png').write_bytes(b'no picture')
+    for picture, reference, said in ((image, image, '40x30'), (small[:2, :2], small[:, :4].repeat(1, 0)[:4, :4], '4x4'),
+                                     (image, tmp_path / 'broken.png', 'broken.png')):
+        result = restore.predict(picture, reference=reference)
+        assert result.reference is None and said in result.notes[0] and 'no figures' in result.notes[0]
+        assert result.restored.shape == (2 * picture.shape[0], 2 * picture.shape[1], 3)
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    (tmp_path / 'HR').mkdir()
+    ran = []
+    restore.model.network.register_forward_pre_hook(lambda *_: ran.append(1))
+    with pytest.raises(ValueError, match='no true picture'):
+        restore.predict(tmp_path / 'a.png', reference=tmp_path / 'HR')
+    assert not ran
+
+
 def test_the_sample_is_half_a_photograph(tmp_path, image):
     """A model of scale 2 is compared with the photograph, others are not."""
     Image.fromarray(np.pad(image, ((0, 1), (0, 0), (0, 0)))).save(tmp_path / 'photo.jpg')
@@ -225,6 +244,15 @@ def test_sixteen_bits_from_file_to_file(tmp_path):
     assert len(np.unique(written)) > 1000
     result.save(tmp_path / 'out.png')  # known as its own
     assert result.psnr(result.restored) == float('inf')
+
+
+def test_faint_colours_of_sixteen_bits(tmp_path):
+    """They differ by less than a step of 8 bits, in which the picture is grey."""
+    values = np.full((20, 24, 3), 20000, np.uint16)
+    values[..., 2] += 100
+    cv2.imwrite(str(tmp_path / 'deep.png'), values)
+    restored = predictor().predict(tmp_path / 'deep.png').restored
+    assert abs(restored.reshape(-1, 3).mean(0) - (20100, 20000, 20000)).max() < 2
 
 
 def test_sixteen_bits_of_grey(tmp_path):

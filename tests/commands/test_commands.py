@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from interpreters import OF_RUNS, run_program
 
 from densevit import commands
 from densevit.commands import COMMANDS, RARE_COMMANDS, list_models
@@ -59,7 +60,9 @@ def test_doors_say_their_own_names(tmp_path):
     assert 'OneDL' not in done.stdout + done.stderr
     done = python(ROOT / 'tools' / 'train.py', 'nowhere.py', cwd=tmp_path)
     assert done.returncode == 2 and done.stderr == 'error: the config nowhere.py does not exist\n'
-    assert python('-m', 'densevit', 'models', '--bundled', cwd=tmp_path).returncode == 0
+    run_module = "import runpy; runpy.run_module('densevit', run_name='__main__', alter_sys=True)"
+    assert run_program(run_module, 'models', '--bundled', path=[ROOT, *sys.path], imported=OF_RUNS,
+                       cwd=tmp_path).returncode == 0
 
 
 def test_a_door_says_that_the_package_is_not_installed():

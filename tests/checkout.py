@@ -1,8 +1,12 @@
 """The checkout that is tested, and what short runs of it leave out."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
+
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,3 +45,14 @@ def take_shortcuts(replace: Callable[[Any, str, Any], Any] = setattr) -> None:
     replace(yapf_api, 'FormatCode', lambda text, **kwargs: (text, False))
     replace(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
     replace(curves, 'draw_curve', draw_once)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Modules that are built have shapes and no values, nor does anything work out how those would begin."""
+    with (
+        torch.device('meta'),
+        patch('timm.layers.weight_init._trunc_normal_', lambda tensor, *args, **kwargs: tensor),
+        patch('torch.nn.init._no_grad_trunc_normal_', lambda tensor, *args, **kwargs: tensor),
+    ):
+        yield

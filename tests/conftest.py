@@ -5,6 +5,8 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,18 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope='session')
+def installed_configs_are_listed_once():
+    """mmengine reads the lists of all configs of a package for each ``_base_`` that names one."""
+    if find_spec('mmengine') is None:
+        yield
+        return
+    from mmengine.config import utils
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, 'load', cache(utils.load))
+        yield
 
 
 @pytest.fixture

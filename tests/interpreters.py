@@ -1,7 +1,8 @@
-"""Programs in processes of their own, which are forked from one that has imported what takes seconds to import."""
+"""Processes of their own, which are forked from one that has imported what takes seconds to import."""
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 
 # What most programs import anyway; nothing of it imports mmcv, whose operators densevit replaces before.
 OF_RUNS = ('torch', 'timm', 'mmengine.runner')
+# Processes that are forked from it can go backward, which those that are forked from a test's cannot.
+SERVER = multiprocessing.get_context('forkserver')
+SERVER.set_forkserver_preload([*OF_RUNS])
 _SERVER = '''
 import importlib, json, os, sys, traceback
 for name in sys.argv[1:]:
@@ -32,7 +36,9 @@ for line in sys.stdin:
             exec(compile(asked['code'], '<program>', 'exec'), scope)
             code = 0
         except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else bool(stop.code)
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
         except BaseException:
             traceback.print_exc()
         sys.stdout.flush()

@@ -1,7 +1,6 @@
 """Two processes decide alike."""
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -13,16 +12,13 @@ from typing import Any
 import pytest
 import torch
 from checkout import forget_runs, take_shortcuts
-from interpreters import OF_RUNS
+from interpreters import SERVER
 from toy import names, toy_config
 
 from densevit.datasets.common.locate import MissingDataError
 from densevit.engine import guards, run_config, work_dir
 from densevit.engine.distributed import prepare_launcher
 
-# A process that is forked from this one could not go backward after this one did.
-SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload([*OF_RUNS])
 pytestmark = pytest.mark.usefixtures('quick_runs')
 
 

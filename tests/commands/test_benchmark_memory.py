@@ -64,7 +64,7 @@ def test_depth(tmp_path):
     assert reports[1].peak < reports[4].peak < reports[2].peak < reports[0].peak
 
 
-def test_stock_models_with_our_backbones(tmp_path):
+def test_stock_models_with_our_backbones(tmp_path, quick_runs):
     pytest.importorskip('mmdet')
     swin = dict(type='densevit.TimmPyramid', name='swin_tiny_patch4_window7_224', embed_dim=16, depths=(1, 1, 2, 1),
                 num_heads=(1, 2, 2, 4), norm_out=True)

@@ -49,7 +49,7 @@ def test_detector_and_backbone__are_named_from_anywhere(tmp_path):
     assert model.bbox_head.num_classes == 3 and model.bbox_head.cls_branches[0].out_features == 3
 
 
-def test_own_data__trains_and_evaluates(tmp_path, monkeypatch):
+def test_own_data__trains_and_evaluates(tmp_path, monkeypatch, quick_runs):
     assert len(OWN_DATA.splitlines()) <= 16
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'leaves.py').write_text(OWN_DATA)

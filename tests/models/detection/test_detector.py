@@ -130,7 +130,7 @@ def test_more_objects_than_queries_are_told_once():
 
 
 @pytest.mark.parametrize('dataset', ['densevit.CocoInstanceDataset', 'mmdet.CocoDataset'])
-def test_trains_and_is_evaluated_on_coco(dataset, tmp_path):
+def test_trains_and_is_evaluated_on_coco(dataset, tmp_path, quick_runs):
     """Files of COCO's form, one image of which has no object, by our data set and by mmdetection's."""
     folder = write_coco_like(tmp_path / 'data')
     path = folder / 'instances.json'

@@ -78,7 +78,8 @@ ROWS = {
 # Rows that are not compiled here, and where their like is.
 COMPILED_ELSEWHERE = {
     'PlainViT of patches of 14': 'PlainViT',
-    'SimpleFeaturePyramid of ViTDet': 'PlainViT of SAM',
+    'PlainViT of SAM': 'backbones/test_plain_vit_windows_compiled.py',
+    'SimpleFeaturePyramid of ViTDet': 'backbones/test_plain_vit_windows_compiled.py',
     'ViTAdapter for segmentation': 'ViTAdapter',
     'ViTCoMer for segmentation': 'ViTCoMer',
     'HieraDet': 'backbones/test_hiera_stages.py',

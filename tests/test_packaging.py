@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 import pytest
+from interpreters import OF_RUNS, run_program
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_upstream_contacts import CONTACTS
@@ -123,11 +124,16 @@ def test_requirements__hold_what_these_tests_run_with():
     assert not names - bounded, 'without an upper bound'
 
 
+def _use(code: str, package: Path, cwd: Path) -> None:
+    done = run_program(code, str(package), path=[package, *sys.path], imported=OF_RUNS, cwd=cwd)
+    assert not done.returncode, done.stdout + done.stderr
+
+
 def test_base__installed(wheel, tmp_path):
     site = tmp_path / 'site'
     zipfile.ZipFile(wheel).extractall(site)
-    _python('-c', USE_AS_BASE + BUILD, str(site), cwd=tmp_path, path=site)
+    _use(USE_AS_BASE + BUILD, site, tmp_path)
 
 
 def test_base__checkout(tmp_path):
-    _python('-c', USE_AS_BASE, str(ROOT), cwd=tmp_path, path=ROOT)
+    _use(USE_AS_BASE, ROOT, tmp_path)

@@ -1,11 +1,10 @@
 """densevit inside OpenMMLab: found by its prefix, and in nobody's way."""
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from interpreters import OF_RUNS, run_program
 from mmengine.config import Config
 from mmengine.registry import Registry
 
@@ -58,9 +57,7 @@ assert predicted[0].pred_sem_seg.data.shape == (1, 64, 64)
 
 
 def test_prefix__is_enough_in_a_stock_config(tmp_path):
-    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, '-c', STOCK_CONFIG], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = run_program(STOCK_CONFIG, path=[ROOT, *sys.path], imported=OF_RUNS, cwd=tmp_path)
     assert not done.returncode, done.stdout + done.stderr
 
 

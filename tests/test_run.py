@@ -1,12 +1,11 @@
 """Stock tools of mmsegmentation and mmdetection through ``python -m densevit.run``."""
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from checkout import ROOT
+from interpreters import OF_RUNS, run_program
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
@@ -38,9 +37,9 @@ def test_stock_training_of_a_stock_config_with_our_backbone(camvid_like):
     folder = Path.cwd()
     (folder / 'data').symlink_to(camvid_like.parent)
     (folder / 'stock.py').write_text(STOCK_CONFIG)
-    result = subprocess.run(
-        [sys.executable, '-m', 'densevit.run', 'mmseg::train', 'stock.py', '--work-dir', 'runs'], cwd=folder,
-        capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    result = run_program(
+        "import runpy; runpy.run_module('densevit.run', run_name='__main__', alter_sys=True)", 'mmseg::train',
+        'stock.py', '--work-dir', 'runs', path=[ROOT, *sys.path], imported=OF_RUNS, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert (folder / 'runs' / 'iter_1.pth').is_file()
 

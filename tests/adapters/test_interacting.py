@@ -27,7 +27,7 @@ adapters = pytest.mark.parametrize('cls', ADAPTERS, ids=lambda cls: cls.__name__
 
 def build(cls, vit=None, **kwargs):
     vit = dict(TINY, img_size=64, patch_size=16, **(vit or {})) if 'name' not in (vit or {}) else dict(TINY, **vit)
-    return cls(vit, **kwargs)
+    return cls(vit, **{'conv_inplane': 8, **kwargs})
 
 
 @adapters

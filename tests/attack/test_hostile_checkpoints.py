@@ -10,7 +10,6 @@ import os
 import pickle
 import re
 import struct
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import mmengine
 import numpy as np
 import pytest
 import torch
+from interpreters import run_program
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -284,7 +284,7 @@ for name in sys.argv[1:]:
     except WeightsError as error:
         print('damaged' if 'MemoryError' in str(error) else 'refused', name)
 '''
-    result = subprocess.run([sys.executable, '-c', code, *DEADLY], capture_output=True, text=True)
+    result = run_program(code, *DEADLY, path=sys.path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [f'refused {name}' for name in DEADLY]
 

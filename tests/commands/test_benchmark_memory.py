@@ -64,12 +64,19 @@ def test_depth(tmp_path):
     assert reports[1].peak < reports[4].peak < reports[2].peak < reports[0].peak
 
 
-def test_stock_models_with_our_backbones(tmp_path):
+def test_stock_models_with_our_backbones(tmp_path, quick_runs):
     pytest.importorskip('mmdet')
     swin = dict(type='densevit.TimmPyramid', name='swin_tiny_patch4_window7_224', embed_dim=16, depths=(1, 1, 2, 1),
                 num_heads=(1, 2, 2, 4), norm_out=True)
     cfg = copy.deepcopy(stock_config('mmdet', 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco'))
     cfg.model.backbone, cfg.model.neck.in_channels = swin, [16, 32, 64, 128]
+    thin = {
+        'neck.out_channels': 8, 'rpn_head.in_channels': 8, 'rpn_head.feat_channels': 8,
+        'roi_head.bbox_roi_extractor.out_channels': 8, 'roi_head.bbox_head.in_channels': 8,
+        'roi_head.bbox_head.fc_out_channels': 8, 'roi_head.mask_roi_extractor.out_channels': 8,
+        'roi_head.mask_head.in_channels': 8, 'roi_head.mask_head.conv_out_channels': 8,
+        'train_cfg.rpn_proposal.max_per_img': 20, 'train_cfg.rcnn.sampler.num': 16}
+    cfg.merge_from_dict({f'model.{name}': value for name, value in thin.items()})
     cfg.dump(tmp_path / 'stock.py')
     reports = list(training_memory.measure(tmp_path / 'stock.py', CPU, dict(r=2)))
     assert reports[1].trained < reports[2].trained < reports[0].trained

@@ -62,7 +62,8 @@ model = dict(
     assert row.trunk_parameters == sum(p.numel() for p in subject.model.backbone.vit.parameters()) < row.parameters
 
 
-def test_table_and_chart(tool, config, capsys, tmp_path):
+def test_table_and_chart(tool, config, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, '_GEMM_SIZES', (32, 64))
     paths = config(1), config(3)
     assert tool('benchmark', 'models', *paths, '--size', '64x96', '--repeats', 2, '--batch', 2, '--threads', 1,
                 '--out', tmp_path / 'table.md', '--chart', tmp_path / 'chart.png') == 0

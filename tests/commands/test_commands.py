@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from interpreters import OF_RUNS, run_program
 
 from densevit import commands
 from densevit.commands import COMMANDS, RARE_COMMANDS, list_models
@@ -54,12 +55,15 @@ def test_examples_are_understood(capsys):
 
 def test_doors_say_their_own_names(tmp_path):
     assert set(DOORS.values()) == set(ALL) - {'models'}
-    done = python(ROOT / 'tools' / 'benchmark.py', 'op', '--help', cwd=tmp_path)
+    run_file = "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+    run_module = "import runpy; runpy.run_module('densevit', run_name='__main__', alter_sys=True)"
+    settings = dict(path=[ROOT / 'tools', ROOT, *sys.path], imported=OF_RUNS, cwd=tmp_path)
+    done = run_program(run_file, str(ROOT / 'tools' / 'benchmark.py'), 'op', '--help', **settings)
     assert done.returncode == 0 and 'python tools/benchmark.py op --levels' in done.stdout
-    assert 'OneDL' not in done.stdout + done.stderr
-    done = python(ROOT / 'tools' / 'train.py', 'nowhere.py', cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr == 'error: the config nowhere.py does not exist\n'
-    assert python('-m', 'densevit', 'models', '--bundled', cwd=tmp_path).returncode == 0
+    assert run_program(run_module, 'models', '--bundled', **settings).returncode == 0
+    done = python(ROOT / 'tools' / 'train.py', 'nowhere.py', cwd=tmp_path)  # and nothing of what imports may print
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr == 'error: the config nowhere.py does not exist\n'
 
 
 def test_a_door_says_that_the_package_is_not_installed():

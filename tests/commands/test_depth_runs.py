@@ -13,7 +13,6 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from rooms import SAVE, SIZE, room, write_rooms
 
-from densevit import commands
 from densevit.datasets.common.folders import FolderError, use_folder
 from densevit.datasets.depth.depth_files import read_depth
 
@@ -56,31 +55,27 @@ def config(tmp_path) -> Path:
     return tmp_path / 'tiny_depth.py'
 
 
-def run(*arguments: object) -> int:
-    return commands.main([str(argument) for argument in arguments])
-
-
-def test_train_test_and_predict(tmp_path, config, capsys, monkeypatch):
+def test_train_test_and_predict(tmp_path, config, capsys, monkeypatch, tool):
     """What training writes, testing and predicting read: with one figure, and metres that were learned."""
     monkeypatch.chdir(tmp_path)
     folder, work = write_rooms(tmp_path / 'mine', 8, form='npy'), tmp_path / 'run'
     (folder / 'depth.json').write_text('{"camera": 55}')
-    assert run('train', config, '--data', folder, '--work-dir', work) == 0
+    assert tool('train', config, '--data', folder, '--work-dir', work) == 0
     said = capsys.readouterr().out
     assert 'images and depth' in said and 'half of the depth is nearer than 4 m, all of it than 4 m' in said
     assert (work / 'curve.png').exists() and list(work.rglob('depth/0*.png')), 'curve and pictures'
     best = next(work.glob('best_*delta1*.pth'))
     before = capsys.readouterr()
-    assert run('test', config, best, '--data', folder, '--work-dir', tmp_path / 'test') == 0
+    assert tool('test', config, best, '--data', folder, '--work-dir', tmp_path / 'test') == 0
     assert 'full_0.001-5m_clamped/delta1' in before.out + capsys.readouterr().out
     picture = folder / 'images' / '000.jpg'
     arguments = ['predict', picture, '--config', work / config.name, '--weights', best, '--json', '--npy', '--png16']
-    assert run(*arguments, '--focal', 55) == 0
+    assert tool(*arguments, '--focal', 55) == 0
     depth = read_depth('outputs/000.jpg.npy')
     assert depth.shape == SIZE and np.abs(read_depth('outputs/000.jpg.depth.png') - depth).max() < 1e-3
     truth = room(0)[1]
     assert np.median(depth[truth == 4]) > 1.5 * np.median(depth[truth == 1.5])
-    assert run(*arguments, '--focal', 110) == 0  # twice as far
+    assert tool(*arguments, '--focal', 110) == 0  # twice as far
     assert np.allclose(read_depth('outputs/000.jpg.npy'), 2 * depth, rtol=1e-4)
     content = json.loads(Path('outputs/000.jpg.json').read_text())
     assert content['task'] == 'depth' and content['camera']['origin'] == 'given'
@@ -175,21 +170,21 @@ def spoil(folder: Path, how: str) -> None:
     ('unknown', 'no pixel of the depth in'), ('json', 'depth.json cannot be read'),
     ('size', "001.jpg is read with 64x48 pixels, but its depth "),
 ])
-def test_faults__are_one_line(how, said, tmp_path, config, capsys):
+def test_faults__are_one_line(how, said, tmp_path, config, capsys, tool):
     folder = write_rooms(tmp_path / 'mine', 6)
     spoil(folder, how)
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in error and str(folder) in error
 
 
-def test_doubts__are_said(tmp_path, config, capsys):
+def test_doubts__are_said(tmp_path, config, capsys, tool):
     """An image without depth that counts, depth without an image, and metres that are none."""
     folder = write_rooms(tmp_path / 'mine', 6)
     Image.fromarray(np.zeros(SIZE, np.uint16)).save(folder / 'depth' / '001.png')
     (folder / 'images' / '002.jpg').unlink()
     (folder / 'depth.json').write_text('{"scale": 1}')
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run', '--cfg-options',
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'run', '--cfg-options',
                'train_cfg.max_iters=1') == 0
     captured = capsys.readouterr()
     assert 'is hardly what was meant: tell the unit' in captured.out

@@ -6,7 +6,9 @@ CONFIG = """
 model = dict(
     type='densevit.MaskSegmentor', num_classes=11,
     data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.] * 3, std=[60.] * 3, size=(64, 64)),
-    backbone=dict(type='densevit.TimmPyramid', name='resnet18', pretrained=False, out_indices=(1, 2, 3, 4)),
+    backbone=dict(
+        type='densevit.TimmPyramid', name='resnet10t', channels=(8, 8, 16, 16), pretrained=False,
+        out_indices=(1, 2, 3, 4)),
     head=dict(
         type='densevit.ECOMask2FormerNet', num_queries=6, embed_dim=32, mask_dim=32, encoder_layers=3, first_exit=1,
         encoder_ffn_dim=32, decoder_layers=1, decoder_ffn_dim=32, num_heads=2, exit=3),

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from rooms import SIZE, write_rooms
-from test_depth_runs import CONFIG, run
+from test_depth_runs import CONFIG
 
 from densevit.commands.label_depth import teaching_depth
 from densevit.datasets.depth.depth_files import read_depth
 
 
-def test_labels_teach(tmp_path, capsys):
+def test_labels_teach(tmp_path, capsys, tool):
     """Of a teacher that knows no metres; a run that was stopped goes on; what is no picture is left out."""
     folder, out = write_rooms(tmp_path / 'photos', 6), tmp_path / 'labelled'
     (folder / 'images' / 'broken.jpg').write_bytes(b'no picture')
@@ -23,15 +23,15 @@ def test_labels_teach(tmp_path, capsys):
                                 "kind='relative_disparity', alignment='least_squares_disparity'")
     config = tmp_path / 'relative.py'
     config.write_text(relative)
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'teacher', '--cfg-options',
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'teacher', '--cfg-options',
                'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2') == 2  # the broken one
     (folder / 'images' / 'broken.jpg').rename(tmp_path / 'broken.jpg')
     Image.fromarray(np.full((40, 200), 900, np.uint16)).save(folder / 'depth' / 'long.png')
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'teacher', '--cfg-options',
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'teacher', '--cfg-options',
                'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2') == 0
     arguments = ['label-depth', folder / 'images', tmp_path / 'broken.jpg', '--config', config, '--weights',
                  tmp_path / 'teacher' / 'iter_2.pth', '--out', out, '--max-side', 100, '--device', 'cpu']
-    assert run(*arguments) == 0
+    assert tool(*arguments) == 0
     said = capsys.readouterr().out
     assert 'left out:' in said and 'broken.jpg' in said and f'--data {out}' in said
     assert len(list((out / 'depth').rglob('*.npy'))) == 7
@@ -41,9 +41,9 @@ def test_labels_teach(tmp_path, capsys):
     one = next((out / 'depth').rglob('000.npy'))
     one.unlink()
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*.npy')}
-    assert run(*arguments) == 0 and one.exists()
+    assert tool(*arguments) == 0 and one.exists()
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
-    assert run('train', config, '--data', out, '--work-dir', tmp_path / 'student', '--cfg-options',
+    assert tool('train', config, '--data', out, '--work-dir', tmp_path / 'student', '--cfg-options',
                'train_cfg.max_iters=2', 'default_hooks.checkpoint.interval=2') == 0
     assert (tmp_path / 'student' / 'iter_2.pth').exists()
 
@@ -58,10 +58,10 @@ def test_teaching_depth__is_an_affine_disparity():
     assert (teaching_depth(np.ones(SIZE), 'relative_disparity') > 0).all()
 
 
-def test_no_teacher(tmp_path, capsys):
+def test_no_teacher(tmp_path, capsys, tool):
     folder = write_rooms(tmp_path / 'photos', 1)
-    assert run('label-depth', folder / 'images', '--out', tmp_path / 'out') == 2
+    assert tool('label-depth', folder / 'images', '--out', tmp_path / 'out') == 2
     assert 'give the teacher' in capsys.readouterr().err
-    assert run('label-depth', folder / 'images', '--out', tmp_path / 'out', '--model', 'eomt_tiny_camvid') == 2
+    assert tool('label-depth', folder / 'images', '--out', tmp_path / 'out', '--model', 'eomt_tiny_camvid') == 2
     assert 'is no model of depth' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

@@ -12,7 +12,6 @@ from checkout import ROOT
 from mattes import SIZE, band, disc, save, write_foregrounds, write_images
 from PIL import Image
 
-from densevit import commands
 from densevit.datasets.matting.alpha_files import read_alpha
 
 CONFIG = f"""
@@ -44,15 +43,11 @@ def config(tmp_path) -> Path:
     return tmp_path / 'tiny_matting.py'
 
 
-def run(*arguments: object) -> int:
-    return commands.main([str(argument) for argument in arguments])
-
-
-def test_composed__train_resume_test_and_predict(tmp_path, config, capsys, monkeypatch):
+def test_composed__train_resume_test_and_predict(tmp_path, config, capsys, monkeypatch, tool):
     """What training writes, testing and predicting read; a run that goes on ends with the weights of one at a time."""
     monkeypatch.chdir(tmp_path)
     folder, work = write_foregrounds(tmp_path / 'mine', 6), tmp_path / 'run'
-    assert run('train', config, '--data', folder, '--work-dir', work) == 0
+    assert tool('train', config, '--data', folder, '--work-dir', work) == 0
     out = capsys.readouterr().out
     assert 'foregrounds with opacities, on 6 backgrounds' in out and 'there are no trimaps/' in out
     assert (work / 'curve.png').exists()
@@ -64,31 +59,31 @@ def test_composed__train_resume_test_and_predict(tmp_path, config, capsys, monke
         min(figures), abs=1e-4), 'less is better'
 
     half = tmp_path / 'half'
-    assert run('train', config, '--data', folder, '--work-dir', half, '--cfg-options', 'train_cfg.max_iters=2') == 0
-    assert run('train', config, '--data', folder, '--work-dir', half, '--resume') == 0
+    assert tool('train', config, '--data', folder, '--work-dir', half, '--cfg-options', 'train_cfg.max_iters=2') == 0
+    assert tool('train', config, '--data', folder, '--work-dir', half, '--resume') == 0
     whole, resumed = (torch.load(each / 'iter_4.pth', weights_only=False)['state_dict'] for each in (work, half))
     assert all((whole[name] == resumed[name]).all() for name in whole)
 
     capsys.readouterr()
-    assert run('test', config, best, '--data', folder, '--work-dir', tmp_path / 'test') == 0
+    assert tool('test', config, best, '--data', folder, '--work-dir', tmp_path / 'test') == 0
     tested = re.findall(r'unknown/SAD: ([\d.]+)', capsys.readouterr().out)
     assert float(tested[-1]) == pytest.approx(min(figures), abs=1e-4)
 
     picture = save(np.full((*SIZE, 3), 90, np.uint8), tmp_path / 'cat.png')
     trimap = save(band(disc()), tmp_path / 'trimap.png')
-    assert run('predict', picture, '--config', work / config.name, '--weights', best, '--trimap', trimap, '--alpha',
+    assert tool('predict', picture, '--config', work / config.name, '--weights', best, '--trimap', trimap, '--alpha',
                '--json') == 0
     alpha = read_alpha('outputs/cat.png.alpha.png')
     assert alpha.shape == SIZE and (alpha[disc() == 255] == 1).all() and (alpha[disc() == 0] == 0).all()
     assert json.loads(Path('outputs/cat.png.json').read_text())['task'] == 'matting'
 
 
-def test_images_with_trimaps(tmp_path, config, capsys):
+def test_images_with_trimaps(tmp_path, config, capsys, tool):
     """What is doubtful about files is counted in the table before the run."""
     folder = write_images(tmp_path / 'mine', 6, trimaps=True)
     save(np.where(disc(1) > 99, 255, 0).astype(np.uint8), folder / 'alpha' / '001.png')
     (folder / 'val.txt').write_text('000\n')
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run', '--cfg-options',
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'run', '--cfg-options',
                'train_cfg.max_iters=2', 'train_cfg.val_interval=2') == 0
     out = capsys.readouterr().out
     assert 'images with opacities' in out and 'as val.txt say' in out
@@ -96,12 +91,12 @@ def test_images_with_trimaps(tmp_path, config, capsys):
     assert list((tmp_path / 'run').glob('best_unknown_SAD_*.pth'))
 
 
-def test_faults__are_one_line(tmp_path, config, capsys):
+def test_faults__are_one_line(tmp_path, config, capsys, tool):
     folder = write_images(tmp_path / 'mine', 4)
     save(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8), folder / 'alpha' / '001.png')
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
     assert 'alpha/001.png has colours' in capsys.readouterr().err.strip().splitlines()[-1]
     (folder / 'alpha' / '001.png').unlink()
-    assert run('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
+    assert tool('train', config, '--data', folder, '--work-dir', tmp_path / 'run') == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert 'images/001.jpg has no opacity in' in error and 'add a file of the same name' in error

@@ -5,12 +5,12 @@ What depends on the state of the interpreter (which modules are loaded) runs in 
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from interpreters import run_program
 
 from densevit.compat import MissingOpError, MMCVExtStandIn, install_mmcv_ops
 from densevit.compat.mmcv_ops import OPS
@@ -19,11 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_python(code: str, *first_on_path: Path) -> str:
-    """Output of `code` in a new interpreter; its stderr is shown where it fails."""
-    path = [*map(str, first_on_path), *sys.path, str(ROOT)]
-    result = subprocess.run(
-        [sys.executable, '-c', f'import sys; sys.path[:] = {path!r}\n{code}'], capture_output=True, text=True
-    )
+    """Output of `code` in an interpreter that has imported nothing but torch; its stderr is shown where it fails."""
+    result = run_program(f'import sys\n{code}', path=[*first_on_path, *sys.path, ROOT])
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 

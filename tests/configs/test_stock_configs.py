@@ -67,7 +67,7 @@ def test_detector__learns_and_predicts(name):
         assert 'mask_rcnn' not in name or instances.masks.shape[-2:] == shape
 
 
-def test_boxes_of_ones_own__trained_and_evaluated(tmp_path):
+def test_boxes_of_ones_own__trained_and_evaluated(tmp_path, quick_runs):
     """A detector of mmdetection's on our dataset, by our metric."""
     cfg = shrink(load('configs/tiny/faster_rcnn_tiny_bccd.py'))
     data = dict(data_root=str(write_coco_like(tmp_path / 'data')), ann_file='instances.json',

@@ -1,7 +1,7 @@
 """A task waits for its own packages alone: names of data and metrics are imported when they are looked up."""
-import subprocess
 import sys
 
+from interpreters import OF_RUNS, run_program
 from mmengine.registry import Registry
 
 import densevit.datasets
@@ -26,7 +26,7 @@ assert DATASETS.get('densevit.CamVidDataset') and 'mmseg' in sys.modules
 
 
 def test_what_boxes_need__imports_no_other_task():
-    run = subprocess.run([sys.executable, '-c', LOOK_UP], capture_output=True, text=True, check=False)
+    run = run_program(LOOK_UP, path=sys.path, imported=OF_RUNS)
     assert run.returncode == 0, run.stderr[-2000:]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interpreters import OF_RUNS, run_program
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData, PixelData
@@ -268,7 +269,9 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_script_help_shows_examples():
-    done = run_script('--help')
+    done = run_program(
+        'import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name="__main__")', str(SCRIPT), '--help',
+        path=[SCRIPT.parents[1], *sys.path], imported=OF_RUNS)
     assert done.returncode == 0 and 'python demo/infer.py dog.jpg' in done.stdout
 
 

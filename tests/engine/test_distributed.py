@@ -51,6 +51,9 @@ sync_bn = 'mmcv'
 model_wrapper_cfg = dict(type='MMDistributedDataParallel')
 """
 
+# Every parameter that learns gets a gradient in each step: nothing looks for unused ones.
+LORA = 'model = dict(backbone=dict(drop_path_rate=0., lora=dict(r=4)))\n'
+
 
 def write_pictures(folder: Path) -> None:
     """Replace the labels by four areas that every picture has."""
@@ -81,18 +84,21 @@ def start(names: Sequence[str], tmp_path: Path) -> None:
 def test_two_processes_have_the_loss_curve_of_one(camvid_like, tiny_config, tool, tmp_path, monkeypatch):
     write_pictures(camvid_like)
     monkeypatch.syspath_prepend(str(HERE))
-    configs = {name: tmp_path / f'{name}.py' for name in ('one', 'two', 'sharded', 'one_norms', 'norms')}
+    configs = {name: tmp_path / f'{name}.py' for name in
+               ('one', 'two', 'sharded', 'one_norms', 'norms', 'one_lora', 'lora')}
     configs['one'].write_text(SAME.format(batch_size=4))
     configs['two'].write_text(SAME.format(batch_size=2))
     strategy = Config.fromfile(FSDP).strategy.to_dict()
     configs['sharded'].write_text(
         f"{SAME.format(batch_size=2)}runner_type = 'FlexibleRunner'\nstrategy = {strategy}\n")
+    configs['one_lora'].write_text(SAME.format(batch_size=4) + LORA)
+    configs['lora'].write_text(SAME.format(batch_size=2) + LORA)
     configs['one_norms'].write_text(SAME.format(batch_size=4) + NORMS)
     configs['norms'].write_text(SAME.format(batch_size=2) + NORMS)
-    for name in ('one', 'one_norms'):
+    for name in ('one', 'one_norms', 'one_lora'):
         assert tool('train', configs[name], '--work-dir', tmp_path / name) == 0
-    start(('two', 'sharded', 'norms'), tmp_path)
-    for name, processes in dict(two='one', sharded='one', norms='one_norms').items():
+    start(('two', 'sharded', 'norms', 'lora'), tmp_path)
+    for name, processes in dict(two='one', sharded='one', norms='one_norms', lora='one_lora').items():
         one = curve(tmp_path / processes, 1)
         assert one.shape[0] == 5 and one[0, 0] > one[-1, 0]  # it learns
         np.testing.assert_allclose(curve(tmp_path / name, 2), one, atol=1e-4, err_msg=name)

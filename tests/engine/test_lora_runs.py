@@ -3,12 +3,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from safetensors.torch import load_file
-from test_distributed import SAME, curve, start, write_pictures
 from test_resume import Killed, assert_same, load, with_hook
 
 from densevit.engine.run_config import ConfigError, train
@@ -78,20 +76,6 @@ def test_another_rank_or_scale_is_not_resumed(camvid_like, tiny_config, tool, tm
         assert tool('train', tiny_config, '--work-dir', tmp_path / 'run', '--resume', '--cfg-options', *options) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith('error: ') and said in error
-
-
-def test_two_processes_have_the_loss_curve_of_one(camvid_like, tiny_config, tool, tmp_path, monkeypatch):
-    """Every parameter that learns gets a gradient in each step: nothing looks for unused ones."""
-    write_pictures(camvid_like)
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    for name, batch_size in (('one', 4), ('two', 2)):
-        (tmp_path / f'{name}.py').write_text(
-            SAME.format(batch_size=batch_size) + 'model = dict(backbone=dict(drop_path_rate=0., lora=dict(r=4)))\n')
-    assert tool('train', tmp_path / 'one.py', '--work-dir', tmp_path / 'one') == 0
-    start(['two'], tmp_path)
-    one = curve(tmp_path / 'one', 1)
-    assert one.shape[0] == 5 and one[0, 0] > one[-1, 0]
-    np.testing.assert_allclose(curve(tmp_path / 'two', 2), one, atol=1e-4)
 
 
 def test_sharded_runs_are_refused(tiny_config):

@@ -20,6 +20,14 @@ from densevit.engine import stopping
 from densevit.engine.stopping import RunStopped, StopSignalHook
 
 PARTS = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
+PROGRAM = '''
+import os, runpy, sys
+from checkout import take_shortcuts
+take_shortcuts()
+del sys.argv[0]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name='__main__')
+'''
 FIGURES = [dict(AP=1.)] * 3
 
 pytestmark = pytest.mark.usefixtures('quick_runs')
@@ -119,8 +127,9 @@ def test_processes_ask_each_other_only_where_all_have_a_batch(monkeypatch):
 
 def start(config: Path, work_dir: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir', str(work_dir), '--cfg-options',
-         'train_cfg.max_iters=100000', 'train_dataloader.num_workers=1', 'default_hooks.checkpoint.interval=100000'],
+        [sys.executable, '-c', PROGRAM, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir', str(work_dir),
+         '--cfg-options', 'train_cfg.max_iters=100000', 'train_dataloader.num_workers=1',
+         'default_hooks.checkpoint.interval=100000'],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path])})
 

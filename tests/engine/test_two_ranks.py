@@ -1,7 +1,6 @@
 """Two processes decide alike."""
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -12,14 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from checkout import forget_runs
+from checkout import forget_runs, take_shortcuts
+from interpreters import SERVER
 from toy import names, toy_config
 
 from densevit.datasets.common.locate import MissingDataError
 from densevit.engine import guards, run_config, work_dir
 from densevit.engine.distributed import prepare_launcher
 
-SPAWN = multiprocessing.get_context('spawn')  # a forked process could not go backward after this one did
 pytestmark = pytest.mark.usefixtures('quick_runs')
 
 
@@ -27,6 +26,7 @@ def train_as(rank: int, port: int, folder: Path, outcomes: Any, changes: dict[st
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
                       MASTER_PORT=str(port))
     forget_runs()
+    take_shortcuts()
     if fault := changes.pop('data_fault', None):
         guards.check_files = partial(_fail, fault)
     own = {key: value[rank] if isinstance(value, tuple) else value for key, value in changes.items()}
@@ -54,8 +54,8 @@ def two_ranks(tmp_path: Path) -> Callable[..., list[str]]:
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             port = probe.getsockname()[1]
-        outcomes = SPAWN.Queue()
-        processes = [SPAWN.Process(target=train_as, args=(rank, port, tmp_path, outcomes, changes)) for rank in (0, 1)]
+        outcomes = SERVER.Queue()
+        processes = [SERVER.Process(target=train_as, args=(rank, port, tmp_path, outcomes, changes)) for rank in (0, 1)]
         for process in processes:
             process.start()
         try:
@@ -91,16 +91,16 @@ def test_a_fault_of_the_data_ends_both(two_ranks):
     assert ends == ['MissingDataError: 0.jpg is missing'] * 2
 
 
-def test_processes_that_do_not_know_of_each_other_share_a_work_dir(tmp_path, monkeypatch):
+def test_processes_that_do_not_know_of_each_other_share_a_work_dir(tmp_path):
     """DeepSpeed starts the group later than the work dir is locked."""
     with work_dir.locked(tmp_path):
-        monkeypatch.setenv('RANK', '1')
-        other = SPAWN.Process(target=_lock_once, args=(tmp_path, ))
+        other = SERVER.Process(target=_lock_once, args=(tmp_path, '1'))
         other.start()
         other.join()
     assert other.exitcode == 0
 
 
-def _lock_once(folder: Path) -> None:
+def _lock_once(folder: Path, rank: str) -> None:
+    os.environ['RANK'] = rank
     with work_dir.locked(folder):
         pass

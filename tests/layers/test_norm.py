@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torch.distributed as dist
+from interpreters import SERVER
 from joined_norms import SHARDED, step, work
 from mmengine.model import revert_sync_batchnorm
 from mmengine.model.utils import convert_sync_batchnorm
@@ -67,7 +68,8 @@ def test_cpu__two_processes_are_one_with_the_joined_batch(tmp_path):
         (network(), images[:2, :, :1, :1], (1, 1), DistributedDataParallel),  # a single value per process
         (network(nn.SyncBatchNorm), images, (3, 2), DistributedDataParallel),  # DDP refuses it as it is
         (nn.Sequential(SyncBatchNorm(3)), images.float() + 3000, (3, 2), DistributedDataParallel)]  # far from zero
-    torch.multiprocessing.spawn(work, (str(tmp_path), cases), 2)
+    torch.multiprocessing.start_processes(
+        work, (str(tmp_path), cases), nprocs=2, start_method=SERVER.get_start_method())
     files = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     assert files[0]['joined'] == [1, 2]
     for index, (layers, batch, shares, wrapper) in enumerate(cases):

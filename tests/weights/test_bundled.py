@@ -59,24 +59,25 @@ def measured(name, data, metric, tool, shared_data, monkeypatch, capsys, *argume
     return float(re.findall(rf'\b{metric}: ([\d.]+)', capsys.readouterr().out)[-1])
 
 
-def test_camvid_metric_is_the_stored_one(tool, tmp_path, shared_data, monkeypatch, capsys):
-    value = measured('eomt_tiny_camvid', 'camvid', 'mIoU', tool, shared_data, monkeypatch, capsys,
-                     '--work-dir', tmp_path)
-    assert value == pytest.approx(100 * densevit.model_card('eomt_tiny_camvid')['metrics']['mIoU'], abs=.1)
+def test_camvid_of_the_first_24_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+    """The mIoU of the card is that of all 233 images (0.603), whose evaluation takes half a minute."""
+    value = measured('eomt_tiny_camvid', 'camvid', 'mIoU', tool, shared_data, monkeypatch, capsys, '--work-dir',
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=24')
+    assert value == pytest.approx(57.31, abs=.1)
 
 
-def test_animals_of_the_first_100_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+def test_animals_of_the_first_24_images(tool, tmp_path, shared_data, monkeypatch, capsys):
     """The mIoU of the card is that of all 445 images (0.778), whose evaluation takes a minute."""
     value = measured('eomt_tiny_animals', 'voc_animals', 'mIoU', tool, shared_data, monkeypatch, capsys, '--work-dir',
-                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=100')
-    assert value == pytest.approx(76.6, abs=.2)
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=24')
+    assert value == pytest.approx(77.66, abs=.2)
 
 
-def test_nuclei_ap_of_the_first_16_images(tool, tmp_path, shared_data, monkeypatch, capsys):
+def test_nuclei_ap_of_the_first_5_images(tool, tmp_path, shared_data, monkeypatch, capsys):
     """The AP of the card is that of all 80 images (0.442), whose evaluation takes a minute."""
     value = measured('eomt_tiny_nuclei', 'dsb2018_nuclei', 'AP', tool, shared_data, monkeypatch, capsys, '--work-dir',
-                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=16')
-    assert value == pytest.approx(53.6, abs=.3)
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=5')
+    assert value == pytest.approx(49.47, abs=.3)
 
 
 def test_blood_cells_of_the_first_12_images(tool, tmp_path, shared_data, monkeypatch, capsys):
@@ -102,11 +103,11 @@ def test_super_resolution_of_set5(tool, tmp_path, shared_data, monkeypatch, caps
     assert value > 33.66 + 1.5
 
 
-def test_depth_of_the_first_24_rooms(tool, tmp_path, shared_data, monkeypatch, capsys):
+def test_depth_of_the_first_8_rooms(tool, tmp_path, shared_data, monkeypatch, capsys):
     """The delta1 of the card is that of all 124 rooms (0.653)."""
     value = measured('dpt_tiny_indoor', 'nyu_depth', 'delta1', tool, shared_data, monkeypatch, capsys, '--work-dir',
-                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=24')
-    assert value == pytest.approx(.6206, abs=.003)
+                     tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=8')
+    assert value == pytest.approx(.6024, abs=.003)
 
 
 def test_noise_of_set5(tool, tmp_path, shared_data, monkeypatch, capsys):
@@ -118,8 +119,8 @@ def test_noise_of_set5(tool, tmp_path, shared_data, monkeypatch, capsys):
     assert value > 20.81 + 8
 
 
-def test_opacity_of_the_first_20_renderings(tool, tmp_path, shared_data, monkeypatch, capsys):
+def test_opacity_of_the_first_6_renderings(tool, tmp_path, shared_data, monkeypatch, capsys):
     """The SAD of the card is that of 100 renderings (2.60, where .5 in the unknown regions has 11.15)."""
     value = measured('vitmatte_tiny', 'voc_animals', 'unknown/SAD', tool, shared_data, monkeypatch, capsys,
-                     '--work-dir', tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=20')
-    assert value == pytest.approx(2.431, abs=.02)
+                     '--work-dir', tmp_path, '--cfg-options', 'test_dataloader.dataset.indices=6')
+    assert value == pytest.approx(2.630, abs=.02)

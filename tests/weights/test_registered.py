@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 
 import pytest
 import torch
+from interpreters import OF_RUNS, run_program
 from randomised import randomise
 from tiny_models import TINY, random_timm
 
@@ -67,11 +67,12 @@ def test_a_pickle_gives_the_same_module():
         torch.testing.assert_close(again.state_dict(), module.state_dict())
 
 
-def test_a_pickle_of_another_process():
+def test_a_pickle_of_another_process(tmp_path):
     """Whose densevit has not registered anything yet."""
-    code = 'import pickle, sys; print(type(pickle.load(sys.stdin.buffer)).__mro__[:3])'
-    done = subprocess.run([sys.executable, '-c', code], input=pickle.dumps(build('PlainViT')), capture_output=True)
-    assert b'densevit.models.registration.PlainViT' in done.stdout, done.stderr
+    (tmp_path / 'module.pkl').write_bytes(pickle.dumps(build('PlainViT')))
+    code = 'import pickle, sys; print(type(pickle.load(open(sys.argv[1], "rb"))).__mro__[:3])'
+    done = run_program(code, str(tmp_path / 'module.pkl'), path=sys.path, imported=OF_RUNS)
+    assert 'densevit.models.registration.PlainViT' in done.stdout, done.stderr
 
 
 def test_prefix__takes_one_of_several_backbones(tmp_path):

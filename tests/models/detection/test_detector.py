@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from coco_like import write_coco_like
+from interpreters import SERVER
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData
@@ -129,7 +130,7 @@ def test_more_objects_than_queries_are_told_once():
 
 
 @pytest.mark.parametrize('dataset', ['densevit.CocoInstanceDataset', 'mmdet.CocoDataset'])
-def test_trains_and_is_evaluated_on_coco(dataset, tmp_path):
+def test_trains_and_is_evaluated_on_coco(dataset, tmp_path, quick_runs):
     """Files of COCO's form, one image of which has no object, by our data set and by mmdetection's."""
     folder = write_coco_like(tmp_path / 'data')
     path = folder / 'instances.json'
@@ -189,7 +190,7 @@ def work(rank, folder):
 
 
 def test_two_processes_of_which_one_sees_no_object_learn_as_one_with_both_shares(tmp_path):
-    mp.start_processes(partial(work), (str(tmp_path), ), nprocs=2, start_method='spawn')
+    mp.start_processes(partial(work), (str(tmp_path), ), nprocs=2, start_method=SERVER.get_start_method())
     found = torch.load(tmp_path / 'gradients.pt')
     (first, labelled), (second, empty) = shares()
     expected = gradients(ROW.build(), torch.cat((first, second)), [*labelled, *empty])

@@ -1,11 +1,10 @@
 """Predictions do not depend on how many rows are read at a time, and memory does not on the size of the image."""
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from interpreters import OF_RUNS, run_program
 from mmengine.structures import BaseDataElement
 from randomised import randomise
 
@@ -174,8 +173,7 @@ print('peak', int(peak) * 1024)
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='peak memory is read from Linux')
 @pytest.mark.parametrize('mode', ['whole', 'slide'])
 def test_a_24_megapixel_picture_of_150_classes_in_3_gb(mode):
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2]), 'OMP_NUM_THREADS': '1'}
-    done = subprocess.run([sys.executable, '-c', CHILD, mode], capture_output=True, text=True, env=environment)
+    done = run_program(CHILD, mode, path=sys.path, imported=OF_RUNS)
     assert done.returncode == 0, done.stderr
     peak = int(done.stdout.split()[-1])
     assert peak < 3e9  # all scores would be 14.4 GB

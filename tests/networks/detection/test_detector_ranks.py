@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from interpreters import SERVER
 from networks.base import images_of
 from networks.detection.test_every_detector import NUM_CLASSES, ROWS, TARGETS, build
 from torch import nn
@@ -51,7 +52,7 @@ def work(rank, folder):
 def steps(tmp_path_factory):
     """What each step was, by network, case and process."""
     folder = tmp_path_factory.mktemp('steps')
-    mp.start_processes(work, (str(folder), ), nprocs=2, start_method='spawn')
+    mp.start_processes(work, (str(folder), ), nprocs=2, start_method=SERVER.get_start_method())
     return lambda name, case, rank: torch.load(folder / f'{name}_{case}_{rank}.pth')
 
 

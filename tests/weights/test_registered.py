@@ -38,6 +38,8 @@ TINIES = {
     'Restorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1)),
     'AdversarialRestorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1),
                                 discriminator=dict(width=4)),
+    'ClassifyingRestorer': dict(head=dict(type='densevit.SwinIR', embed_dim=8, depths=(1, ), num_heads=1),
+                                num_degradations=2, classifier=dict(width=4)),
     'RestorationPreprocessor': {},
     'LayerNorm2d': dict(num_channels=4),
     'MixUpOrCopyBlend': {},

@@ -47,7 +47,7 @@ class RestorationFolder(FolderReader):
             layout = 'true images, degraded by the config'
         else:
             scale = _scale(first, FactsMemory(scratch.parent / 'data_check.json'))
-            layout = 'pairs of images ' + (f'{scale} times larger' if scale > 1 else 'of one size')
+            layout = f'pairs of images, {scale} times larger' if scale > 1 else 'pairs of images of one size'
         options = dict(type='densevit.RestorationFolderDataset', data_root=str(folder))
         return FolderFacts(layout, {split: dict(options, split=split) for split in pairs},
                            {split: len(each) for split, each in pairs.items()}, division, notes=left_out(folder))

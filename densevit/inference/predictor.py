@@ -91,7 +91,9 @@ class Predictor:
         """One picture to one result; a list or tuple of pictures to a list of results in the same order.
 
         Args:
-            images: Whatever `densevit.images.read_image` takes, or a list or tuple of it.
+            images: Whatever `densevit.images.read_image` takes, or a list or tuple of it. A model that gives pictures
+                back, as one of restoration, sees those of 16 bits as such and gives uint16 of them, and of floats, too
+                (see `densevit.images.read_deep`); every other model sees 8 bits.
             batch_size: How many pictures of one size the model sees at once.
             options: ``max_pixels``, above which a picture is shrunk; those of the model's task, as
                 ``min_score`` (see ``densevit.inference.tasks``); and, of a model of ours, those of its ``test_cfg``.

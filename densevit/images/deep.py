@@ -13,8 +13,18 @@ from ..errors import printable
 from .colors import ProfileError, grey_to_rgb, to_srgb
 from .deep_colors import TableProfileError, deep_to_srgb
 from .reading import (
-    SIXTEEN_BIT_MODES, ImageSource, grey_values, is_of_deep_colors, local_path, open_picture, orientation,
-    read_with_doubts, turned, upright, whole_files)
+    SIXTEEN_BIT_MODES,
+    ImageSource,
+    grey_values,
+    is_of_deep_colors,
+    local_path,
+    open_picture,
+    orientation,
+    read_with_doubts,
+    turned,
+    upright,
+    whole_files,
+)
 
 _MOST = 65535
 # Of which OpenCV reads colours of 16 bits, whose upper halves are what Pillow has.

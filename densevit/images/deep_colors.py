@@ -1,4 +1,4 @@
-"""Colours of 16 bits from a matrix profile to sRGB: Pillow hands LittleCMS 8 bits alone, of which steps would be left."""
+"""Colours of 16 bits to sRGB by profiles that are formulas: Pillow hands LittleCMS no more than 8 bits."""
 from __future__ import annotations
 
 import struct
@@ -120,10 +120,9 @@ def _curve(tag: bytes) -> np.ndarray:
     g, a, b, c, d, e, f = (given.get(name, default) for name, default in zip('gabcdef', (1, 1, 0, 0, 0, 0, 0),
                                                                              strict=True))
     power = np.maximum(a * x + b, 0)**g
+    values = np.where(a * x + b >= 0, power, 0) + c
     if len(names) > 4:
         values = np.where(x >= d, power + e, c * x + f)
-    else:
-        values = np.where(a * x + b >= 0, power, 0) + c
     if not np.isfinite(values).all():
         raise ValueError('a curve without values')
     return values.clip(0, 1).astype(np.float32)

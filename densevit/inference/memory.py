@@ -46,8 +46,8 @@ def _available_bytes() -> int:
     try:
         import psutil
     except ImportError as error:
-        raise ImportError("tiles='auto' needs psutil on this system to tell how much memory is free: run pip install "
-                          'psutil, or give tiles=(height, width)') from error
+        raise ImportError("tiles='auto' (--auto-tiles) needs psutil on this system to tell how much memory is free: "
+                          'run pip install psutil, or give tiles=(height, width) (--tiles)') from error
     return psutil.virtual_memory().available
 
 
@@ -82,7 +82,7 @@ def largest_tile(peak: Callable[[int], int], free: int, longest: int) -> int:
         if large * (side / PROBE)**power <= budget:
             return side
     raise MemoryError(f'{free / 1e6:.0f} MB are free, and a tile of {PROBE // 2} pixels takes {small / 1e6:.0f} MB: '
-                      'close other programs, or give a smaller batch_size')
+                      'close other programs, or give a smaller batch_size (--batch-size)')
 
 
 def peak_bytes(run: Callable[[], object], device: torch.device) -> int:

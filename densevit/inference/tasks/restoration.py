@@ -217,6 +217,7 @@ class Restoration(Task):
 
     names = ('restoration', )
     fields = ('pred_img', )
+    files = {'.restored.png': None}
     needs_classes = False
     can_tile = True
     whole_picture = False  # tiles show all that there is
@@ -230,7 +231,7 @@ class Restoration(Task):
   outputs/old.jpg.restored.png  the restored picture
   outputs/old.jpg.json          (--json) scale, restored_size and, with --reference, PSNR and SSIM"""
     examples = """
-  {prog} spandrel:DCTLSA_X4.pt old.jpg"""
+  {prog} old.jpg --model spandrel:DCTLSA_X4.pt"""
 
     def max_pixels(self, model: nn.Module, num_classes: int) -> None:
         """No picture is shrunk: each of its pixels is wanted."""
@@ -238,6 +239,9 @@ class Restoration(Task):
     def check(self, call: Call) -> None:
         """See that the reference is there."""
         given = call.options['reference']
+        if isinstance(given, list | tuple):
+            raise ValueError("reference is a list: give a dictionary by the names of the pictures' files, "
+                             "reference={'a.png': ...}; pictures in memory predict one by one, each with its own")
         if isinstance(given, str | os.PathLike) and not Path(given).expanduser().exists():
             raise ValueError(f'reference={given}: there is no such picture or folder; check the path')
 

@@ -14,4 +14,7 @@ def run(command: str) -> None:
     except ModuleNotFoundError as error:
         print(f'error: {error.name} is not installed: run `pip install -e .` in {file.parents[1]}', file=sys.stderr)
         code = 2
+    except KeyboardInterrupt:  # while PyTorch is imported, which takes seconds
+        print('interrupted', file=sys.stderr)
+        code = 130
     sys.exit(code)

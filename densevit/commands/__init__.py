@@ -80,9 +80,13 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         hint = f'did you mean densevit {near[0]}?' if near else f'there are {", ".join(COMMANDS)}'
         print(f"error: densevit has no command '{printable(name)}': {hint} (see densevit --help)", file=sys.stderr)
         return 2
-    with quiet_imports():
-        module = import_module(f'.{commands[name].module}', __name__)
-    return module.main(arguments, prog or f'densevit {name}')
+    try:
+        with quiet_imports():
+            module = import_module(f'.{commands[name].module}', __name__)
+        return module.main(arguments, prog or f'densevit {name}')
+    except KeyboardInterrupt:  # before the command looks after it, or of one that does not
+        print('interrupted', file=sys.stderr)
+        return 130
 
 
 def example(name: str, prog: str) -> str:

@@ -35,6 +35,15 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return image if transform is None else ImageCms.applyTransform(image, transform)
 
 
+def changes_colors(profile: bytes, mode: str) -> bool:
+    """Whether a profile is other than sRGB for pictures of mode L, RGB or CMYK, by more than a rounding error.
+
+    Raises:
+        ProfileError: The profile is damaged or of another colour space than the mode.
+    """
+    return _transform(profile, mode) is not None
+
+
 @lru_cache(maxsize=16)  # the pictures of a folder have one or two
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """None where it changes nothing."""

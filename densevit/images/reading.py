@@ -20,7 +20,7 @@ from .missing import missing_share
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
 # Single-channel modes of Pillow that hold 16 bits; 'I' (32 bits) is how older versions open a 16-bit PNG.
-_SIXTEEN_BIT_MODES = ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I')
+SIXTEEN_BIT_MODES = ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I')
 
 # What Pillow's decoders call files of 16 bits per colour, which it opens as 8 bits.
 _SIXTEEN_BIT_COLORS = re.compile(r'(RGB\w?|LA);16[BLN]')
@@ -29,6 +29,11 @@ _SIXTEEN_BIT_COLORS = re.compile(r'(RGB\w?|LA);16[BLN]')
 _SPREAD = {8: 257, 10: 64, 12: 16}
 
 _ORIENTATION = 0x0112  # of EXIF
+_TURNS = {
+    1: lambda pixels: pixels, 2: lambda pixels: pixels[:, ::-1], 3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1], 5: lambda pixels: pixels.swapaxes(0, 1), 6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1), 8: np.rot90
+}
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # of TIFF; the latter is 0 where white is the least value
 
 
@@ -61,7 +66,7 @@ class _WholeFiles:
                 self._was_changed, ImageFile.LOAD_TRUNCATED_IMAGES = False, True
 
 
-_whole_files = _WholeFiles()
+whole_files = _WholeFiles()
 
 
 def read_image(source: ImageSource) -> np.ndarray:
@@ -101,7 +106,7 @@ def read_with_doubts(source: ImageSource) -> tuple[np.ndarray, list[str]]:
     if not isinstance(source, str | os.PathLike | Image.Image):
         raise ImageError(f'cannot read a picture from {type(source).__name__}: give a path, a PIL image or a NumPy '
                          'array (for a tensor: tensor.permute(1, 2, 0).cpu().numpy())')
-    with _whole_files:
+    with whole_files:
         if isinstance(source, Image.Image):
             return _from_pil(source, 'the PIL image', doubts), doubts
         return _from_path(local_path(source), doubts), doubts
@@ -131,8 +136,8 @@ def _from_path(path: Path, doubts: list[str]) -> np.ndarray:
     _check_file(path)
     name = printable(path)
     try:
-        with _open(path) as image:
-            return _from_pil(image, name, doubts, lambda: _open(path))
+        with open_picture(path) as image:
+            return _from_pil(image, name, doubts, lambda: open_picture(path))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -142,10 +147,17 @@ def _from_path(path: Path, doubts: list[str]) -> np.ndarray:
     except MemoryError as error:
         raise ImageError(f'{name}: needs more memory than there is; shrink the picture first') from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise ImageError(f'{name}: not a picture that Pillow can read; save it as PNG or JPEG') from error
+        raise ImageError(f'{name}: not a picture that Pillow can read; save it as PNG or JPEG (of 16 bits: as PNG or '
+                         'TIFF)') from error
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
+    """A file as Pillow opens it, HEIC as pillow-heif does; nothing is decoded yet.
+
+    Raises:
+        ImageError: HEIC without pillow-heif, or PostScript.
+        OSError: Whatever Pillow raises of what is no picture.
+    """
     try:
         image = Image.open(path)
     except Image.UnidentifiedImageError as error:
@@ -154,6 +166,9 @@ def _open(path: Path) -> Image.Image:
         if not heif.has_heif():
             raise ImageError(f'{printable(path)}: is a HEIC picture; to read it run: {heif.INSTALL}') from error
         return heif.open_heif(path)
+    if image.format == 'TIFF':
+        # Pixels that it maps into memory Pillow lays out by the size that the picture has when it is turned.
+        image.filename = ''
     if image.format == 'EPS':  # whatever the file's name; Pillow would have Ghostscript run it
         image.close()
         raise ImageError(f'{printable(path)}: is PostScript, which is a program; save it as PNG or JPEG')
@@ -183,7 +198,7 @@ def _from_pil(
 ) -> np.ndarray:
     if 0 in image.size:
         raise ImageError(f'{name}: has no pixels ({image.width}x{image.height}); give another picture')
-    is_deep = any(_SIXTEEN_BIT_COLORS.search(str(tile)) for tile in getattr(image, 'tile', ()))
+    is_deep = is_of_deep_colors(image)
     try:
         image.load()  # Pillow decodes lazily: only now does a truncated file show
         missing = missing_share(image, reopen) if reopen is not None else 0.0
@@ -205,6 +220,25 @@ def _from_pil(
         raise ImageError(f'{name}: cannot be converted from {image.mode} to RGB; save it as an RGB PNG') from error
 
 
+def is_of_deep_colors(image: Image.Image) -> bool:
+    """Whether a file that Pillow has opened, and not loaded, has 16 bits of each colour, of which Pillow takes 8."""
+    return any(_SIXTEEN_BIT_COLORS.search(str(tile)) for tile in getattr(image, 'tile', ()))
+
+
+def orientation(image: Image.Image) -> int:
+    """From 1, upright, to 8: how the pixels of a file are turned, by its EXIF data. Decoders turn TIFF themselves."""
+    try:
+        found = 1 if image.format == 'TIFF' else image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing of the orientation; the pixels are whole
+        return 1
+    return found if found in _TURNS else 1
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (H, W) or (H, W, C) as they are stored, upright: (H', W') or (H', W', C), contiguous."""
+    return np.ascontiguousarray(_TURNS[orientation](pixels))
+
+
 def upright(image: Image.Image) -> Image.Image:
     """A picture that Pillow has loaded, turned as its EXIF data say."""
     try:
@@ -216,11 +250,11 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image, name: str, doubts: list[str]) -> np.ndarray:
     """A loaded PIL image of any mode to (H, W, 3) uint8."""
-    if image.mode in _SIXTEEN_BIT_MODES:
-        return grey_to_rgb(_sixteen_to_eight_bits(_grey_values(image), name, doubts))
     if image.mode == 'F':
         return _from_array(np.asarray(image), name, doubts)
     profile = image.info.get('icc_profile')
+    if image.mode in SIXTEEN_BIT_MODES:
+        image = Image.fromarray(_sixteen_to_eight_bits(grey_values(image), name, doubts))
     is_grey = image.mode in ('1', 'L', 'LA', 'La')
     if image.has_transparency_data:
         image = Image.fromarray(on_white(np.asarray(image.convert('RGBA'))))
@@ -234,7 +268,7 @@ def _to_rgb(image: Image.Image, name: str, doubts: list[str]) -> np.ndarray:
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
-def _grey_values(image: Image.Image) -> np.ndarray:
+def grey_values(image: Image.Image) -> np.ndarray:
     """Integers of a sixteen-bit picture, black as 0; TIFF says of how many bits they are and where black is."""
     values = np.asarray(image)
     if image.format != 'TIFF' or image.mode == 'I':

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -19,11 +19,11 @@ from rich.table import Table as RichTable
 
 from ..errors import DoubtfulResultWarning, one_line, print_trace, printable
 from ..visualization.palette import text_color
-from .files import OutputError, check_output_folder, json_file, refuse_foreign_file
+from .files import OutputError, check_output_folder, refuse_foreign_files
 from .result import Result, Table
 from .sources import find_images, plan_outputs, sample_image, skipped_files
-from .task import TILE_OPTIONS, Argument
-from .tasks import TASKS
+from .task import TILE_OPTIONS, Argument, Task
+from .tasks import TASKS, tasks_of
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -98,11 +98,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, ... (default: %(default)s)')
     parser.add_argument('--batch-size', type=_positive, default=1, metavar='N',
                         help='pictures of one size that the model sees at once (default: %(default)s)')
-    parser.add_argument('--tiles', type=_positive, nargs=2, metavar=('H', 'W'),
-                        help='predict a larger picture in overlapping tiles of H x W of its pixels, for small objects; '
-                             'of detectors')
-    parser.add_argument('--auto-tiles', dest='tiles', action='store_const', const='auto',
-                        help='in tiles as large as the free memory suffices for; of models that shrink no picture')
+    cutters = _listed([name for task in TASKS if task.can_tile for name in task.names])
+    tiles = parser.add_mutually_exclusive_group()
+    tiles.add_argument('--tiles', type=_positive, nargs=2, metavar=('H', 'W'),
+                       help='predict a larger picture in overlapping tiles of H x W of its pixels, for small objects '
+                            f'or little memory; for {cutters}')
+    tiles.add_argument('--auto-tiles', dest='tiles', action='store_const', const='auto',
+                       help='in tiles as large as the free memory suffices for; of models that shrink no picture')
     parser.add_argument('--overlap', type=float, metavar='SHARE',
                         help='the least share of a tile that the next one has, too, 0 to below 1 (default: 0.2)')
     parser.add_argument('--no-whole-picture', dest='whole_picture', action='store_const', const=False,
@@ -123,11 +125,52 @@ def _task_arguments() -> dict[str, Argument]:
 
 def _options(args: argparse.Namespace, of: str) -> dict[str, Any]:
     """Options of `predict` or of `Result.save` that are given."""
-    names = [argument.settings.get('dest', argument.flag.lstrip('-').replace('-', '_'))
-             for argument in _task_arguments().values() if argument.of == of]
+    names = [_option(argument) for argument in _task_arguments().values() if argument.of == of]
     if of == 'predict':
         names += TILE_OPTIONS
     return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _option(argument: Argument) -> str:
+    return argument.settings.get('dest', argument.flag.lstrip('-').replace('-', '_'))
+
+
+def _check_tile_flags(args: argparse.Namespace) -> None:
+    """See that what is said about tiles is said with them.
+
+    Raises:
+        ValueError: It is not; the message names the arguments as a command has them.
+    """
+    about_tiles = {'overlap': '--overlap', 'whole_picture': '--no-whole-picture'} | {
+        _option(argument): argument.flag for task in TASKS for argument in task.arguments
+        if _option(argument) in task.tile_options}
+    for option, flag in about_tiles.items():
+        if args.tiles is None and getattr(args, option) is not None:
+            raise ValueError(f'{flag} is about tiles: give --tiles HEIGHT WIDTH with it')
+
+
+def _check_flags_of(task: Task, args: argparse.Namespace, in_force: Iterable[str]) -> None:
+    """See that a model's task has the arguments that are given, before a picture is read.
+
+    Args:
+        in_force: Options of the model itself.
+
+    Raises:
+        ValueError: It has not; the message says whose they are.
+    """
+    own, of = {argument.flag for argument in task.arguments}, _listed(task.names)
+    for flag, argument in _task_arguments().items():
+        option = _option(argument)
+        if getattr(args, option) is None or flag in own or option in in_force:
+            continue
+        owners = [name for each in TASKS if flag in {other.flag for other in each.arguments} for name in each.names]
+        raise ValueError(f'{flag} is for {_listed(owners)}, and this model is for {of}: leave it out')
+    if args.tiles is not None and not task.can_tile:
+        raise ValueError(f'--tiles: results of models for {of} are not merged; leave it out')
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))
 
 
 def _positive(text: str) -> int:
@@ -182,12 +225,12 @@ def _run(args: argparse.Namespace, console: Console, errors: Console, doubts: _D
     images = find_images(args.images) if args.images else [sample_image()]
     if skipped := skipped_files(args.images):
         errors.print(_shown(skipped, errors), highlight=False)
-    outputs = plan_outputs(images, args.out)
+    _check_tile_flags(args)
+    outputs = plan_outputs(images, args.out, ['.json', *(name for task in TASKS for name in task.files)])
     check_output_folder(args.out, needed_bytes=_expected_bytes(images))
     for image, output in outputs.items():
-        refuse_foreign_file(output, image)
-        if args.json:
-            refuse_foreign_file(json_file(output), image)
+        # A command without a picture shows what a model does: each may replace what another has shown.
+        refuse_foreign_files(output, ['', *['.json'] * args.json], image, of_any_source=not args.images)
         if not output.name.startswith(image.stem):
             errors.print(_shown(f'{image}: the name is too long for results; they are called {output.name}', errors),
                          highlight=False)
@@ -197,6 +240,12 @@ def _run(args: argparse.Namespace, console: Console, errors: Console, doubts: _D
     if not args.images:
         image, own_options = predictor.sample(images[0], args.out)
         images, outputs, options = [image], {image: outputs[images[0]]}, {**own_options, **options}
+    if len(tasks := tasks_of(predictor.model)) == 1:
+        model_options = getattr(predictor.model, 'prediction_options', dict)()
+        _check_flags_of(tasks[0], args, model_options)
+        names = [name for name, option in tasks[0].files.items() if option is None or save_options.get(option)]
+        for image, output in outputs.items():
+            refuse_foreign_files(output, names, image, of_any_source=not args.images)
     outcomes = predictor.outcomes(images, args.batch_size, **options)
     failures, done = [], 0
     with _progress_bar(console, hidden=len(images) == 1) as progress:

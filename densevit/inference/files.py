@@ -10,8 +10,8 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from ..files import write_atomic
 
 _GENERATOR = 'densevit'
 _SOFTWARE_TAG = 0x0131  # EXIF and TIFF: the program that wrote the picture
+_SOURCE_TAG = 0x010d  # the document that it is made of: digests of the path and of the content of a picture
 # Formats that take RGB of any size that matters and carry the tag above, by which a file of ours is known again.
 _FORMATS = {
     '.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.jpe': 'JPEG', '.jfif': 'JPEG', '.webp': 'WEBP', '.tif': 'TIFF',
@@ -72,7 +73,8 @@ def save_artifacts(
     Of a folder that belongs to the result, files of ours that are not written again are removed.
 
     Args:
-        path: The picture's file or an existing folder; see `output_file`.
+        path: The picture's file or an existing folder; see `output_file`. A file that is named is replaced if it is
+            ours, whatever picture it is of; one whose name follows from the source, only if it is of that source.
         source: The file that the result is of.
         overwrite: Replace files that are not ours. The source is never replaced.
 
@@ -80,15 +82,14 @@ def save_artifacts(
         The files written, in order.
 
     Raises:
-        OutputError: A file exists and is not ours, is the source, or cannot be written.
+        OutputError: A file exists and is not ours or of another picture, is the source, or cannot be written.
         Exception: What making a file raises, such as a ValueError for an opacity above 1.
     """
     picture = output_file(path, source)
     targets = {picture.parent / (picture.name + artifact.name): artifact for artifact in artifacts}
-    has_own_picture = is_own_file(picture)
-    for target in targets:
-        has_mark = target.suffix.lower() in (*_FORMATS, '.json')
-        refuse_foreign_file(target, source, overwrite or (has_own_picture and not has_mark))
+    refuse_foreign_files(picture, [artifact.name for artifact in artifacts], source, overwrite,
+                         of_any_source=not os.path.isdir(path))
+    mark = _source_mark(source)
     with _as_output_errors(picture):
         for folder in dict.fromkeys(target.parent for target in targets):
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def save_artifacts(
     for target, artifact in targets.items():
         content = artifact.make()  # whose errors are not the disk's
         with _as_output_errors(picture):
-            write_atomic(_encoded(content, target), target)
+            write_atomic(_encoded(content, target, mark), target)
         del content  # while the next one is made
     return list(targets)
 
@@ -138,11 +139,6 @@ def _shortened(name: str) -> str:
     return os.fsencode(stem)[:_MAX_NAME_BYTES - len(end)].decode('utf-8', 'ignore') + end
 
 
-def json_file(picture: Path) -> Path:
-    """Named with the picture's suffix, so that ``a.jpg`` and ``a.png`` have one each."""
-    return picture.with_name(picture.name + '.json')
-
-
 def json_text(content: dict[str, Any], indent: int | None = 2) -> str:
     """A dictionary as JSON that is valid UTF-8."""
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
@@ -170,19 +166,40 @@ def check_output_folder(folder: Path, needed_bytes: int = 0) -> None:
                           'free some room or choose another folder')
 
 
-def refuse_foreign_file(target: Path, source: Path | None, overwrite: bool = False) -> None:
-    """Make sure that writing the target destroys nothing but an earlier result.
+def refuse_foreign_files(
+    picture: Path,
+    names: Iterable[str],
+    source: Path | None,
+    overwrite: bool = False,
+    of_any_source: bool = False,
+) -> None:
+    """Make sure that writing files of one result destroys nothing but an earlier result of the same picture.
+
+    Args:
+        picture: The picture's file.
+        names: What the files add to its name, as in `Artifact`; a folder ends in ``/``.
+        source: The file that the result is of.
+        overwrite: Files that are not ours may be replaced.
+        of_any_source: Results of other pictures may be replaced.
 
     Raises:
-        OutputError: The target is the source, or exists and is not ours, unless ``overwrite``.
+        OutputError: A file is the source; or it exists and is not ours, or is the result of another picture.
     """
-    if not os.path.exists(target):
-        return
-    if source is not None and os.path.exists(source) and target.samefile(source):
-        raise OutputError(f'{printable(target)}: is the picture itself; choose another folder or name')
-    if target.is_dir() or not (overwrite or is_own_file(target)):
-        raise OutputError(f'{printable(target)}: exists and is not an earlier result; move it or choose another '
-                          'folder')
+    has_own_picture = is_own_file(picture)
+    for name in names:
+        target = picture.parent / (picture.name + name)
+        if not os.path.exists(target) or (name.endswith('/') and target.is_dir()):
+            continue
+        if source is not None and os.path.exists(source) and target.samefile(source):
+            raise OutputError(f'{printable(target)}: is the picture itself; choose another folder or name')
+        has_mark = target.suffix.lower() in (*_FORMATS, '.json')
+        is_ours = is_own_file(target) if has_mark else has_own_picture
+        if target.is_dir() or not (overwrite or is_ours):
+            raise OutputError(f'{printable(target)}: exists and is not an earlier result; move it or choose another '
+                              'folder')
+        if not (overwrite or of_any_source) and _is_of_another(target, source):
+            raise OutputError(f'{printable(target)}: is the result of another picture; move it or choose another '
+                              'folder (--out)')
 
 
 def is_own_file(path: Path) -> bool:
@@ -197,8 +214,31 @@ def is_own_file(path: Path) -> bool:
         return False
 
 
-def _encoded(content: np.ndarray | Image.Image | dict[str, Any] | bytes, path: Path) -> bytes:
-    """A file's bytes, with the mark by which it is known again.
+def _is_of_another(path: Path, source: Path | None) -> bool:
+    """Whether a picture of ours says that it is made of another file than the source, at another place."""
+    try:
+        with Image.open(path) as image:
+            marks = str(image.getexif().get(_SOURCE_TAG, '')).split()
+    except Exception:  # JSON and what else has no such mark
+        return False
+    return bool(marks) and not set(marks) & set(_source_mark(source).split())
+
+
+def _source_mark(source: Path | None) -> str:
+    """Digests of where a picture lies and of what it holds: it may be moved, or changed, and is the same.
+
+    Not the path itself, since pictures are passed on and paths tell names.
+    """
+    if source is None:
+        return ''
+    digests = [hashlib.sha256(os.fsencode(os.path.realpath(source)))]
+    with suppress(OSError):
+        digests.append(hashlib.sha256(Path(source).read_bytes()))
+    return ' '.join(digest.hexdigest()[:16] for digest in digests)
+
+
+def _encoded(content: np.ndarray | Image.Image | dict[str, Any] | bytes, path: Path, source_mark: str = '') -> bytes:
+    """A file's bytes, with the marks by which it is known again.
 
     They are made in memory: written in one go, they leave no half picture on a full disk.
     """
@@ -208,6 +248,8 @@ def _encoded(content: np.ndarray | Image.Image | dict[str, Any] | bytes, path: P
         return json_text({'generator': _GENERATOR, **content}).encode() + b'\n'
     exif = Image.Exif()
     exif[_SOFTWARE_TAG] = _GENERATOR
+    if source_mark:
+        exif[_SOURCE_TAG] = source_mark
     if isinstance(content, np.ndarray) and content.dtype == np.uint16 and content.ndim == 3:
         return _deep_png(content, exif)
     image = content if isinstance(content, Image.Image) else Image.fromarray(content)

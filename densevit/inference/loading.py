@@ -106,6 +106,8 @@ def _of_scheme(name: str | os.PathLike | Config) -> Config | None:
     makers = {scheme: maker for task in TASKS for scheme, maker in task.schemes.items()}
     if scheme not in makers:
         return None
+    if not file:
+        raise WeightsNotFoundError(f'{name} names no checkpoint; give its file, {scheme}:FILE')
     if not (path := Path(file).expanduser()).is_file():
         raise WeightsNotFoundError(f'{path}: no such checkpoint; check the path')
     return makers[scheme](str(path))

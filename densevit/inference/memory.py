@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import log2
 from pathlib import Path
 from threading import Lock
@@ -12,6 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 _PROFILER = Lock()  # PyTorch has one for the process
+_LOG_LEVEL = 'KINETO_LOG_LEVEL'  # the environment variable of its least level
 _CGROUPS = (('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.current'),
             ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory/memory.usage_in_bytes'))
 PROBE = 128  # pixels, the side of the larger of two tiles that are measured
@@ -46,8 +49,8 @@ def _available_bytes() -> int:
     try:
         import psutil
     except ImportError as error:
-        raise ImportError("tiles='auto' needs psutil on this system to tell how much memory is free: run pip install "
-                          'psutil, or give tiles=(height, width)') from error
+        raise ImportError("tiles='auto' (--auto-tiles) needs psutil on this system to tell how much memory is free: "
+                          'run pip install psutil, or give tiles=(height, width) (--tiles)') from error
     return psutil.virtual_memory().available
 
 
@@ -82,7 +85,7 @@ def largest_tile(peak: Callable[[int], int], free: int, longest: int) -> int:
         if large * (side / PROBE)**power <= budget:
             return side
     raise MemoryError(f'{free / 1e6:.0f} MB are free, and a tile of {PROBE // 2} pixels takes {small / 1e6:.0f} MB: '
-                      'close other programs, or give a smaller batch_size')
+                      'close other programs, or give a smaller batch_size (--batch-size)')
 
 
 def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
@@ -92,13 +95,29 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return torch.cuda.max_memory_allocated(device) - before
-    with _PROFILER, profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    with _PROFILER, _silent_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         run()
     allocated = peak = 0
     for change in _allocations(record):
         allocated += change
         peak = max(peak, allocated)
     return peak
+
+
+@contextmanager
+def _silent_profiler() -> Iterator[None]:
+    """Keep the log of PyTorch's profiler, where nobody asks for it, from the screen.
+
+    It tells when it begins and ends, and calls a machine without a GPU an error; what really fails is raised. The level
+    is read when the first profile of a process begins.
+    """
+    is_asked_for = _LOG_LEVEL in os.environ
+    os.environ.setdefault(_LOG_LEVEL, '99')
+    try:
+        yield
+    finally:
+        if not is_asked_for:
+            del os.environ[_LOG_LEVEL]
 
 
 def _allocations(record: profile) -> Iterator[int]:

@@ -17,7 +17,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from mmengine.structures import BaseDataElement
 
 from ..datasets.common.load_image import to_openmmlab
-from ..images import ImageSource, read_deep, read_image, read_with_doubts
+from ..images import ImageSource, read_deep_with_doubts, read_image, read_with_doubts
 
 _SCOPE_LOCK = RLock()
 
@@ -72,9 +72,10 @@ class InferencePipeline:
         Raises:
             ImageError: The picture cannot be read.
         """
-        image, doubts = read_with_doubts(source)
         if self.keep_depth:
-            return image, to_openmmlab(read_deep(source).pixels, self.color_type), doubts
+            image, deep, doubts = read_deep_with_doubts(source)
+            return image, to_openmmlab(deep.pixels, self.color_type), doubts
+        image, doubts = read_with_doubts(source)
         loaded = _loaded(self._loader, path)
         if loaded is None:
             return image, to_openmmlab(image, self.color_type), doubts

@@ -91,7 +91,9 @@ class Predictor:
         """One picture to one result; a list or tuple of pictures to a list of results in the same order.
 
         Args:
-            images: Whatever `densevit.images.read_image` takes, or a list or tuple of it.
+            images: Whatever `densevit.images.read_image` takes, or a list or tuple of it. A model that gives pictures
+                back, as one of restoration, sees those of 16 bits as such and gives uint16 of them, and of floats, too
+                (see `densevit.images.read_deep`); every other model sees 8 bits.
             batch_size: How many pictures of one size the model sees at once.
             options: ``max_pixels``, above which a picture is shrunk; those of the model's task, as
                 ``min_score`` (see ``densevit.inference.tasks``); and, of a model of ours, those of its ``test_cfg``.
@@ -237,14 +239,15 @@ class Predictor:
         if 'tiles' in shape:
             tiling = Tiling.of(**shape)
             if tiling.size is None and max_pixels is not None:
-                raise ValueError("tiles='auto' is for models that shrink no picture: give tiles=(height, width)")
+                raise ValueError("tiles='auto' (--auto-tiles) is for models that shrink no picture: give "
+                                 'tiles=(height, width) (--tiles)')
             if max_pixels is not None and tiling.size[0] * tiling.size[1] > max_pixels:
                 raise ValueError(f'tiles={shape["tiles"]!r} would be shrunk to max_pixels={max_pixels}: give smaller '
                                  'tiles or a larger max_pixels')
             return tiling
         about_tiles = (*TILE_OPTIONS, *(name for task in cutters for name in task.tile_options))
         if lost := [name for name in about_tiles if given.get(name) is not None]:
-            raise ValueError(f'{lost[0]} is about tiles: give tiles=(height, width) with it')
+            raise ValueError(f'{lost[0]} is about tiles: give tiles=(height, width) (--tiles) with it')
         return None
 
     def _prepare(
@@ -406,9 +409,9 @@ def _out_of_memory(group: Sequence[_Prepared], cause: Exception) -> PredictionEr
     picture = group[0].picture
     height, width = picture.canvas.image.shape[:2]
     on_gpu = isinstance(cause, torch.cuda.OutOfMemoryError)
-    elsewhere = ' or device="cpu"' if on_gpu else ''
-    smaller = f'a smaller batch_size than {len(group)}' if len(group) > 1 else (
-        'a smaller max_pixels' if picture.tile_of is None else 'smaller tiles')
+    elsewhere = ' or device="cpu" (--device)' if on_gpu else ''
+    smaller = f'a smaller batch_size than {len(group)} (--batch-size)' if len(group) > 1 else (
+        'a smaller max_pixels' if picture.tile_of is None else 'smaller tiles (--tiles)')
     error = PredictionError(f'not enough {"GPU " if on_gpu else ""}memory for {len(group)} x {width}x{height} pixels; '
                             f'give {smaller}{elsewhere}')
     error.__cause__ = cause
@@ -416,7 +419,7 @@ def _out_of_memory(group: Sequence[_Prepared], cause: Exception) -> PredictionEr
 
 
 def _not_merged(task: str) -> ValueError:
-    return ValueError(f'tiles: results of models for {task} are not merged; leave tiles out')
+    return ValueError(f'tiles: results of models for {task} are not merged; leave tiles out (--tiles)')
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -101,7 +101,8 @@ class Result:
         """Write the picture of `draw` and what else the options ask for beside it.
 
         Args:
-            path: The picture's file, or an existing folder, where it takes the source's name. A suffix that cannot be
+            path: The picture's file, which may be an earlier result of any picture; or an existing folder, where it
+                takes the source's name and replaces earlier results of that source alone. A suffix that cannot be
                 written (``.gif``, none) gets ``.png`` added; of a name of more than 239 bytes the end becomes a hash.
             json: Write ``<name>.json``, `to_dict`. ``<name>`` is the picture's with its suffix: ``a.jpg.json``.
             overwrite: Also replace files that were not written by this function. The source is never replaced.
@@ -111,7 +112,7 @@ class Result:
             The files written, the picture first.
 
         Raises:
-            OutputError: A file exists and is not ours, is the source, or cannot be written.
+            OutputError: A file exists and is not ours or of another picture, is the source, or cannot be written.
             TypeError: The task has no such option; the message names those that there are.
         """
         known = [name for name, parameter in signature(self.artifacts).parameters.items()

@@ -5,7 +5,7 @@ import glob
 import importlib.util
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -75,14 +75,19 @@ def sample_image() -> Path:
     return path
 
 
-def plan_outputs(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
+def plan_outputs(images: Iterable[Path], folder: Path, suffixes: Iterable[str] = ()) -> dict[Path, Path]:
     """The output file of each picture: its own name in ``folder``; pictures of the same name get subfolders.
 
     ``a/1.png`` and ``b/1.png`` go to ``folder/a/1.png`` and ``folder/b/1.png``.
 
+    Args:
+        suffixes: What names of further files of a result add to the picture's, as in `Artifact`: a picture whose
+            result would have the name of another's file gets a number, ``1.png.restored_2.png``.
+
     Raises:
         OutputError: A result would replace one of the pictures.
     """
+    suffixes = tuple(suffixes)
     images = list(images)
     same_name = defaultdict(list)
     for image in images:
@@ -94,12 +99,14 @@ def plan_outputs(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
         for image in group:
             subfolder = _resolved(image).parent.relative_to(root) if root else Path()
             outputs[image] = output_file(folder / subfolder / image.name, None)
-    _make_distinct(outputs)
-    inputs = set(map(_resolved, images))
+    _make_distinct(outputs, suffixes)
+    inputs, resolved_folder = {str(_resolved(image)) for image in images}, cache(_resolved)
     for image, output in outputs.items():
-        if _resolved(output) in inputs:
-            raise OutputError(f'{printable(output)}: the result of {printable(image)} would replace a picture; choose '
-                              'another --out folder')
+        files = _files_of(str(resolved_folder(output.parent) / output.name), suffixes)
+        for file in (str(_resolved(output)), *files):
+            if file in inputs:
+                raise OutputError(f'{printable(file)}: the result of {printable(image)} would replace a picture; '
+                                  'choose another --out folder')
     return {image: outputs[image] for image in images}
 
 
@@ -144,13 +151,19 @@ def _picture_suffixes() -> frozenset[str]:
     return frozenset(readable - _NOT_PICTURES - heif.SUFFIXES | (heif.SUFFIXES if heif.has_heif() else set()))
 
 
-def _make_distinct(outputs: dict[Path, Path]) -> None:
+def _make_distinct(outputs: dict[Path, Path], suffixes: Sequence[str]) -> None:
     """Names in one folder may still meet, as 'a.gif' and 'a.gif.png' do: number the later ones."""
-    taken = set()
+    folders = {output.parent for output in outputs.values()}
+    taken = {str(folder).casefold() for parent in folders for folder in (parent, *parent.parents)}
     for image, output in outputs.items():
         candidate, number = output, 2
-        while str(candidate).casefold() in taken:
+        while taken & (files := {file.casefold() for file in _files_of(str(candidate), suffixes)}):
             candidate = output_file(output.with_stem(f'{output.stem}_{number}'), None)
             number += 1
-        taken.add(str(candidate).casefold())
+        taken |= files
         outputs[image] = candidate
+
+
+def _files_of(output: str, suffixes: Iterable[str]) -> list[str]:
+    """The picture of a result and what may stand beside it, of a folder the folder."""
+    return [output + suffix.partition('/')[0] for suffix in ('', *suffixes)]

@@ -123,6 +123,9 @@ class Task:
     needs_classes: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Any]] = {}  # keyword arguments of `predict` and their defaults
     arguments: ClassVar[tuple[Argument, ...]] = ()
+    # Of each file beside the picture what it adds to the picture's name (a folder ends in '/'), and the option of
+    # `Result.save` that asks for it; None where none needs to. By it no result replaces what belongs to another.
+    files: ClassVar[Mapping[str, str | None]] = {}
     can_tile: ClassVar[bool] = False  # whether it has `merge`, so that large pictures can be predicted in tiles
     whole_picture: ClassVar[bool] = True  # whether they are predicted as a whole as well, unless a call says otherwise
     tile_options: ClassVar[Mapping[str, Any]] = {}  # further arguments of `predict`, which `merge` reads

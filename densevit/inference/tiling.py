@@ -42,10 +42,10 @@ class Tiling:
             size = None
         elif len(size) != 2 or any(type(side) is not int or side < MIN_SIDE for side in size):
             raise ValueError(f'tiles={tiles!r}: give the height and width of a tile in pixels, {MIN_SIDE} or more, as '
-                             'tiles=(640, 640)')
+                             'tiles=(640, 640) (--tiles 640 640)')
         if isinstance(overlap, bool) or not isinstance(overlap, Real) or not 0 <= overlap < 1:
             raise ValueError(f'overlap={overlap!r}: give the share of a tile that its neighbour has as well, from 0 '
-                             'to below 1, as overlap=0.2')
+                             'to below 1, as overlap=0.2 (--overlap 0.2)')
         if not isinstance(whole_picture, bool):
             raise ValueError(f'whole_picture={whole_picture!r}: give True or False')
         return cls(size, float(overlap), whole_picture)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -64,6 +65,33 @@ def test_doors_say_their_own_names(tmp_path):
     done = python(ROOT / 'tools' / 'train.py', 'nowhere.py', cwd=tmp_path)  # and nothing of what imports may print
     assert done.returncode == 2 and not done.stdout
     assert done.stderr == 'error: the config nowhere.py does not exist\n'
+
+
+INTERRUPTED_AT_START = {
+    'console script': ('-c', "import sys; sys.argv[0] = '/bin/densevit'; from densevit.commands import main; main()"),
+    'module': ('-m', 'densevit', 'models'), 'tools': (ROOT / 'tools/train.py', 'a.py'),
+    'demo': (ROOT / 'demo/infer.py', 'a.jpg')
+}
+
+
+@pytest.mark.parametrize('start', INTERRUPTED_AT_START)
+def test_interrupted_while_libraries_are_imported(tmp_path, start):
+    """A word and the exit code of the signal; a program that imports the package gets its own exception."""
+    (tmp_path / 'torch.py').write_text('raise KeyboardInterrupt')
+    environment = dict(os.environ, PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}')
+    run = partial(subprocess.run, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    done = run([sys.executable, *map(str, INTERRUPTED_AT_START[start])])
+    assert (done.returncode, done.stdout, done.stderr) == (130, '', 'interrupted\n')
+    caught = 'try: import densevit\nexcept KeyboardInterrupt: print("mine")'
+    assert run([sys.executable, '-c', caught]).stdout == 'mine\n'
+
+
+def test_interrupted_while_a_command_is_imported(monkeypatch, capsys):
+    def interrupt(*names):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, 'import_module', interrupt)
+    assert commands.main(['models']) == 130 and capsys.readouterr().err == 'interrupted\n'
 
 
 def test_a_door_says_that_the_package_is_not_installed():

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pictures import photo, tiff
 from PIL import Image, ImageFile
 
 from densevit.errors import DoubtfulResultWarning
@@ -172,6 +173,20 @@ def test_exif_orientation(tmp_path):
         path = save(tmp_path / 'a.png', np.ascontiguousarray(image), exif=exif)
         for source in (path, Image.open(path)):
             np.testing.assert_array_equal(read_image(source), upright, err_msg=str(orientation))
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_exif_orientation__of_tiff(tmp_path, orientation):
+    """Of every kind that Pillow maps into memory, too."""
+    colors = np.dstack([photo(5, 7), np.full((5, 7), 255, np.uint8)])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = dict(extratags=[(274, 'H', 1, orientation, True)])
+    for values, more in ((colors[..., :3], {}), (colors, dict(extrasamples=['unassalpha'])), (colors[..., 0], {})):
+        kind = dict(photometric='minisblack' if values.ndim == 2 else 'rgb', **more, **options)
+        (tmp_path / 'a.tif').write_bytes(tiff(np.ascontiguousarray(values), **kind))
+        expected = read_image(save(tmp_path / 'a.png', np.ascontiguousarray(values), exif=exif))
+        np.testing.assert_array_equal(read_image(tmp_path / 'a.tif'), expected)
 
 
 def test_damaged_exif_leaves_the_picture(tmp_path):

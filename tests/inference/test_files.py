@@ -132,6 +132,33 @@ def test_save__foreign_file_only_on_request(semantic_result, tmp_path):
         assert is_own_file(path)
 
 
+def test_save__into_a_folder_never_over_the_result_of_another_picture(semantic_result, tmp_path):
+    """What it is of, a picture knows by its path and its content, of which each alone may change."""
+    for name in ('x', 'y', 'out'):
+        (tmp_path / name).mkdir()
+    sources = [tmp_path / folder / 'a.png' for folder in 'xy']
+    for source, color in zip(sources, ('red', 'blue'), strict=True):
+        Image.new('RGB', (60, 40), color).save(source)
+    first, second = (replace(semantic_result, source=source) for source in sources)
+    for suffix in ('png', 'jpg', 'webp', 'tif'):
+        first.save(tmp_path / f'out/a.{suffix}')
+        with pytest.raises(OutputError, match='result of another picture'):
+            files.refuse_foreign_files(tmp_path / f'out/a.{suffix}', [''], sources[1])
+    before = (tmp_path / 'out/a.png').read_bytes()
+    for other in (second, replace(semantic_result, source=tmp_path / 'gone/a.png')):
+        with pytest.raises(OutputError, match='result of another picture'):
+            other.save(tmp_path / 'out')
+    assert (tmp_path / 'out/a.png').read_bytes() == before
+    first.save(tmp_path / 'out', opacity=.9)
+    Image.new('RGB', (60, 40), 'green').save(sources[0])
+    first.save(tmp_path / 'out')  # the picture was changed
+    (tmp_path / 'x').rename(tmp_path / 'z')
+    replace(semantic_result, source=tmp_path / 'z/a.png').save(tmp_path / 'out')  # and moved
+    second.save(tmp_path / 'out', overwrite=True)
+    replace(semantic_result, source=tmp_path / 'z/a.png').save(tmp_path / 'out/a.png')  # a name of the user's own
+    assert str(tmp_path).encode() not in (tmp_path / 'out/a.png').read_bytes()
+
+
 def test_save__failure_leaves_the_old_file_and_no_temporary(semantic_result, tmp_path, monkeypatch):
     semantic_result.save(tmp_path / 'a.png')
     before = (tmp_path / 'a.png').read_bytes()

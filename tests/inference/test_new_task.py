@@ -48,6 +48,7 @@ class DepthResult(Result):
 class Depth(Task):
     names = ('brightness',)
     fields = ('pred_depth_map',)
+    files = {'.depth.tiff': 'metres'}
     needs_classes = False
     options = dict(scale=1.)
     arguments = (Argument('--scale', 'predict', dict(type=float)),
@@ -113,7 +114,7 @@ def test_command(config, capsys):
     assert json.loads(written[1].read_text())['task'] == 'brightness'
     assert abs(np.asarray(Image.open(written[2])) - 24).max() < 1e-4
     assert cli.main([*arguments, '--masks']) == 2  # of another task
-    assert "no option 'masks': choose of near, metres" in capsys.readouterr().err
+    assert '--masks is for detection, semantic, instance and panoptic' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(['--help'], prog='densevit predict')
     shown = capsys.readouterr().out

@@ -86,3 +86,16 @@ def test_plan_outputs__never_onto_an_input(tmp_path):
         plan_outputs([tmp_path / 'a.png'], tmp_path)
     with pytest.raises(OutputError, match='would replace a picture'):
         plan_outputs([tmp_path / 'x' / 'a.gif', tmp_path / 'a.gif.png'], tmp_path)
+
+
+def test_plan_outputs__names_that_meet_files_of_other_results(tmp_path):
+    suffixes = ['.json', '.restored.png', '.masks/', '.masks/labels.png']
+    for order in (['p.png', 'p.png.restored.png'], ['p.png.restored.png', 'p.png']):
+        outputs = plan_outputs([tmp_path / 'in' / name for name in order], tmp_path / 'out', suffixes)
+        files = [f'{output}{suffix}' for output in outputs.values() for suffix in ('', *suffixes)]
+        assert len(set(files)) == len(files) and outputs[tmp_path / 'in' / order[0]].name == order[0]
+    images = [tmp_path / name for name in ('p.png', 'p.png.masks/p.png')]  # whose stale files are removed
+    outputs = plan_outputs(images, tmp_path / 'out', suffixes)
+    assert outputs[images[0]].with_suffix('.png.masks') not in outputs[images[1]].parents
+    with pytest.raises(OutputError, match='p.png.restored.png: .* would replace a picture'):
+        plan_outputs([tmp_path / 'x/p.png', tmp_path / 'p.png.restored.png'], tmp_path, suffixes)

@@ -258,6 +258,7 @@ class Depth(Task):
 
     names = ('depth', )
     fields = ('pred_depth_map', )
+    files = {'.depth.png': 'png16', '.npy': 'npy', '.pfm': 'pfm', '.ply': 'ply'}
     needs_classes = False
     options = dict(focal=None, K=None)
     can_tile = True

@@ -220,6 +220,7 @@ class Detection(Task):
 
     names = ('detection', )
     fields = ('pred_instances', )
+    files = {'.masks/': 'masks'}
     options = dict(min_score=None)
     can_tile = True
     tile_options = dict(merge='nmm', merge_threshold=.5, merge_metric='iou', class_agnostic=False)

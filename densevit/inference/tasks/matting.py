@@ -110,6 +110,7 @@ class Matting(Task):
 
     names = ('matting', )
     fields = ('pred_alpha', )
+    files = {'.cutout.png': None, '.alpha.png': 'alpha'}
     needs_classes = False
     options = dict(trimap=None, mask=None, width=None)
     can_tile = True

@@ -252,6 +252,7 @@ class Restoration(Task):
 
     names = ('restoration', )
     fields = ('pred_img', )
+    files = {'.restored.png': None}
     needs_classes = False
     can_tile = True
     whole_picture = False  # tiles show all that there is
@@ -266,7 +267,7 @@ class Restoration(Task):
   outputs/old.jpg.restored.png  the restored picture; where holes were filled (--mask), as it was elsewhere
   outputs/old.jpg.json          (--json) scale, restored_size and, with --reference, PSNR and SSIM"""
     examples = """
-  {prog} spandrel:DCTLSA_X4.pt old.jpg"""
+  {prog} old.jpg --model spandrel:DCTLSA_X4.pt"""
 
     def max_pixels(self, model: nn.Module, num_classes: int) -> None:
         """No picture is shrunk: each of its pixels is wanted."""
@@ -275,6 +276,9 @@ class Restoration(Task):
         """See that the reference and the mask are there, and that the model takes one."""
         for name in ('reference', 'mask'):
             given = call.options.get(name)
+            if isinstance(given, list | tuple):
+                raise ValueError(f"{name} is a list: give a dictionary by the names of the pictures' files, "
+                                 f"{name}={{'a.png': ...}}; pictures in memory predict one by one, each with its own")
             if isinstance(given, str | os.PathLike) and not Path(given).expanduser().exists():
                 raise ValueError(f'{name}={given}: there is no such picture or folder; check the path')
         if call.options.get('mask') is not None and 'mask' not in call.takes:

@@ -344,6 +344,7 @@ class Segmentation(Task):
 
     names = ('semantic', 'instance', 'panoptic')
     fields = ('pred_panoptic_seg', 'pred_instances', 'pred_sem_seg')
+    files = {'.masks/labels.png': 'masks', '.masks/': 'masks'}
     # Without a score, instances are left out below the model's own threshold and below 0.5.
     options = dict(min_score=None)
     arguments = ARGUMENTS

@@ -51,8 +51,8 @@ class RestorationNetwork(Network):
     def refusal(self, channels: int) -> str:
         """What is said to those who give images of another number of channels."""
         if self.in_channels != self.out_channels:
-            return (f'{type(self).__name__} makes images of {self.out_channels} channels of such of {self.in_channels}, not '
-                    f'of {channels} channels: its model.head tells what they are')
+            return (f'{type(self).__name__} takes images of {self.in_channels} channels, of which it makes '
+                    f'{self.out_channels}, not {channels} channels: options of model.head tell what they are')
         return (f'{type(self).__name__} takes images of {self.in_channels} channels, not {channels} channels: set '
                 "model.head.in_channels to what the data have, or color_type of what loads them to 'color' (3) or "
                 "'grayscale' (1)")

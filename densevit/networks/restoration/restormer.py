@@ -214,8 +214,8 @@ class Restormer(RestorationNetwork):
     def refusal(self, channels: int) -> str:
         if not self.dual_pixel:
             return super().refusal(channels)
-        return (f'Restormer takes images of {self.in_channels} channels, two views of {self.out_channels} one behind the '
-                f'other, not {channels} channels: give such, or set model.head.dual_pixel=False')
+        return (f'Restormer takes images of {self.in_channels} channels, two views of {self.out_channels} one behind '
+                f'the other, not {channels} channels: give such, or set model.head.dual_pixel=False')
 
     def feature_stages(self) -> list[Stage]:
         """The levels of the encoder, those of the decoder and the refinement."""

@@ -224,7 +224,7 @@ def test_images_of_other_channels_are_refused(name):
     """In place of a network for colours whose mean makes three channels of one; the message says both numbers."""
     network = build(name)
     wrong = 1 if network.in_channels == 3 else 3
-    with pytest.raises(ValueError, match=f'of {network.in_channels}.*not (of )?{wrong} channels'):
+    with pytest.raises(ValueError, match=f'of {network.in_channels}.*not {wrong} channels'):
         network(torch.rand(1, wrong, 16, 24))
 
 

@@ -8,6 +8,7 @@
 #     --cfg-options train_dataloader.batch_size=64
 # not trained here.
 #
+# The authors' training for noise also mixes pairs of images (mixup), which is not done here.
 # DIV2K, Flickr2K, BSD500 and WED in data/DFWB; CBSD68 in data/CBSD68 with noise that follows from the name of the file.
 _base_ = '../_base_/recipes/restormer.py'
 noise = [dict(type='densevit.GaussianNoise', sigma=25)]

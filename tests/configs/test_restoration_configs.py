@@ -56,6 +56,16 @@ def test_config__builds(name):
         'hole_PSNR' in cfg.val_evaluator.get('figures', ())}
 
 
+@pytest.mark.parametrize('name', ('denoise25', 'jpeg40'))
+def test_swinir_is_trained_for_noise_and_jpeg_by_the_loss_of_its_authors_options(name):
+    """KAIR's Charbonnier is ``sqrt(d ** 2 + 1e-9)``: a hundredth of an 8-bit level is still told from none."""
+    with torch.device('meta'):
+        criterion = MODELS.build(load(f'configs/swinir/swinir_m_{name}.py').model).criterion
+    for difference in (0., 4e-5, .1):
+        loss = criterion(torch.full((1, 3, 4, 4), difference), torch.zeros(1, 3, 4, 4))['loss_pixel']
+        assert loss.item() == pytest.approx((difference**2 + 1e-9)**.5, rel=1e-4)
+
+
 def test_tiny_config__learns_and_predicts():
     """With a step at the rates of the config, its loss falls below that of interpolation."""
     cfg = load('configs/tiny/swinir_tiny_x2.py')

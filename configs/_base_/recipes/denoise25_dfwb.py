@@ -31,7 +31,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='densevit.RestorationMetric')
 test_evaluator = val_evaluator
-model = dict(type='densevit.Restorer', criterion=dict(kind='charbonnier'))
+model = dict(type='densevit.Restorer', criterion=dict(kind='charbonnier', eps=1e-9**.5))  # KAIR adds 1e-9
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='Adam', lr=2e-4, betas=(.9, .999)),

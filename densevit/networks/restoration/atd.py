@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .base import mirror_to_multiple
 from .frame import ResidualFrame, ResidualGroup, Upsampler, end_convs, heads_of_groups
-from .windows import attend, from_windows, relative_position_index, shifted_mask, to_windows
+from .windows import attend, from_windows, relative_position_index, to_windows, window_parts
 
 _MAX_LOGIT_SCALE = math.log(100.)
 
@@ -34,14 +34,14 @@ class _WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=.02)
 
-    def forward(self, qkv: Tensor, shift: int, mask: Tensor) -> Tensor:
+    def forward(self, qkv: Tensor, shift: int, parts: Tensor) -> Tensor:
         """(B, H, W, 3C) with whole windows to (B, H, W, C)."""
         size, sides = qkv.shape[1:3], (self.window_size, self.window_size)
         if shift:
             qkv = qkv.roll((-shift, -shift), (1, 2))
         q, k, v = to_windows(qkv, sides).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)
-        x = from_windows(self.proj(attend(q, k, v, bias, mask if shift else None)), sides, size)
+        x = from_windows(self.proj(attend(q, k, v, bias, parts if shift else None)), sides, size)
         return x.roll((shift, shift), (1, 2)) if shift else x
 
 
@@ -99,7 +99,9 @@ class CategoryAttention(nn.Module):
         sorted_qkv = torch.cat((sorted_qkv, sorted_qkv[:, count - lacking:].flip(1)), 1)
         q, k, v = sorted_qkv.unflatten(1, (-1, size)).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         q = q * self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
-        x = F.scaled_dot_product_attention(q, k, v, scale=1.).transpose(2, 3).flatten(3).flatten(1, 2)[:, :count]
+        # PyTorch's fused kernels take four axes: images and their groups are one.
+        x = F.scaled_dot_product_attention(*(each.flatten(0, 1) for each in (q, k, v)), scale=1.)
+        x = x.transpose(1, 2).flatten(2).unflatten(0, (len(qkv), -1)).flatten(1, 2)[:, :count]
         places = order.argsort(dim=-1).unsqueeze(-1)
         return self.proj(x.gather(1, places.expand_as(x)))
 
@@ -148,13 +150,13 @@ class ATDLayer(nn.Module):
         self.attn_aca = CategoryAttention(dim, num_heads, category_size, qkv_bias)
         self.convffn = ConvFFN(dim, int(dim * mlp_ratio), kernel_size)
 
-    def forward(self, x: Tensor, dictionary: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, dictionary: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) and (B, M, C) to the same."""
         size, normed = x.shape[1:3], self.norm1(x)
         qkv = self.wqkv(normed)
         read, similarity = self.attn_atd(normed.flatten(1, 2), dictionary)
         alike = self.attn_aca(qkv.flatten(1, 2), similarity)
-        x = x + self.attn_win(qkv, self.shift, mask) + read.unflatten(1, size) + alike.unflatten(1, size)
+        x = x + self.attn_win(qkv, self.shift, parts) + read.unflatten(1, size) + alike.unflatten(1, size)
         x = x + self.convffn(self.norm2(x))
         if not self.is_last:
             shares = self.norm3(similarity.transpose(1, 2)).softmax(-1)  # (B, M, N)
@@ -171,10 +173,10 @@ class ATDLayers(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.td = nn.Parameter(torch.randn(num_tokens, dim))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
         dictionary = self.td.expand(x.shape[0], -1, -1)
         for layer in self.layers:
-            x, dictionary = layer(x, dictionary, mask)
+            x, dictionary = layer(x, dictionary, parts)
         return x
 
 
@@ -243,4 +245,4 @@ class ATD(ResidualFrame):
         return mirror_to_multiple(images, self.multiple, repeat_edge=True)
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
+        return [window_parts(features.shape[-2:], self.window_size, features.device)]

@@ -20,7 +20,7 @@ RGB_MEAN = (.4488, .4371, .4040)
 class RestorationNetwork(Network):
     """(B, C, H, W) images in [0, 1] of any size to (B, C', scale * H, scale * W), about in [0, 1].
 
-    Most are whole architectures without a backbone.
+    Most are whole architectures without a backbone. All raise ValueError where images have another number of channels.
 
     Args:
         scale: The factor of the size; 1 where the size stays.
@@ -41,11 +41,21 @@ class RestorationNetwork(Network):
         self.scale, self.in_channels, self.out_channels = scale, in_channels, in_channels
         mean = torch.tensor(RGB_MEAN) if in_channels == 3 else torch.zeros(in_channels)
         self.register_buffer('mean', mean.view(1, -1, 1, 1), persistent=False)
+        self.register_forward_pre_hook(_check_channels)
 
     @property
     def size_divisor(self) -> int:
         """Networks pad images by themselves."""
         return 1
+
+    def refusal(self, channels: int) -> str:
+        """What is said to those who give images of another number of channels."""
+        if self.in_channels != self.out_channels:
+            return (f'{type(self).__name__} takes images of {self.in_channels} channels, of which it makes '
+                    f'{self.out_channels}, not {channels} channels: options of model.head tell what they are')
+        return (f'{type(self).__name__} takes images of {self.in_channels} channels, not {channels} channels: set '
+                "model.head.in_channels to what the data have, or color_type of what loads them to 'color' (3) or "
+                "'grayscale' (1)")
 
     def feature_stages(self) -> list[Stage]:
         """The parts that features go through, one after the other, without what makes images of them."""
@@ -53,6 +63,12 @@ class RestorationNetwork(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def _check_channels(network: RestorationNetwork, given: tuple[Tensor, ...]) -> None:
+    # Before forward of whatever class: by its mean, a network of three channels would make three of one.
+    if given and given[0].shape[1] != network.in_channels:
+        raise ValueError(network.refusal(given[0].shape[1]))
 
 
 def mirror_to_multiple(images: Tensor, multiple: int, repeat_edge: bool = False) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .base import stochastic_depth
 from .frame import Blocks, ResidualFrame, ResidualGroup, Upsampler, end_convs, heads_of_groups
-from .windows import attend, from_windows, relative_position_index, shifted_mask, to_windows
+from .windows import attend, from_windows, relative_position_index, to_windows, window_parts
 
 
 class PositionBias(nn.Module):
@@ -59,8 +59,8 @@ class RectangleAttention(nn.Module):
         if moved:
             qkv = qkv.roll([-step for step in shift], (1, 2))
         q, k, v = to_windows(qkv.flatten(3), sides).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
-        mask = shifted_mask(size, sides, qkv.device, shift) if moved else None
-        x = from_windows(attend(q, k, v, self.pos(sides), mask), sides, size)
+        parts = window_parts(size, sides, qkv.device, shift) if moved else None
+        x = from_windows(attend(q, k, v, self.pos(sides), parts), sides, size)
         return x.roll(shift, (1, 2)) if moved else x
 
 

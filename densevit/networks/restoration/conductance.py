@@ -7,10 +7,14 @@ keeps what the others have learned.
 The conductance of a layer with output y along a path of images x(t) is the integral of dF/dy * dy/dt: what flows
 through it of the change of F, here the mean absolute error of the restored image. Layers that together cut the network
 share the whole change, F(x(1)) - F(x(0)): those one behind the other have the same, and branches divide it among them.
+
+Through what gives the same for all images nothing flows: networks of positions, or what reads a learned dictionary
+before images have changed it. Such layers have no conductance, and no share of layers counts them.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +30,7 @@ def mask_attribute_conductance(
     generator: torch.Generator | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The absolute conductance of each layer, its mean over images.
+    """The absolute conductance of each layer that images flow through, its mean over images.
 
     Args:
         network: (B, C, H, W) images to restored ones, in eval mode.
@@ -36,7 +40,8 @@ def mask_attribute_conductance(
         steps: Of the path; in each, as many more pixels are shown. The integral is a sum of trapezoids.
         patch_size: Side of the squares that are hidden as one.
         generator: Draws the order in which pixels are shown.
-        layers: Names of modules; all that have parameters of their own if None.
+        layers: Names of modules; all that have parameters of their own if None. Of a module that gives several tensors
+            all of those count that follow from the image.
 
     Raises:
         ValueError: The network is in train mode, or ``steps`` is below 1.
@@ -48,14 +53,16 @@ def mask_attribute_conductance(
     if layers is None:
         layers = [name for name, module in network.named_modules() if any(True for _ in module.parameters(False))]
     modules = {name: network.get_submodule(name) for name in layers}
-    totals = {name: images.new_zeros(len(images)) for name in layers}
+    totals: dict[str, Tensor] = {}
     before: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for visible in mask_path(images, mask_ratio, steps, patch_size, generator):
-        now = _outputs_and_gradients(network, modules, images * visible, targets)
-        for name, earlier in before.items():
-            for (y0, g0), (y1, g1) in zip(earlier, now[name], strict=True):
-                totals[name] += _by_image((y1 - y0) * (g0 + g1) / 2, len(images))
-        before = now
+    with _parameters_at_rest(network):
+        for visible in mask_path(images, mask_ratio, steps, patch_size, generator):
+            now = _outputs_and_gradients(network, modules, images * visible, targets)
+            for name, earlier in before.items():
+                totals.setdefault(name, images.new_zeros(len(images)))
+                for (y0, g0), (y1, g1) in zip(earlier, now[name], strict=True):
+                    totals[name] += _by_image((y1 - y0) * (g0 + g1) / 2, len(images))
+            before = now
     return {name: total.abs().mean().item() for name, total in totals.items()}
 
 
@@ -95,12 +102,21 @@ def _outputs_and_gradients(
     images: Tensor,
     targets: Tensor,
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """What each module gives, as often as it is called, and the gradient of the error with respect to that."""
+    """What each module makes of images, as often as it is called, and the gradient of the error with respect to that.
+
+    Parameters are at rest: what requires a gradient follows from the image. Modules that give no such are left out.
+    """
     outputs: dict[str, list[Tensor]] = {name: [] for name in modules}
 
     def keep(name: str, output: object) -> None:
-        if isinstance(output, Tensor) and output.requires_grad:
-            outputs[name].append(output)
+        if isinstance(output, Tensor):
+            if output.requires_grad:
+                outputs[name].append(output)
+        elif isinstance(output, Mapping):
+            keep(name, list(output.values()))
+        elif isinstance(output, list | tuple):
+            for each in output:
+                keep(name, each)
 
     hooks = [module.register_forward_hook(lambda _module, _given, output, name=name: keep(name, output))
              for name, module in modules.items()]
@@ -115,7 +131,20 @@ def _outputs_and_gradients(
     gradients = iter(torch.autograd.grad(error, flat, allow_unused=True))
     return {name: [(output.detach(), torch.zeros_like(output) if gradient is None else gradient)
                    for output, gradient in zip(each, gradients)]  # noqa: B905 the iterator goes on to the next name
-            for name, each in outputs.items()}
+            for name, each in outputs.items() if each}
+
+
+@contextmanager
+def _parameters_at_rest(network: nn.Module) -> Iterator[None]:
+    """No parameter requires a gradient within."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _by_image(values: Tensor, count: int) -> Tensor:

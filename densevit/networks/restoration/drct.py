@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from .base import stochastic_depth
 from .frame import ResidualFrame, Upsampler
 from .swinir import SwinBlock
-from .windows import shifted_mask
+from .windows import window_parts
 
 _BLOCKS = 5
+_RATES = 6  # of stochastic depth for each group in the authors' code and options, whose five blocks have the first
 _SHARE = .2  # of a group in its sum with what it is given
 
 
@@ -48,11 +49,11 @@ class DenseGroup(nn.Module):
             setattr(self, f'swin{index + 1}', SwinBlock(width, heads, window_size, bool(index % 2), ratio, drop_path))
             setattr(self, f'adjust{index + 1}', nn.Conv2d(width, growth if index < _BLOCKS - 1 else dim, 1))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
         """(B, H, W, C)."""
         found = [x]
         for index in range(1, _BLOCKS + 1):
-            features = getattr(self, f'swin{index}')(torch.cat(found, -1), mask)
+            features = getattr(self, f'swin{index}')(torch.cat(found, -1), parts)
             features = getattr(self, f'adjust{index}')(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
             found.append(F.leaky_relu(features, .2) if index < _BLOCKS else features)
         return found[-1] * _SHARE + x
@@ -70,7 +71,8 @@ class DRCT(ResidualFrame):
         window_size: Side of a window in pixels.
         growth: Channels that each block of a group adds.
         mlp_ratio: Width of MLPs as a multiple of the channels.
-        drop_path_rate: Rate of stochastic depth in the last group.
+        drop_path_rate: Of stochastic depth. It is that of the last of six blocks of each group; the five that there are
+            have the rate of the first, .0857 in the last of six groups for .1.
         upsampler: The reconstruction, see :class:`ResidualFrame`.
         num_features: Channels of the reconstruction.
         img_range: Images are multiplied by it.
@@ -96,10 +98,10 @@ class DRCT(ResidualFrame):
     ) -> None:
         layers = nn.ModuleList(
             DenseGroup(embed_dim, num_heads, window_size, mlp_ratio, rate, growth)
-            for rate, in stochastic_depth(drop_path_rate, (1, ) * num_groups))
+            for rate, *_ in stochastic_depth(drop_path_rate, (_RATES, ) * num_groups))
         super().__init__(layers, embed_dim, window_size, scale, in_channels, upsampler, num_features=num_features,
                          img_range=img_range)
         self.window_size = window_size
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
+        return [window_parts(features.shape[-2:], self.window_size, features.device)]

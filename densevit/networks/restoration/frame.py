@@ -32,6 +32,19 @@ def end_convs(channels: int, count: Literal[1, 3] = 1) -> nn.Module:
         conv3(channels // 4, channels))
 
 
+def initialised(layers: nn.Module) -> nn.Module:
+    """Give linear layers within the initial values that all authors of this frame's networks do; returns the module.
+
+    Weights are normal with a deviation of .02, biases zero. Convolutions and norms begin as in PyTorch, there too.
+    """
+    for module in layers.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return layers
+
+
 class Blocks(nn.Module):
     """Blocks over (B, H, W, C), one after the other, under the name of the authors' groups."""
 
@@ -115,7 +128,7 @@ class ResidualFrame(RestorationNetwork):
         self.embed_dim = embed_dim
         self.conv_first = conv3(in_channels, embed_dim)
         self.patch_embed = _Embedding(embed_dim)
-        self.layers = layers
+        self.layers = initialised(layers)
         self.norm = nn.LayerNorm(embed_dim)
         self.conv_after_body = end_convs(embed_dim, group_convs)
         self._build_reconstruction(embed_dim, num_features)
@@ -147,7 +160,7 @@ class ResidualFrame(RestorationNetwork):
         return [Stage(layer, self.embed_dim, channels_last=True) for layer in self.layers]
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        """What all groups share, such as masks of windows, for (B, C, H, W) features of whole multiples."""
+        """What all groups share, such as the parts of moved windows, for (B, C, H, W) features of whole multiples."""
         return ()
 
     def forward(self, images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .base import stochastic_depth
 from .frame import ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups
-from .windows import WindowAttention, attend, attend_in_windows, from_windows, shifted_mask, to_windows
+from .windows import WindowAttention, attend, attend_in_windows, from_windows, to_windows, window_parts
 
 
 class _ChannelWeights(nn.Module):
@@ -62,10 +62,10 @@ class HybridAttentionBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, H, W, C) with whole windows; the mask is that of moved ones."""
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
+        """(B, H, W, C) with whole windows; the parts are those of moved ones."""
         normed = self.norm1(x)
-        attended = attend_in_windows(self.attn, normed, self.window_size, self.shift, mask)
+        attended = attend_in_windows(self.attn, normed, self.window_size, self.shift, parts)
         x = x + self.drop_path(attended) + self.conv_block(normed) * self.conv_scale
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -113,8 +113,8 @@ class OverlappingCrossAttention(nn.Module):
         margin = (self.key_window - self.window_size) // 2
         x = F.pad(x, (0, 0, margin, margin, margin, margin))
         x = x.unfold(1, self.key_window, self.window_size).unfold(2, self.key_window, self.window_size)
-        x = x.flatten(1, 2).flatten(3)  # (B, windows, C, M)
-        return x.unflatten(2, (self.num_heads, -1)).transpose(3, 4)
+        x = x.flatten(1, 2).unflatten(2, (self.num_heads, -1))  # (B, windows, heads, D, height, width)
+        return x.permute(0, 1, 2, 4, 5, 3).flatten(3, 4).contiguous()  # fused attention wants D behind all in memory
 
 
 def _offsets_index(window: int, key_window: int) -> Tensor:
@@ -136,9 +136,9 @@ class HybridBlocks(nn.Module):
         self.blocks = blocks
         self.overlap_attn = overlap_attn
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x, mask)
+            x = block(x, parts)
         return self.overlap_attn(x)
 
 
@@ -197,4 +197,4 @@ class HAT(ResidualFrame):
         self.window_size = window_size
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
+        return [window_parts(features.shape[-2:], self.window_size, features.device)]

@@ -13,7 +13,8 @@ class PixelLoss(nn.Module):
     Args:
         kind: ``'l1'``; ``'charbonnier'``, ``sqrt(d^2 + eps^2)``, which is smooth at 0 (Lai et al., arXiv:1710.01992,
             equation 3); or ``'mse'``.
-        eps: Of Charbonnier's form. 1e-3, its authors' value, is a quarter of an 8-bit level.
+        eps: Of Charbonnier's form. 1e-3, its authors' value, is a quarter of an 8-bit level. Code that adds a number
+            without a square, as KAIR (1e-9) does, has the root of it here.
     """
 
     def __init__(self, kind: Literal['l1', 'charbonnier', 'mse'] = 'l1', eps: float = 1e-3) -> None:

@@ -211,6 +211,12 @@ class Restormer(RestorationNetwork):
             self.skip_conv = _conv1(dims[0], 2 * dims[0])
         self.output = _conv3(2 * dims[0], self.out_channels)
 
+    def refusal(self, channels: int) -> str:
+        if not self.dual_pixel:
+            return super().refusal(channels)
+        return (f'Restormer takes images of {self.in_channels} channels, two views of {self.out_channels} one behind '
+                f'the other, not {channels} channels: give such, or set model.head.dual_pixel=False')
+
     def feature_stages(self) -> list[Stage]:
         """The levels of the encoder, those of the decoder and the refinement."""
         parts = ((self.encoder_level1, 1), (self.encoder_level2, 2), (self.encoder_level3, 4), (self.latent, 8),
@@ -218,15 +224,7 @@ class Restormer(RestorationNetwork):
         return [Stage(module, factor * self.dim) for module, factor in parts]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] to (B, C, H, W); of dual-pixel images, (B, 2C, H, W) to (B, C, H, W).
-
-        Raises:
-            ValueError: The images have another number of channels.
-        """
-        if images.shape[1] != self.in_channels:
-            views = ' (two views, one behind the other)' if self.dual_pixel else ''
-            raise ValueError(f'the network takes images of {self.in_channels} channels{views}, not {images.shape[1]}: '
-                             'set model.head.in_channels and model.head.dual_pixel to what the data have')
+        """(B, C, H, W) in [0, 1] to (B, C, H, W); of dual-pixel images, (B, 2C, H, W) to (B, C, H, W)."""
         padded = mirror_to_multiple(images, 2**(LEVELS - 1))
         embedded = self.patch_embed(padded)
         one = self.encoder_level1(embedded)  # (B, dim, H, W)

@@ -18,11 +18,28 @@ from torch import Tensor, nn
 
 from ...layers import crop
 from .base import stochastic_depth
-from .frame import Blocks, ResidualFrame, ResidualGroup, Upsampler, conv3, end_convs, heads_of_groups, shuffles
-from .windows import attend, attend_in_windows, relative_position_index, shifted_mask
+from .frame import (
+    Blocks,
+    ResidualFrame,
+    ResidualGroup,
+    Upsampler,
+    conv3,
+    end_convs,
+    heads_of_groups,
+    initialised,
+    shuffles,
+)
+from .windows import attend, attend_in_windows, relative_position_index, window_parts
 
 _MAX_LOGIT_SCALE = math.log(100.)  # Swin V2, section 3.2
 _COSINE_START = math.log(10.)
+
+
+class _SharedLinear(nn.Linear):
+    """A linear layer whose bias is given, for it is made of parameters of another module."""
+
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.linear(x, self.weight, bias)
 
 
 class CosineWindowAttention(nn.Module):
@@ -40,23 +57,22 @@ class CosineWindowAttention(nn.Module):
         self.num_heads = num_heads
         self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), _COSINE_START))
         self.cpb_mlp = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, num_heads, bias=False))
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = _SharedLinear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.v_bias = nn.Parameter(torch.zeros(dim)) if qkv_bias else None
         self.proj = nn.Linear(dim, dim)
         self.register_buffer('index', relative_position_index((window_size, window_size)), persistent=False)
         self.register_buffer('offsets', _log_offsets(window_size), persistent=False)
 
-    def forward(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend within (B, windows, N, C), under the mask of moved windows."""
+    def forward(self, windows: Tensor, parts: Tensor | None = None) -> Tensor:
+        """Attend within (B, windows, N, C), and within their parts where they were moved."""
         bias = None
         if self.q_bias is not None:
             bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
-        qkv = F.linear(windows, self.qkv.weight, bias)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        q, k, v = self.qkv(windows, bias).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
         q = F.normalize(q, dim=-1) * self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
         table = 16 * self.cpb_mlp(self.offsets).sigmoid()  # (offsets, heads)
-        return self.proj(attend(q, F.normalize(k, dim=-1), v, table[self.index].permute(2, 0, 1), mask, scale=1.))
+        return self.proj(attend(q, F.normalize(k, dim=-1), v, table[self.index].permute(2, 0, 1), parts, scale=1.))
 
 
 def _log_offsets(window_size: int) -> Tensor:
@@ -79,9 +95,9 @@ class Swin2Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, H, W, C) with whole windows; the mask is that of moved ones."""
-        x = x + self.drop_path(self.norm1(attend_in_windows(self.attn, x, self.window_size, self.shift, mask)))
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
+        """(B, H, W, C) with whole windows; the parts are those of moved ones."""
+        x = x + self.drop_path(self.norm1(attend_in_windows(self.attn, x, self.window_size, self.shift, parts)))
         return x + self.drop_path(self.norm2(self.mlp(x)))
 
 
@@ -161,7 +177,7 @@ class Swin2SR(ResidualFrame):
                 blocks = [Swin2Block(embed_dim, heads, window_size, bool(index % 2), mlp_ratio, rate, qkv_bias)
                           for index, rate in enumerate(rates)]
                 layers.append(_Group(Blocks(blocks), end_convs(embed_dim, group_convs), embed_dim))
-            return layers
+            return initialised(layers)
 
         aux, hf = (upsampler == f'pixelshuffle_{kind}' for kind in ('aux', 'hf'))
         super().__init__(groups(), embed_dim, window_size, scale, in_channels,
@@ -181,7 +197,7 @@ class Swin2SR(ResidualFrame):
             self.conv_last_hf = conv3(num_features, in_channels)
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
+        return [window_parts(features.shape[-2:], self.window_size, features.device)]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] to (B, C, scale * H, scale * W)."""

@@ -13,7 +13,7 @@ JPEG                        ``None``                1        7           180    
 ==========================  ======================  =======  ==========  ============  =============
 
 Parameters have the names of the authors' checkpoints (github.com/JingyunLiang/SwinIR). What depends on the size of
-images there (masks, the grid of the patch embedding) is computed for each image.
+images there (which windows are cut, the grid of the patch embedding) is computed for each image.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .base import stochastic_depth
 from .frame import ResidualFrame, ResidualGroup, Upsampler, end_convs, heads_of_groups
-from .windows import WindowAttention, attend_in_windows, shifted_mask
+from .windows import WindowAttention, attend_in_windows, window_parts
 
 
 class SwinBlock(nn.Module):
@@ -41,9 +41,9 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, H, W, C) with whole windows; the mask is that of moved ones."""
-        x = x + self.drop_path(attend_in_windows(self.attn, self.norm1(x), self.window_size, self.shift, mask))
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
+        """(B, H, W, C) with whole windows; the parts are those of moved ones."""
+        x = x + self.drop_path(attend_in_windows(self.attn, self.norm1(x), self.window_size, self.shift, parts))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -57,9 +57,9 @@ class SwinBlocks(nn.Module):
             SwinBlock(dim, num_heads, window_size, bool(index % 2), mlp_ratio, rate, qkv_bias)
             for index, rate in enumerate(drop_path))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, parts: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x, mask)
+            x = block(x, parts)
         return x
 
 
@@ -113,4 +113,4 @@ class SwinIR(ResidualFrame):
         self.window_size = window_size
 
     def context(self, features: Tensor) -> Sequence[Tensor]:
-        return [shifted_mask(features.shape[-2:], self.window_size, features.device)]
+        return [window_parts(features.shape[-2:], self.window_size, features.device)]

@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement
+from torch import nn
 from torchvision.models import vgg
 
 from densevit.networks.restoration.discriminator import UNetDiscriminator
@@ -88,11 +89,19 @@ def test_some_steps_stay_finite_and_the_discriminator_learns():
 
 
 def test_discriminator():
-    """A logit for each pixel; spectral norms bound what a change of the image can do."""
+    """A logit for each pixel; spectral norms bound what a change of the image can do, however large weights grow."""
+    torch.manual_seed(0)
     network = UNetDiscriminator(width=4)
     for size in ((24, 40), (21, 37)):
         assert network(torch.rand(2, 3, *size)).shape == (2, 1, *size)
-    assert sum('weight_orig' in name for name, _ in network.named_parameters()) == 8
+    convs = [getattr(network, f'conv{index}') for index in range(1, 9)]
+    for conv in convs:
+        conv.weight_orig.data.mul_(7)
+    for _ in range(60):  # each step of training comes nearer to the largest singular value
+        network(torch.rand(1, 3, 8, 8))
+    for conv in convs:
+        assert torch.linalg.matrix_norm(conv.weight.flatten(1), 2).item() == pytest.approx(1, abs=.02)
+    assert all(not hasattr(conv, 'weight_orig') for conv in (network.conv0, network.conv9))
 
 
 def test_equal_images_look_alike():
@@ -109,3 +118,28 @@ def test_features_have_torchvisions_names_and_places():
     assert [type(part) for part in ours] == [type(part) for part in theirs]
     assert {name: value.shape for name, value in ours.state_dict().items()} == {
         name: value.shape for name, value in theirs.state_dict().items()}
+
+
+@torch.no_grad()
+def test_features_are_those_of_torchvision_before_the_relu():
+    """Of images normalised as torchvision does for these weights; Real-ESRGAN's weights of layers."""
+    torch.manual_seed(0)
+    theirs = vgg.vgg19(init_weights=False).features.eval()
+    image, target = torch.rand(2, 1, 3, 48, 48)
+    given = vgg.VGG19_Weights.IMAGENET1K_V1.transforms()
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (given.mean, given.std))
+    differences, stage, conv = {}, 1, 0
+    x, y = (image - mean) / std, (target - mean) / std
+    for part in theirs:
+        # Named by the stage and the place in it; ReLUs of torchvision's work in place.
+        x, y = part(x.clone()), part(y.clone())
+        if isinstance(part, nn.MaxPool2d):
+            stage, conv = stage + 1, 0
+        elif isinstance(part, nn.Conv2d):
+            conv += 1
+            differences[f'conv{stage}_{conv}'] = (x - y).abs().mean().item()
+    for name in ('conv1_2', 'conv2_2', 'conv3_4', 'conv4_4', 'conv5_4'):
+        loss = PerceptualLoss({name: 2.}, pretrained=False)
+        loss.features.load_state_dict({key: theirs.state_dict()[key] for key in loss.features.state_dict()})
+        assert loss(image, target).item() == pytest.approx(2 * differences[name], rel=1e-4), name
+    assert PerceptualLoss(pretrained=False).layers == dict(conv1_2=.1, conv2_2=.1, conv3_4=1., conv4_4=1., conv5_4=1.)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from densevit.networks.restoration import ATD, CAT, HiTSR, Restormer, Swin2SR, SwinIR
 from densevit.networks.restoration.conductance import chosen_layers, mask_attribute_conductance, mask_path
-from densevit.networks.restoration.swinir import SwinIR
 
 
 class Branches(nn.Module):
@@ -70,6 +70,64 @@ def test_a_linear_network_is_known_by_hand():
     hidden = 1 - next(mask_path(images, .5, 3, generator=torch.Generator().manual_seed(0)))
     found = mask_attribute_conductance(network, images, torch.full_like(images, 9.), steps=3, generator=generator)
     assert found['0'] == pytest.approx(2 * (images * hidden).mean().item(), rel=1e-5)
+
+
+class Split(nn.Module):
+    """Two answers side by side, one of them within a dictionary, and a third that knows nothing of the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.place = nn.Parameter(torch.tensor([2., 3.])), nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.weight[0] * x, dict(other=self.weight[1] * x), self.place(torch.ones(5, 2))
+
+
+class Sum(nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.split = Split()
+
+    def forward(self, x):
+        one, more, place = self.split(x)
+        return one + more['other'] + place.sum()
+
+
+def test_all_answers_of_a_layer_count_and_none_that_knows_nothing_of_the_image():
+    network = Sum().eval()
+    network.split.place.weight.requires_grad_(False)
+    images = torch.rand(3, 1, 10, 10)
+    shown = 1 - next(mask_path(images, .5, 3, generator=torch.Generator().manual_seed(0)))
+    found = mask_attribute_conductance(network, images, torch.full_like(images, 99.), steps=3,
+                                       generator=torch.Generator().manual_seed(0))
+    assert found == {'split': pytest.approx(5 * (images * shown).mean().item(), rel=1e-5)}
+    assert [parameter.requires_grad for parameter in network.parameters()] == [True, False, True]
+
+
+SMALL = dict(scale=1, embed_dim=16, depths=(2, ), num_heads=2, upsampler=None)
+
+
+@pytest.mark.parametrize(('cls', 'options', 'needed', 'without'), [
+    (Swin2SR, dict(SMALL, window_size=4), ('attn.qkv', 'attn', 'attn.proj'), 'cpb_mlp'),
+    (ATD, dict(SMALL, window_size=4, category_size=24, num_tokens=8, reduced_dim=4),
+     ('layers.0', 'attn_atd', 'attn_aca', 'wqkv'), None),
+    (CAT, dict(SMALL, embed_dim=32, short_sides=2, long_side=4), ('qkv', 'get_v'), '.pos.'),
+    (HiTSR, dict(SMALL, window_size=4, window_ratios=(1, 2)), ('qv.linear', 'spatial_linear'), '.pos.'),
+    (Restormer, dict(dim=8, num_blocks=(1, ) * 4, num_refinement_blocks=1), ('qkv', 'attn', 'ffn.dwconv'), None)])
+def test_every_layer_that_images_flow_through_has_a_figure(pair, cls, options, needed, without):
+    """Of two images: also layers that give tuples or are not called by the usual way, and none that tells of places."""
+    torch.manual_seed(0)
+    network = cls(**options).eval()
+    found = mask_attribute_conductance(network, *pair, steps=2)
+    for end in needed:
+        figures = [value for name, value in found.items() if f'.{name}'.endswith(f'.{end}')]
+        assert figures and all(value > 0 for value in figures), end
+    owners = {name.rpartition('.')[0] for name, _ in network.named_parameters()}
+    # The first layer of a group of ATD reads a dictionary that no image has changed.
+    left = {name for name in owners - set(found) if not name.endswith(('0.attn_atd.wk', '0.attn_atd.wv'))}
+    assert all(without in f'{name}.' for name in left) if without else not left
+    assert not any(without in f'{name}.' for name in found if without)
 
 
 def test_of_swinir(pair):

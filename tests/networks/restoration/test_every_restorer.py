@@ -10,6 +10,9 @@ from networks.base import (
     vit,
 )
 from randomised import randomise
+from timm.layers import DropPath
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from densevit.networks import restoration
 from densevit.networks.restoration import (
@@ -27,10 +30,18 @@ from densevit.networks.restoration import (
     Swin2SR,
     SwinIR,
 )
+from densevit.networks.restoration.atd import CategoryAttention
 from densevit.networks.restoration.base import mirror_to_multiple
 from densevit.networks.restoration.degradation_classifier import DegradationClassifier
+from densevit.networks.restoration.hat import OverlappingCrossAttention
 from densevit.networks.restoration.stages import outputs_of
-from densevit.networks.restoration.windows import from_windows, shifted_mask, to_windows
+from densevit.networks.restoration.windows import (
+    WindowAttention,
+    attend,
+    from_windows,
+    to_windows,
+    window_parts,
+)
 
 SMALL = dict(embed_dim=16, depths=(1, 2), num_heads=2)
 ROWS = {
@@ -172,6 +183,51 @@ def test_a_network_with_a_skip_begins_as_interpolation():
     torch.testing.assert_close(cls(**options).eval()(batch), enlarged)
 
 
+@pytest.mark.parametrize(('cls', 'options'), [
+    (SwinIR, dict(depths=(2, ))), (HAT, dict(depths=(2, ))), (CAT, dict(depths=(2, ))), (ATD, dict(depths=(2, ))),
+    (DRCT, dict(num_groups=1)), (HiTSR, dict(depths=(2, ), ngrams=True)),
+    (Swin2SR, dict(depths=(2, ), scale=2, upsampler='pixelshuffle_hf'))])
+def test_linear_layers_begin_as_in_the_authors_code(cls, options):
+    """Of a deviation of .02 and without a bias; norms and convolutions as PyTorch has them."""
+    torch.manual_seed(0)
+    network = cls(**options)
+    kinds = dict(linear=[], norm=[])
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            kinds['linear'].append(module)
+        elif isinstance(module, nn.LayerNorm):
+            kinds['norm'].append(module)
+    assert all(not module.bias.any() for module in kinds['linear'] if module.bias is not None)
+    large = [module.weight for module in kinds['linear'] if module.weight.numel() > 5000]
+    assert len(large) >= 4
+    assert all(weight.std().item() == pytest.approx(.02, rel=.05) and weight.abs().max() > .05 for weight in large)
+    assert all((module.weight == 1).all() and not module.bias.any() for module in kinds['norm'])
+    # PyTorch's convolutions are uniform up to the root of one over what they read.
+    for conv in (network.conv_first, network.conv_after_body):
+        bound = (conv.weight[0].numel())**-.5
+        assert .9 * bound < conv.weight.abs().max() <= bound and conv.bias.any()
+
+
+def test_rates_of_stochastic_depth():
+    """From none to the given one; those of DRCT are every sixth of as many as the authors' options have."""
+    def rates(network):
+        return [module.drop_prob for module in network.modules() if isinstance(module, DropPath)]
+
+    small = dict(scale=2, embed_dim=16, num_heads=2, drop_path_rate=.1)
+    assert rates(HAT(**small, depths=(2, 3))) == pytest.approx([0, .025, .05, .075, .1])
+    drct = DRCT(**small, num_groups=6, growth=4)
+    assert rates(drct)[::5] == pytest.approx([.1 * group * 6 / 35 for group in range(6)])
+    assert rates(drct)[-1] == pytest.approx(.0857, abs=5e-5)
+
+
+def test_images_of_other_channels_are_refused(name):
+    """In place of a network for colours whose mean makes three channels of one; the message says both numbers."""
+    network = build(name)
+    wrong = 1 if network.in_channels == 3 else 3
+    with pytest.raises(ValueError, match=f'of {network.in_channels}.*not {wrong} channels'):
+        network(torch.rand(1, wrong, 16, 24))
+
+
 def test_windows_there_and_back():
     x = torch.arange(2 * 12 * 20 * 3).view(2, 12, 20, 3)
     windows = to_windows(x, (4, 10))
@@ -180,12 +236,64 @@ def test_windows_there_and_back():
     assert torch.equal(from_windows(windows, (4, 10), (12, 20)), x)
 
 
-def test_a_shifted_mask_parts_what_were_no_neighbours():
-    mask = shifted_mask((8, 12), 4, torch.device('cpu'))  # moved by 2: the last rows and columns came from the others
-    assert mask.shape == (6, 1, 16, 16)
-    assert mask[:2].all() and not mask[2].all() and not mask[5].all()
-    columns = torch.arange(16) % 4 < 2
-    assert torch.equal(mask[2, 0], columns[:, None] == columns)
+def test_parts_of_moved_windows_are_what_were_neighbours():
+    parts = window_parts((8, 12), 4, torch.device('cpu'))  # moved by 2: the last rows and columns came from the others
+    assert parts.shape == (6, 16, 2) and not parts[:2].any()
+    place, none = torch.arange(16), torch.zeros(16, dtype=torch.bool)
+    assert torch.equal(parts[2], torch.stack((none, place % 4 >= 2), 1))
+    assert torch.equal(parts[3], torch.stack((place // 4 >= 2, none), 1))
+    assert torch.equal(parts[5], torch.stack((place // 4 >= 2, place % 4 >= 2), 1))
+    along = window_parts((8, 12), (8, 4), torch.device('cpu'), (0, 1))
+    assert not along[..., 0].any() and torch.equal(along[2, :, 1], torch.arange(32) % 4 == 3)
+
+
+@pytest.mark.parametrize('dtype', (torch.float64, torch.float32, torch.bfloat16, torch.float16))
+@pytest.mark.parametrize('moved', (False, True))
+def test_attention_of_windows_is_that_of_each_window_and_part(dtype, moved):
+    """Also of few bits: tokens of another part count for nothing, and those of the own one keep their digits."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(3, 2, 6, 3, 16, 5, generator=generator, dtype=torch.float64).to(dtype)
+    bias = torch.randn(3, 16, 16, generator=generator, dtype=torch.float64).to(dtype)
+    parts = window_parts((8, 12), 4, torch.device('cpu')) if moved else None
+    found = attend(q, k, v, bias, parts, scale=.3)
+    assert found.shape == (2, 6, 16, 15) and found.dtype == dtype
+    for window in range(6):
+        logits = .3 * q[:, window].double() @ k[:, window].double().transpose(-1, -2) + bias.double()
+        if moved:
+            alike = (parts[window].unsqueeze(1) == parts[window]).all(-1)
+            logits = logits.masked_fill(~alike, float('-inf'))
+        expected = (logits.softmax(-1) @ v[:, window].double()).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(found[:, window].double(), expected, rtol=0,
+                                   atol={torch.float64: 1e-12, torch.float32: 1e-6}.get(dtype, 3e-2))
+
+
+class Largest(TorchDispatchMode):
+    """The number of values of the largest tensor that is made within."""
+    values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else (found, ):
+            if isinstance(each, torch.Tensor) and each._base is None:
+                self.values = max(self.values, each.untyped_storage().nbytes() // each.element_size())
+        return found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('kind', ('still', 'moved', 'overlapping', 'category'))
+def test_attention_keeps_no_weights_of_all_pairs_of_tokens(kind):
+    """Of large windows they would be most of the memory, and so would masks of each window."""
+    maps = torch.rand(2, 64, 96, 24)  # 24 windows of 16x16 pixels
+    if kind == 'category':
+        layer, given = CategoryAttention(24, 3, 256, True), (maps.flatten(1, 2).repeat(1, 1, 3), torch.rand(2, 6144, 8))
+    elif kind == 'overlapping':
+        layer, given = OverlappingCrossAttention(24, 16, .5, 3, 2.), (maps, )
+    else:
+        parts = window_parts((64, 96), 16, maps.device)
+        layer, given = WindowAttention(24, 16, 3), (to_windows(maps, (16, 16)), parts if kind == 'moved' else None)
+    with Largest() as largest:
+        layer.eval()(*given)
+    assert largest.values <= 7 * maps.numel() < 2 * 24 * 3 * 256**2 / 4
 
 
 @pytest.mark.parametrize('length', (1, 2, 3, 7, 8))

@@ -92,7 +92,7 @@ def test_options_and_images_that_do_not_fit():
                         (dict(dim=7, num_heads=(1, 1, 1, 1)), 'even'), (dict(norm='none'), 'choose')):
         with pytest.raises(ValueError, match=said):
             Restormer(**{**SIZES, **wrong})
-    with pytest.raises(ValueError, match='6 channels.*two views.*not 3'):
+    with pytest.raises(ValueError, match='6 channels.*two views.*not 3 channels'):
         ours('dual-pixel')(torch.zeros(1, 3, 8, 8, dtype=torch.double))
 
 

@@ -101,7 +101,7 @@ class CategoryAttention(nn.Module):
         q = q * self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
         # PyTorch's fused kernels take four axes: images and their groups are one.
         x = F.scaled_dot_product_attention(*(each.flatten(0, 1) for each in (q, k, v)), scale=1.)
-        x = x.transpose(1, 2).flatten(2).unflatten(0, (len(qkv), -1)).flatten(1, 2)[:, :count]
+        x = x.transpose(1, 2).flatten(2).unflatten(0, (qkv.shape[0], -1)).flatten(1, 2)[:, :count]
         places = order.argsort(dim=-1).unsqueeze(-1)
         return self.proj(x.gather(1, places.expand_as(x)))
 

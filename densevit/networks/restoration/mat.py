@@ -201,6 +201,11 @@ class MAT(RestorationNetwork):
         if self.skip:
             nn.init.zeros_(self.conv_last.weight)
 
+    def refusal(self, channels: int) -> str:
+        """See :meth:`RestorationNetwork.refusal`."""
+        return (f'MAT takes images of {self.out_channels} channels and one that tells which pixels are visible, not '
+                f'{channels} channels: set model.head.in_channels to the number of colours, and give each image a mask')
+
     def feature_stages(self) -> list[Stage]:
         """The convolutions that end the stages of the body."""
         return [Stage(stage.conv, stage.conv.out_channels) for stage in self.body]
@@ -213,10 +218,6 @@ class MAT(RestorationNetwork):
         Raises:
             ValueError: The images have another number of channels.
         """
-        if images.shape[1] != self.in_channels:
-            raise ValueError(f'the network takes images of {self.out_channels} channels and one that tells which '
-                             f'pixels are visible, not {images.shape[1]} channels: set model.head.in_channels to the '
-                             'number of colours, and give each image a mask')
         visible = images[:, self.out_channels:] > .5
         shown = torch.where(visible, images[:, :self.out_channels] - self.mean, 0.)
         if self.skip:

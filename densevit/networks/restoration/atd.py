@@ -230,7 +230,7 @@ class ATD(ResidualFrame):
         subtract_mean: bool = True,
     ) -> None:
         groups = nn.ModuleList()
-        for heads, depth in zip(heads_of_groups(num_heads, len(depths)), depths, strict=True):
+        for heads, depth in zip(heads_of_groups(num_heads, len(depths), embed_dim), depths, strict=True):
             layers = [ATDLayer(embed_dim, heads, window_size, bool(index % 2), category_size, num_tokens, reduced_dim,
                                kernel_size, mlp_ratio, qkv_bias, index == depth - 1) for index in range(depth)]
             groups.append(ResidualGroup(ATDLayers(layers, num_tokens, embed_dim), end_convs(embed_dim, group_convs)))

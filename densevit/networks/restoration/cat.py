@@ -155,7 +155,7 @@ class CAT(ResidualFrame):
     ) -> None:
         shorts = (short_sides, ) * len(depths) if isinstance(short_sides, int) else tuple(short_sides)
         layers = nn.ModuleList()
-        for heads, short, rates in zip(heads_of_groups(num_heads, len(depths)), shorts,
+        for heads, short, rates in zip(heads_of_groups(num_heads, len(depths), embed_dim), shorts,
                                        stochastic_depth(drop_path_rate, depths), strict=True):
             if heads % 2:
                 raise ValueError(f'num_heads={heads}: half of them are for each kind of rectangles, give an even one')

@@ -218,15 +218,18 @@ def shuffles(scale: int, channels: int) -> nn.Sequential:
                            for part in (conv3(channels, factor**2 * channels), nn.PixelShuffle(factor))))
 
 
-def heads_of_groups(num_heads: int | Sequence[int], groups: int) -> tuple[int, ...]:
+def heads_of_groups(num_heads: int | Sequence[int], groups: int, dim: int) -> tuple[int, ...]:
     """One number of heads for each group.
 
     Raises:
-        ValueError: There are more or fewer of them than groups.
+        ValueError: There are more or fewer of them than groups, or one does not divide the channels.
     """
     heads = (num_heads, ) * groups if isinstance(num_heads, int) else tuple(num_heads)
     if len(heads) != groups:
         raise ValueError(f'num_heads has {len(heads)} numbers and depths {groups}: give one number, or as many')
+    for each in heads:
+        if dim % each:
+            raise ValueError(f'embed_dim={dim} is no multiple of num_heads={each}: change one of them')
     return heads
 
 

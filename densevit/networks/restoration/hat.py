@@ -185,8 +185,8 @@ class HAT(ResidualFrame):
         img_range: float = 1.,
     ) -> None:
         layers = nn.ModuleList()
-        for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
-                                strict=True):
+        for heads, rates in zip(heads_of_groups(num_heads, len(depths), embed_dim),
+                                stochastic_depth(drop_path_rate, depths), strict=True):
             blocks = nn.ModuleList(
                 HybridAttentionBlock(embed_dim, heads, window_size, bool(index % 2), compress_ratio, squeeze_factor,
                                      conv_scale, mlp_ratio, rate) for index, rate in enumerate(rates))

@@ -234,8 +234,8 @@ class HiTSR(ResidualFrame):
             raise ValueError(f'a group of {max(depths)} blocks has {len(window_ratios)} window_ratios: give one for '
                              'each block')
         layers = nn.ModuleList()
-        for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
-                                strict=True):
+        for heads, rates in zip(heads_of_groups(num_heads, len(depths), embed_dim),
+                                stochastic_depth(drop_path_rate, depths), strict=True):
             sides = [int(window_size * ratio) for ratio in window_ratios[:len(rates)]]
             blocks = [HierarchicalBlock(embed_dim, heads, side, min(side, window_size), mlp_ratio, rate, conv_ffn,
                                         ngrams) for side, rate in zip(sides, rates, strict=True)]

@@ -172,8 +172,8 @@ class Swin2SR(ResidualFrame):
     ) -> None:
         def groups() -> nn.ModuleList:
             layers = nn.ModuleList()
-            for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
-                                    strict=True):
+            for heads, rates in zip(heads_of_groups(num_heads, len(depths), embed_dim),
+                                    stochastic_depth(drop_path_rate, depths), strict=True):
                 blocks = [Swin2Block(embed_dim, heads, window_size, bool(index % 2), mlp_ratio, rate, qkv_bias)
                           for index, rate in enumerate(rates)]
                 layers.append(_Group(Blocks(blocks), end_convs(embed_dim, group_convs), embed_dim))

@@ -106,8 +106,8 @@ class SwinIR(ResidualFrame):
         layers = nn.ModuleList(
             ResidualGroup(SwinBlocks(embed_dim, heads, window_size, mlp_ratio, rates, qkv_bias),
                           end_convs(embed_dim, group_convs))
-            for heads, rates in zip(heads_of_groups(num_heads, len(depths)), stochastic_depth(drop_path_rate, depths),
-                                    strict=True))
+            for heads, rates in zip(heads_of_groups(num_heads, len(depths), embed_dim),
+                                    stochastic_depth(drop_path_rate, depths), strict=True))
         super().__init__(layers, embed_dim, window_size, scale, in_channels, upsampler, group_convs, num_features,
                          img_range, skip)
         self.window_size = window_size

@@ -313,10 +313,13 @@ def test_options_that_do_not_go_together():
                         (dict(upsampler='cubic', scale=2), 'choose')):
         with pytest.raises(ValueError, match=said):
             SwinIR(**{**SMALL, **wrong})
+    for network in (ATD, CAT, HAT, Swin2SR, SwinIR):
+        with pytest.raises(ValueError, match='embed_dim=16 is no multiple of num_heads=3'):
+            network(scale=2, embed_dim=16, depths=(1, ), num_heads=3, upsampler='pixelshuffle')
     with pytest.raises(ValueError, match='divide'):
         DRCT(scale=2, embed_dim=16, num_heads=5, growth=4)
     with pytest.raises(ValueError, match='even'):
-        CAT(**{**SMALL, 'num_heads': 3})
+        CAT(**{**SMALL, 'embed_dim': 18, 'num_heads': 3})
 
 
 def test_losses():

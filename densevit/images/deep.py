@@ -49,7 +49,7 @@ def read_deep(source: ImageSource) -> DeepImage:
 
     Args:
         source: As in :func:`read_image`. Floats in [0, 1], of arrays and of files, become values of 16 bits, in steps
-            of 1 / 65535.
+            of 1 / 65535. Images that Pillow has opened hold 16 bits of grey and 8 of colours: give the file of others.
 
     Raises:
         ImageError: As :func:`read_image` does, by which every picture is looked at first.

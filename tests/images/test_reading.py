@@ -236,6 +236,8 @@ def test_bad_files_and_paths__refused_with_a_remedy(tmp_path):
             ('page.jpg', b'<!DOCTYPE html><html></html>', 'save it as PNG')):
         (tmp_path / name).write_bytes(content)
         assert remedy in refusal(tmp_path / name) and str(tmp_path / name) in refusal(tmp_path / name)
+    (tmp_path / 'float.tif').write_bytes(tiff(np.zeros((5, 7, 3), np.float32), photometric='rgb'))
+    assert '16 bits: as PNG or TIFF' in refusal(tmp_path / 'float.tif')
     for source, remedy in (
             ('nothing.png', 'check the path'), ('.', 'give the pictures in it'), ('a\0b.png', 'check the path'),
             ('x' * 5000, 'check the path'), ('https://example.com/a.png', 'download'), ('file://host/a.png', 'local')):

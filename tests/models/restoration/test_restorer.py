@@ -118,3 +118,8 @@ def test_files_that_spandrel_does_not_know(tmp_path):
         densevit.load(f'spandrel:{tmp_path / "other.pth"}', device='cpu')
     with pytest.raises(FileNotFoundError, match='no such checkpoint'):
         densevit.load(f'spandrel:{tmp_path / "absent.pth"}', device='cpu')
+
+
+def test_spandrel_without_a_file():
+    with pytest.raises(FileNotFoundError, match='give its file, spandrel:FILE'):
+        densevit.load('spandrel:', device='cpu')

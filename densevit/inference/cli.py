@@ -109,7 +109,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                         help='the least share of a tile that the next one has, too, 0 to below 1 (default: 0.2)')
     parser.add_argument('--no-whole-picture', dest='whole_picture', action='store_const', const=False,
                         help='predict tiles alone, and not the whole picture for objects larger than they are')
-    parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER', help='(default: %(default)s)')
+    parser.add_argument('--out', type=Path, default=Path('outputs'), metavar='FOLDER',
+                        help='where results go, in place of earlier ones of the same pictures; files of others in it '
+                             'are left alone (default: %(default)s)')
     parser.add_argument('--json', action='store_true', help='write what is found as JSON; see below')
     parser.add_argument('--allow-random', action='store_true', help='go on without weights; the results mean nothing')
     parser.add_argument('--debug', action='store_true', help='show where an error comes from')

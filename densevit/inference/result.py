@@ -52,8 +52,8 @@ class Result:
     A derived result adds the fields of its task, under the names that all tasks share: ``boxes`` (N, 4) float32
     ``x0, y0, x1, y1`` in pixels, ``masks`` (N, H, W) bool, ``labels`` (N,) int64, ``scores`` (N,) float32,
     ``semantic`` (H, W) int64, ``depth`` (H, W) float32 in metres, ``restored`` (H', W', 3) uint8 or uint16,
-    ``alpha`` (H, W) float32 in [0, 1]. It has the task's name as ``task``, a field or an attribute of the class. It defines `draw` and
-    `table`, and extends `artifacts` and `to_dict`.
+    ``alpha`` (H, W) float32 in [0, 1]. It has the task's name as ``task``, a field or an attribute of the class. It
+    defines `draw` and `table`, and extends `artifacts` and `to_dict`.
 
     Attributes:
         image: (H, W, 3) uint8, RGB, the picture.

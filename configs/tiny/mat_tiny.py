@@ -4,10 +4,10 @@
 # Trained here: 17.88 PSNR of what is hidden on Set14 (23.99 dB of all pixels, 0.855 SSIM), with the holes below, which
 # cover 26 % of its pixels; OpenCV's Telea with radius 3 has 17.23, the interpolation alone 17.50. 6000 iterations of 4
 # crops of 128 pixels, bfloat16, in an hour on one crowded CPU core; the first 2336 of them under a decay that was to end
-# at 4500. At a rate of 1e-3 it diverged after 400 iterations. The weights are not in the package.
+# at 4500. At a rate of 1e-3 it diverged after 400 iterations. The weights are in the package.
 #
 # Command:  python tools/train.py configs/tiny/mat_tiny.py --amp
-# Test:     python tools/test.py configs/tiny/mat_tiny.py work_dirs/mat_tiny/iter_6000.pth
+# Test:     python tools/test.py configs/tiny/mat_tiny.py densevit/weights/bundled/mat_tiny.safetensors
 _base_ = ['../_base_/default_runtime.py', '../_base_/datasets/photos_x2.py']
 max_iters = 6000  # the decay below ends here, too: change it in a copy of this file, not by train_cfg.max_iters alone
 train_pipeline = [

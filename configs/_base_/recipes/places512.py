@@ -1,6 +1,6 @@
 # Holes in photographs of Places: Places365-Standard in data/places/{train,val} (its validation images), crops of 512
 # pixels and global batch 32 as MAT has them; Adam and a first stage of L1, as networks have that learn without a
-# discriminator. Holes are larger and cover more than those that densevit.Holes makes by default; they are not the
+# discriminator; the rate and its end are ours. Holes are larger and cover more than those that densevit.Holes makes by default; they are not the
 # authors'.
 _base_ = '../default_runtime.py'
 holes = dict(type='densevit.Holes', share=(.1, .7), width=(12, 100), length=(16, 256), side=(32, 300))

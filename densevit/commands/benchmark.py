@@ -210,6 +210,9 @@ def measure_tiles(args: argparse.Namespace) -> None:
     predictor = load(args.model, weights=args.weights, device=args.device, allow_random=args.allow_random)
     if getattr(predictor.model, 'task', None) != 'restoration':
         raise ValueError(f'{args.model} is no model of restoration: densevit models --task restoration lists some')
+    if predictor.model.takes:
+        raise ValueError(f'{args.model} fills holes, and nothing here tells it where: choose a model that restores '
+                         'whole pictures')
     console = Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH)
     if args.size is not None:  # first: the memory of a process never falls
         taken = tiles.peak_memory(predictor, args.size, tiling)

@@ -63,6 +63,9 @@ def rank(args: argparse.Namespace) -> None:
         model = MODELS.build(without_pretraining(cfg.model))
     if getattr(model, 'task', None) != 'restoration':
         raise ValueError(f'{args.config} is of no model of restoration')
+    if model.takes:
+        raise ValueError(f'{args.config} is of a network that fills holes, which learns from hidden pixels alone: '
+                         'there are no whole images to train it on')
     load_weights(model, checkpoint, base=base)
     model.to(args.device).eval()
     totals: dict[str, float] = {}

@@ -62,6 +62,10 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
         if is_model_wrapper(model):
             shapes = {name.removeprefix('module.'): shape for name, shape in shapes.items()}
             model = model.module
+        if absent := [beginning for beginning in lr_mult
+                      if not any(name.startswith(beginning) for name, _ in model.named_parameters())]:
+            raise ValueError(f'paramwise_cfg.lr_mult has {absent[0]!r}, with which no parameter begins: name a part of '
+                             'the model')
         slowest = _share_of_embedding(model, options) if as_embedding else 1.
         spared_kinds = {id(parameter) for module in model.modules() if _is_spared_kind(module, no_decay)
                         for parameter in module.parameters(recurse=False)}

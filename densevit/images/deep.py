@@ -92,6 +92,8 @@ def _of_pil(image: Image.Image, path: Path | None, flat: np.ndarray, name: str, 
         values = _deep_colors(image, path)
         if values is not None:
             return _in_srgb(values, image, name, doubts)
+    if image.mode not in (*SIXTEEN_BIT_MODES, 'F') and not image.has_transparency_data:
+        return DeepImage(flat)  # most pictures, which are not decoded once more
     image.load()
     if image.mode in SIXTEEN_BIT_MODES:
         return _in_srgb(grey_values(image).astype(np.uint16), image, name, doubts)

@@ -86,7 +86,7 @@ def _families(rows: Sequence[Row]) -> Iterator[list[Row]]:
         words = _name(row).split('_')
         for index, (family, first, place) in enumerate(families):
             differ = [i for i, (word, other) in enumerate(zip(words, first, strict=False)) if word != other]
-            same = all(row[key] == family[0][key] for key in ('data', 'task'))
+            same = _kind(row) == _kind(family[0])
             if same and len(words) == len(first) and len(differ) == 1 and differ[0] == (place or differ[0]) > 0:
                 family.append(row)
                 families[index] = family, first, differ[0]
@@ -94,6 +94,10 @@ def _families(rows: Sequence[Row]) -> Iterator[list[Row]]:
         else:
             families.append(([row], words, None))
     return (family for family, _, _ in families)
+
+
+def _kind(row: Row) -> tuple[str, str, str]:
+    return Path(row['config']).parent.name, row['data'], row['task']
 
 
 def _braces(names: Sequence[str]) -> tuple[list[str], str]:

@@ -18,11 +18,12 @@ from .lora import merge_adapters
 from .reading import State, read_checkpoint, unwrap
 from .zoo import BUNDLED, entry, file_sha256
 
-_NOT_PUBLISHED = ('criterion.', 'data_preprocessor.')
+# What a training has beside the model that predicts.
+_NOT_PUBLISHED = ('classifier.', 'criterion.', 'data_preprocessor.', 'discriminator.', 'perceptual.')
 _MAX_POINTS = 60  # of the loss curve in a card
 # Metrics that the curve of a card keeps, with what brings them to [0, 1].
 _CURVES = {r'mIoU|(.+/)?(PQ|SQ|RQ|AP(50|75|_s|_m|_l)?)': .01, r'(.+/)?(bbox|segm)_mAP(_50|_75|_s|_m|_l)?': 1.,
-           r'(.+/)?(delta1|AbsRel)': 1., r'(.+/)?(PSNR|SSIM)': 1.,
+           r'(.+/)?(delta1|AbsRel)': 1., r'(.+/)?((hole_)?PSNR|SSIM)': 1.,
            r'(.+/)?(SAD|MSE|Grad|Conn)': 1.}
 _UNBOUNDED = re.compile(r'(.+[/_])?(PSNR|SAD|MSE|Grad|Conn)')  # decibels, and the sums of matting
 

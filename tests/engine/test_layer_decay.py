@@ -182,3 +182,5 @@ def test_names_with_a_rate_of_their_own():
     rates = groups(model, lr_mult=dict(classifier=.25))
     assert {name: group['lr'] for name, group in rates.items()} == {
         'head.weight': 1., 'head.bias': 1., 'classifier.weight': .25, 'classifier.bias': .25}
+    with pytest.raises(ValueError, match="'clasifier'"):
+        groups(model, lr_mult=dict(clasifier=.25))

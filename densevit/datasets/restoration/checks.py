@@ -41,8 +41,8 @@ class RestorationChecks(TaskChecks):
         if min(side // self.scale * self.scale for side in size) < self.least:
             raise DataError(
                 f'{picture.info["gt_path"]} has {size[1]}x{size[0]} pixels, and the metrics need {self.least} along '
-                'each side to compare anything: remove it from the pictures for validation and tests, or take SSIM out '
-                'of the figures of val_evaluator and test_evaluator')
+                'each side to compare anything: remove it from the pictures for validation and tests, or '
+                'the figures that need as much (SSIM, LPIPS) from val_evaluator and test_evaluator')
         if is_pair(picture.info):
             if size != tuple(self.scale * side for side in small):
                 raise DataError(

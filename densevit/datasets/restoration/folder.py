@@ -111,17 +111,17 @@ def _refuse_others(folder: Path, hq: Path | None, lq: Path | None) -> None:
     if hq and lq:
         return
     known = {name for names in SPLIT_NAMES.values() for name in names}
-    names: dict[Path, set[str]] = {hq: _names(hq)} if hq else {}
-    for other in sorted(path for path in folder.iterdir() if path.is_dir() and path not in (hq, lq)):
-        if other.name in known or other.name.startswith('.'):
-            continue
-        names[other] = _names(other)
-        for first, stems in names.items():
-            if first != other and stems & names[other]:
-                raise FolderError(
-                    f'{first} and {other} have pictures of the same names, such as {min(stems & names[other])}, and '
-                    f'may be pairs: put true ones into {folder / "hq"} and degraded ones into {folder / "lq"}, or move '
-                    'one of the folders away')
+    others = [path for path in sorted(folder.iterdir())
+              if path.is_dir() and path not in (hq, lq) and path.name not in known and not path.name.startswith('.')]
+    if not hq and len(others) != 2:  # more are of several scenes, whose pictures may have the same names
+        return
+    first, *rest = [hq, *others] if hq else others
+    for other in rest:
+        if common := _names(first) & _names(other):
+            raise FolderError(
+                f'{first} and {other} have pictures of the same names, such as {min(common)}, and may be pairs: put '
+                f'true ones into {folder / "hq"} and degraded ones into {folder / "lq"}; where both hold true ones, '
+                f'put both folders into {folder / "hq"}')
 
 
 def _names(folder: Path) -> set[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from .degradations import Range, drawn
+from .degradations import Range, checked, drawn
 from .transforms import generator_of
 
 # In a row, of shapes that would hide more than the share.
@@ -25,7 +25,7 @@ class Holes(BaseTransform):
     arXiv:1806.03589, section 3.4). All sizes are in pixels, so that crops to learn from and whole pictures to validate
     on have the same holes; a picture has more of them.
 
-    Hidden pixels are 0. It stands last before ``densevit.PackPair``, since other transforms know of no mask; pictures
+    Hidden pixels are 0. It stands behind what degrades, in most pipelines last before ``densevit.PackPair``; pictures
     of ``predict`` stay whole and have the mask that a user gives.
 
     Args:
@@ -54,12 +54,11 @@ class Holes(BaseTransform):
         rectangles: float = .3,
         seed: int | None = None,
     ) -> None:
-        if not all(0 < number < 1 for number in (share if isinstance(share, Sequence) else [share])):
-            raise ValueError(f'share={share} of Holes: give a share above 0 and below 1, or two')
-        if not 0 <= rectangles <= 1:
-            raise ValueError(f'rectangles={rectangles} of Holes: give a share from 0 to 1')
-        self.share, self.width, self.length, self.bends, self.side = share, width, length, bends, side
-        self.rectangles, self.seed = rectangles, seed
+        self.share = checked(share, 'share of Holes', .001, .999)
+        self.width, self.length, self.side = (checked(value, f'{name} of Holes', 1) for name, value in (
+            ('width', width), ('length', length), ('side', side)))
+        self.bends = checked(bends, 'bends of Holes', 0)
+        self.rectangles, self.seed = checked(rectangles, 'rectangles of Holes', 0, 1), seed
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if 'gt_img' not in results:

@@ -140,6 +140,8 @@ class PairedCrop(BaseTransform):
         corner = [np.random.randint(free + 1) if self.place == 'random' else free // 2 for free in room]
         results['gt_img'] = _cut(results['gt_img'], [scale * start for start in corner], size)
         results['img'] = _cut(results['img'], corner, side)
+        if 'mask' in results:
+            results['mask'] = _cut(results['mask'], corner, side)
         results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -154,11 +156,11 @@ def _cut(image: np.ndarray, corner: Sequence[int], side: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class FlipAndTurn(BaseTransform):
-    """One of the eight ways to mirror and turn a pair by right angles, drawn evenly."""
+    """One of the eight ways to mirror and turn a pair, and its mask, by right angles, drawn evenly."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         turns, mirrored = np.random.randint(4), np.random.randint(2)
-        for key in ('img', 'gt_img'):
+        for key in ('img', 'gt_img', *['mask'] * ('mask' in results)):
             image = np.rot90(results[key], turns)
             results[key] = image[:, ::-1] if mirrored else image
         results['img_shape'] = results['img'].shape[:2]
@@ -169,8 +171,7 @@ class FlipAndTurn(BaseTransform):
 class MaskPixels(BaseTransform):
     """Hides pixels of the image that is to be restored, for masked pre-training (RAM, arXiv:2409.19403, section 3.2).
 
-    Hidden pixels are 0. It stands last before ``densevit.PackPair``, since other transforms know of no mask; pictures
-    of ``predict`` stay whole.
+    Hidden pixels are 0. It stands behind what degrades; pictures of ``predict`` stay whole.
 
     Args:
         ratio: The share of pixels that are hidden; .5 in RAM.

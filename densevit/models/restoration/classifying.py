@@ -30,6 +30,7 @@ class ClassifyingRestorer(Restorer):
         num_degradations: The number of kinds of degradation.
         classifier: Options of :class:`densevit.networks.restoration.degradation_classifier.DegradationClassifier`.
         pixel_weight: Weight of the loss of pixels; 1 in the paper.
+        trained_layers: As :class:`Restorer` has it; the classifier learns whatever it says.
 
     Raises:
         ValueError: There are fewer than two kinds to tell apart.
@@ -46,8 +47,9 @@ class ClassifyingRestorer(Restorer):
         init_cfg: dict[str, Any] | None = None,
         classifier: dict[str, Any] | None = None,
         pixel_weight: float = 1.,
+        trained_layers: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(head, backbone, criterion, test_cfg, data_preprocessor, init_cfg)
+        super().__init__(head, backbone, criterion, test_cfg, data_preprocessor, init_cfg, trained_layers)
         self.num_degradations, self.pixel_weight = num_degradations, pixel_weight
         channels = [stage.channels for stage in self._stages()]
         self.classifier = DegradationClassifier(channels, num_degradations, **(classifier or {}))
@@ -65,9 +67,12 @@ class ClassifyingRestorer(Restorer):
         kinds = torch.tensor([self._kind(sample) for sample in data_samples], device=inputs.device)
         with outputs_of(self._stages()) as features:
             restored, targets = self.restored_and_true(inputs, data_samples)
+        # What fills holes is told of them, and its loss weighs hidden and visible pixels by itself.
+        fills = self.network.takes_mask
+        of_pixels = self.pixel_losses(restored, targets, data_samples) if fills else self.criterion(restored, targets)
         logits = self.classifier(features)
         return dict(
-            {name: self.pixel_weight * loss for name, loss in self.criterion(restored, targets).items()},
+            {name: self.pixel_weight * loss for name, loss in of_pixels.items()},
             loss_degradation=focal_loss(logits, kinds),
             degradation_accuracy=(logits.argmax(1) == kinds).float().mean())
 

@@ -12,6 +12,7 @@ from ...registry import MODELS
 from ...weights.load_report import WeightsError
 from ...weights.reading import read_state_dict
 
+_LUMA = (.299, .587, .114)
 INSTALL = "pip install 'densevit[spandrel]'"
 
 
@@ -19,7 +20,8 @@ INSTALL = "pip install 'densevit[spandrel]'"
 class SpandrelNet(RestorationNetwork):
     """Any network of restoration that spandrel knows, with its weights; it predicts and is not trained here.
 
-    Files are read as all weights are here, without running code.
+    One of grey images is given the luma of colours (ITU-R BT.601), and its answer is grey. Files are read as all
+    weights are here, without running code.
 
     Args:
         file: A checkpoint: PyTorch's or safetensors.
@@ -45,7 +47,9 @@ class SpandrelNet(RestorationNetwork):
         if not isinstance(found, ImageModelDescriptor):
             raise WeightsError(f'{file}: is a {found.architecture.name} ({found.purpose}), which takes more than an '
                                'image')
-        super().__init__(found.scale, found.input_channels)
+        self.is_grey = found.input_channels == 1
+        super().__init__(found.scale, 3 if self.is_grey else found.input_channels)
+        self.out_channels = found.output_channels
         self.architecture = found.architecture.name
         self.model = found.model
         self._descriptor = found  # no module: it pads images for the network and clips what it gives
@@ -59,4 +63,6 @@ class SpandrelNet(RestorationNetwork):
         if self.training:
             raise RuntimeError(f"{self.architecture} is spandrel's and only predicts; train a network of "
                                'densevit.networks.restoration')
+        if self.is_grey:
+            images = (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         return torch.cat([self._descriptor(image) for image in images.split(1)])

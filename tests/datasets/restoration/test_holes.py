@@ -72,7 +72,8 @@ def test_grey_images_and_pictures_of_predict():
     assert 'mask' not in Holes()(dict(img=grey))
 
 
-def test_shares_that_are_none():
-    for wrong in (dict(share=0), dict(share=(0, .5)), dict(share=(.2, 1.)), dict(rectangles=1.5)):
-        with pytest.raises(ValueError, match='share'):
+def test_numbers_without_sense():
+    for wrong in (dict(share=0), dict(share=(0, .5)), dict(share=(.2, 1.)), dict(rectangles=1.5), dict(share=(.4, .1)),
+                  dict(width=(32, 8)), dict(bends=-2), dict(share=(.1, .2, .3))):
+        with pytest.raises(ValueError, match='of Holes'):
             Holes(**wrong)

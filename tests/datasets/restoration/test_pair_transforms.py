@@ -155,6 +155,19 @@ def test_numbers_without_sense_are_refused_when_built(kind, options):
         kind(**options)
 
 
+@pytest.mark.parametrize('scale', (1, 2))
+def test_a_mask_stays_beside_its_image(true, scale):
+    """Turned and cropped: what it hides is 0 in the image and nowhere else."""
+    np.random.seed(0)
+    steps = [LoadPair(), Degrade([dict(type='densevit.BicubicDown', scale=scale)], scale=scale) if scale > 1 else
+             Degrade([]), MaskPixels(.3, 4), FlipAndTurn(), PairedCrop(16 * scale), FlipAndTurn()]
+    for _ in range(8):
+        results = through(dict(true[0]), *steps)
+        results['img'] = results['img'].astype(int)
+        assert results['mask'].shape == results['img'].shape[:2] == (16, 16)
+        assert not results['img'][results['mask']].any() and results['img'][~results['mask']].any(-1).mean() > .95
+
+
 def test_indices_of_numpy(tmp_path, true):
     """They have a shape, too, and not that of a batch."""
     steps = [dict(type='densevit.LoadPair'), dict(type='densevit.PairedCrop', size=16), dict(type='densevit.PackPair')]

@@ -137,8 +137,19 @@ def test_folders_of_other_names_are_not_mixed(tmp_path, true, degraded):
 
 def test_folders_of_other_pictures_are_read_together(tmp_path):
     for name in ('cats/a', 'dogs/b'):
-        write(tmp_path / f'{name}.png')
-    assert sum(read(tmp_path, tmp_path).counts.values()) == 2
+        write(tmp_path / 'named' / f'{name}.png')
+    assert sum(read(tmp_path / 'named', tmp_path).counts.values()) == 2
+    for clip in '123':
+        write(tmp_path / f'clips/{clip}/0000.png')
+    assert sum(read(tmp_path / 'clips', tmp_path).counts.values()) == 3
+    for clip in '12':
+        write(tmp_path / f'two/{clip}/0000.png')
+    with pytest.raises(FolderError, match='put both folders into'):
+        read(tmp_path / 'two', tmp_path)
+    (tmp_path / 'two').rename(tmp_path / 'hq')  # the remedy
+    (tmp_path / 'two').mkdir()
+    (tmp_path / 'hq').rename(tmp_path / 'two/hq')
+    assert sum(read(tmp_path / 'two', tmp_path).counts.values()) == 2
 
 
 LOADING = [dict(type='densevit.LoadPair'), dict(type='densevit.Degrade', steps=[], seed=0),

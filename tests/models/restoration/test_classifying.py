@@ -51,6 +51,20 @@ def test_degradations_are_told_apart_after_some_steps():
     assert seen['degradation_accuracy'] >= .9 and seen['loss_degradation'] < .1
 
 
+def test_a_network_that_fills_holes():
+    """The hidden squares are its holes, and its own loss weighs them."""
+    torch.manual_seed(0)
+    head = dict(type='densevit.MAT', dim=8, widths=(4, 4, 8), depths=(1, ) * 5, num_heads=1, window_sizes=(4, ) * 5)
+    model = MODELS.build(dict(type='densevit.ClassifyingRestorer', head=head, num_degradations=2,
+                              classifier=dict(width=4)))
+    data = batch()
+    for sample in data['data_samples']:
+        sample.mask = torch.zeros(1, 32, 32, dtype=torch.bool)
+        sample.mask[:, 8:24, 8:24] = True
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    assert {'loss_hole', 'loss_visible', 'loss_degradation'} <= set(losses)
+
+
 def test_a_restorer_begins_from_it(tmp_path):
     model = build()
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'pretrained.pth')

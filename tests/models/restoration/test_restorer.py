@@ -111,6 +111,22 @@ def test_a_network_of_spandrel(shape, tmp_path):
     np.testing.assert_array_equal(result.restored, (expected * 255).round().permute(1, 2, 0).byte().numpy())
 
 
+def test_a_grey_network_of_spandrel(tmp_path):
+    """It is given the luma of a picture; greys are their own."""
+    pytest.importorskip('spandrel', reason='needs spandrel')
+    from spandrel.architectures.Compact import Compact
+    reference = randomise(Compact(num_in_ch=1, num_out_ch=1, num_feat=8, num_conv=1, upscale=2))
+    torch.save(dict(params=reference.state_dict()), tmp_path / 'grey.pth')
+    predictor = densevit.load(f'spandrel:{tmp_path / "grey.pth"}', device='cpu')
+    grey = np.random.default_rng(0).integers(0, 256, (12, 20)).astype(np.uint8)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(grey)[None, None].float() / 255)[0, 0].clamp(0, 1)
+    restored = predictor.predict(grey).restored
+    assert abs(restored - (expected * 255).round().numpy()[..., None]).max() <= 1
+    colours = predictor.predict(grey[..., None].repeat(3, 2) // np.uint8([1, 2, 3])).restored
+    assert (colours[..., 0] == colours[..., 2]).all() and (colours != restored).any()
+
+
 def test_files_that_spandrel_does_not_know(tmp_path):
     pytest.importorskip('spandrel', reason='needs spandrel')
     torch.save(dict(weight=torch.zeros(3)), tmp_path / 'other.pth')

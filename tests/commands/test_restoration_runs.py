@@ -97,3 +97,10 @@ def test_filling_holes_in_pictures_of_ones_own(tmp_path, tool, capsys, kind):
                 tmp_path / 'test') == 0
     tested = re.findall(r'RGB/hole_PSNR: ([\d.]+)', capsys.readouterr().out)
     assert float(tested[-1]) == pytest.approx(float(figures[-1]), abs=.01)
+
+
+def test_commands_about_whole_pictures_refuse_a_network_that_fills_holes(tmp_path, tool, capsys):
+    assert tool('benchmark', 'tiles', 'mat_tiny', '--size', '64x64') == 2
+    assert 'fills holes' in capsys.readouterr().err
+    assert tool('rank-layers', ROOT / 'configs/tiny/mat_tiny.py', 'mat_tiny', '--out', tmp_path / 'layers.py') == 2
+    assert 'fills holes' in capsys.readouterr().err and not (tmp_path / 'layers.py').exists()

@@ -272,19 +272,32 @@ class Predictor:
                 height, width = tiling.tile_of(loaded.shape[:2])
                 too = ' and as a whole' if tiling.whole_picture else ''
                 notes.append(f'predicted in {len(corners)} tiles of {width}x{height} pixels{too}')
-                canvas = Canvas.fit(loaded, min(max_pixels or _MAX_WHOLE_PIXELS, _MAX_WHOLE_PIXELS))
-                picture = Picture(image, canvas, path, tuple(notes))
+                most = min(max_pixels or _MAX_WHOLE_PIXELS, _MAX_WHOLE_PIXELS) if tiling.whole_picture else None
+                picture = self._picture(image, loaded, most, path, notes)
                 return _Prepared(outcome=self._merged(self._tiles(loaded, picture, batch_size, call, tiling), picture,
                                                       call))
-            canvas = Canvas.fit(loaded, max_pixels)
-            if canvas.is_shrunk:
-                (height, width), (rows, columns) = canvas.size, canvas.content
+            picture = self._picture(image, loaded, max_pixels, path, notes)
+            if picture.canvas.is_shrunk:
+                (height, width), (rows, columns) = picture.canvas.size, picture.canvas.content
                 name = 'the picture' if path is None else printable(path)
-                notes.append(f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels '
-                             'keeps more')
-            return self._prepared(Picture(image, canvas, path, tuple(notes)), call)
+                shrunk = f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels keeps more'
+                picture = replace(picture, notes=(*picture.notes, shrunk))
+            return self._prepared(picture, call)
         except Exception as error:  # the other pictures have nothing to do with it
             return _Prepared(outcome=error)
+
+    def _picture(
+        self,
+        image: np.ndarray,
+        loaded: np.ndarray,
+        max_pixels: int | None,
+        path: Path | None,
+        notes: Sequence[str],
+    ) -> Picture:
+        canvas = Canvas.fit(loaded, max_pixels)
+        # Only where it differs from the image: what waits for a batch holds it.
+        unshrunk = loaded if canvas.is_shrunk and self._pipeline.keep_depth else None
+        return Picture(image, canvas, path, tuple(notes), unshrunk=unshrunk)
 
     def _prepared(self, picture: Picture, call: Call) -> _Prepared:
         inputs, sample = self._pipeline(picture.canvas.image, picture.source)
@@ -325,7 +338,7 @@ class Predictor:
             # Of copies: transforms may change what they are given, and tiles overlap.
             group = [self._prepared(replace(
                 picture, image=picture.image[part], canvas=Canvas.fit(loaded[part].copy(), None),
-                tile_of=picture.image.shape[:2], corner=corner), call) for part, corner in zip(
+                tile_of=picture.image.shape[:2], corner=corner, unshrunk=None), call) for part, corner in zip(
                     parts, batch, strict=True)]
             self._run(group, call)
             for prepared, (top, left) in zip(group, batch, strict=True):

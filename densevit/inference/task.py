@@ -87,6 +87,8 @@ class Picture:
         notes: For the user, see `Result`.
         tile_of: Of a tile, the height and width of the picture that it is a part of; None of a picture.
         corner: Of a tile, where it begins in that picture: (top, left) in pixels.
+        unshrunk: Of a picture whose canvas is shrunk, what the canvas was made of, (H, W, 3) BGR or (H, W) uint8 or
+            uint16, where the pipeline keeps the depth; else None, and ``image`` shows the same.
     """
 
     image: np.ndarray
@@ -95,6 +97,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     tile_of: tuple[int, int] | None = None
     corner: tuple[int, int] = (0, 0)
+    unshrunk: np.ndarray | None = None
 
 
 class Tile(NamedTuple):

@@ -369,10 +369,12 @@ def _holes(picture: Picture, call: Call) -> np.ndarray | None:
 
 def _given(picture: Picture) -> np.ndarray:
     """The picture as the model was given it, (H, W, 3) RGB of its own type."""
-    if picture.canvas.is_shrunk:
-        return picture.image
     height, width = picture.canvas.content
     pixels = picture.canvas.image[:height, :width]
+    if picture.canvas.is_shrunk:
+        if picture.unshrunk is None:
+            return picture.image
+        pixels = picture.unshrunk
     return pixels[..., None].repeat(3, 2) if pixels.ndim == 2 else pixels[..., ::-1]
 
 

@@ -156,3 +156,21 @@ def test_strips_and_pictures_that_are_shrunk(size, options):
     mask = np.zeros(size, bool)
     mask[:, :size[1] // 2] = True
     check(fill().predict(image, mask=mask, **options).restored, image, mask)
+
+
+@pytest.mark.parametrize('bands', [(), (3, )])
+def test_shrunk_pictures_of_sixteen_bits(bands):
+    image = np.random.default_rng(0).integers(0, 65536, (60, 80, *bands)).astype(np.uint16)
+    mask = np.zeros(image.shape[:2], bool)
+    mask[:, :40] = True
+    restored = fill().predict(image, mask=mask, max_pixels=1000).restored
+    check(restored, image if bands else image[..., None].repeat(3, 2), mask)
+
+
+def test_colours_under_alpha_of_shrunk_pictures(tmp_path):
+    """What is not filled stays, seen or not."""
+    rgba = np.random.default_rng(0).integers(0, 256, (60, 80, 4)).astype(np.uint8)
+    mask = np.zeros((60, 80), bool)
+    mask[:, :40] = True
+    Image.fromarray(rgba).save(tmp_path / 'a.png')
+    check(fill().predict(tmp_path / 'a.png', mask=mask, max_pixels=1000).restored, rgba[..., :3], mask)

@@ -266,7 +266,7 @@ class Predictor:
                 warnings.warn(doubt, DoubtfulResultWarning, stacklevel=6)
             notes = [*self.notes, *doubts]
             if tiling is not None and tiling.size is None:
-                side = self._largest_tile(loaded, batch_size, call)
+                side = self._largest_tile(loaded, path, batch_size, call)
                 tiling = replace(tiling, size=(side, side))
             if tiling is not None and len(corners := tiling.corners(loaded.shape[:2])) > 1:
                 height, width = tiling.tile_of(loaded.shape[:2])
@@ -280,7 +280,8 @@ class Predictor:
             if picture.canvas.is_shrunk:
                 (height, width), (rows, columns) = picture.canvas.size, picture.canvas.content
                 name = 'the picture' if path is None else printable(path)
-                shrunk = f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels keeps more'
+                shrunk = (f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels keeps '
+                          'more')
                 picture = replace(picture, notes=(*picture.notes, shrunk))
             return self._prepared(picture, call)
         except Exception as error:  # the other pictures have nothing to do with it
@@ -305,13 +306,16 @@ class Predictor:
             self._tasks[0].tell(sample, picture, call)
         return _Prepared(picture, inputs, sample)
 
-    def _largest_tile(self, loaded: np.ndarray, batch_size: int, call: Call) -> int:
+    def _largest_tile(self, loaded: np.ndarray, path: Path | None, batch_size: int, call: Call) -> int:
         """The side of tiles of a picture that memory suffices for, a batch of them at once; measured."""
         device = next(self.model.parameters()).device
+        beside: dict[str, np.ndarray | None] = {}
 
         def peak(side: int) -> int:
             part = np.resize(loaded, (side, side, *loaded.shape[2:]))
-            picture = Picture(np.zeros((side, side, 3), np.uint8), Canvas.fit(part, None), tile_of=loaded.shape[:2])
+            picture = Picture(
+                np.zeros((side, side, 3), np.uint8), Canvas.fit(part, None), path, tile_of=loaded.shape[:2],
+                is_probe=True, beside=beside)
             group = [self._prepared(picture, call) for _ in range(batch_size)]
             taken = peak_bytes(lambda: self._run(group, call), device)
             group[0].result()  # raises what went wrong
@@ -328,11 +332,13 @@ class Predictor:
         tiling: Tiling,
     ) -> Iterator[Tile]:
         """What is found in a picture and in its tiles; memory is for a batch of them."""
+        (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
+        if len(self._tasks) == 1:
+            self._tasks[0].check_tiles(picture, (height, width), corners, call)
         if tiling.whole_picture:
             whole = self._prepared(picture, call)
             self._run([whole], call)
             yield Tile(whole.result(), 0, 0)
-        (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
         for batch in (corners[start:start + batch_size] for start in range(0, len(corners), batch_size)):
             parts = [np.s_[top:top + height, left:left + width] for top, left in batch]
             # Of copies: transforms may change what they are given, and tiles overlap.

@@ -302,7 +302,7 @@ class Restoration(Task):
 
     def tell(self, sample: BaseDataElement, picture: Picture, call: Call) -> None:
         """Give the model the mask of a picture or, of a tile, its part; see that a picture has the true one first."""
-        if picture.corner == (0, 0):
+        if picture.corner == (0, 0) and not picture.is_probe:
             _reference_of(picture, call)
         if 'mask' not in call.takes:
             return
@@ -313,6 +313,24 @@ class Restoration(Task):
         import torch
 
         sample.mask = torch.from_numpy(picture.canvas.lay(holes))[None]
+
+    def check_tiles(
+        self,
+        picture: Picture,
+        size: tuple[int, int],
+        corners: Sequence[tuple[int, int]],
+        call: Call,
+    ) -> None:
+        """See that no tile is all hole: a model that fills holes would give it one colour of its own."""
+        holes = _holes(picture, call) if 'mask' in call.takes else None
+        if holes is None:
+            return
+        height, width = size
+        for top, left in corners:
+            if holes[top:top + height, left:left + width].all():
+                raise ValueError(f'the mask marks all of the tile of {width}x{height} pixels at ({left}, {top}), so '
+                                 'that there is nothing to fill it from: give tiles larger than the holes (--tiles), '
+                                 'or leave tiles out')
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> RestorationResult:
         """The restored picture; a grey one stays grey."""
@@ -354,17 +372,19 @@ def _holes(picture: Picture, call: Call) -> np.ndarray | None:
     """What is to be filled of a picture or a tile, (H, W) bool; None if nobody says.
 
     Raises:
-        ValueError: There is nothing to fill it from, or the mask does not fit.
+        ValueError: There is nothing to fill the picture from, or the mask does not fit.
     """
+    return part_beside(picture, 'holes', lambda: _whole_holes(picture, call))
+
+
+def _whole_holes(picture: Picture, call: Call) -> np.ndarray | None:
     values = map_beside(picture, call.options.get('mask'), 'mask')
     if values is None:
         return None
     if (holes := values > .5).all():
         raise ValueError('the mask marks all of the picture, so that there is nothing to fill it from: leave some of '
                          'it black')
-    size, part = picture.image.shape[:2], part_beside(holes, picture)
-    # Memory is measured with tiles that may be larger than the picture.
-    return part if part.shape == size else np.resize(part, size)
+    return holes
 
 
 def _given(picture: Picture) -> np.ndarray:
@@ -380,11 +400,13 @@ def _given(picture: Picture) -> np.ndarray:
 
 def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationResult:
     reference, holes, notes = None, None, picture.notes
+    if picture.tile_of is not None:  # of tiles the pixels alone are joined
+        return RestorationResult(picture.image, restored, source=picture.source, notes=notes)
     if 'mask' in call.takes:
         holes = _holes(picture, call)
     if holes is not None and not holes.any():
         notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
-    if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
+    if (source := _reference_of(picture, call)) is not None:
         try:
             reference = _true_picture(source, restored.shape[:2], restored.shape[0] // picture.image.shape[0])
         except ValueError as error:  # what was restored is not lost for it

@@ -208,7 +208,9 @@ class RestorationResult(Result):
         """The restored picture with as many channels as the file of the picture has."""
         pixels = self.restored[..., 0] if _is_grey(self.restored) else self.restored
         alpha = None if self.source is None else read_deep(self.source).alpha
-        if alpha is None or alpha.dtype != self.restored.dtype:  # of another type where the picture was put on white
+        # A config that does not keep the depth puts pictures on white. Those of 16 bits, restored as 8, are then
+        # written without their alpha; those of 8 bits cannot be told from others here and keep it all the same.
+        if alpha is None or alpha.dtype != self.restored.dtype:
             return pixels
         alpha = matlab_resize(alpha, self.scale)
         # Nothing here writes grey of 16 bits with alpha.

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def map_beside(
     name: str,
     read: Callable[[str | os.PathLike], np.ndarray] = read_mask,
 ) -> np.ndarray | None:
-    """The map of a picture or, of a tile, that of its picture.
+    """The map of a picture or, of a tile, that of its picture; read anew at each call, see `part_beside`.
 
     Args:
         picture: What it lies beside.
@@ -71,10 +70,25 @@ def map_beside(
     return values
 
 
-def part_beside(values: np.ndarray, picture: Picture) -> np.ndarray:
-    """The part of a map that lies beside a tile; all of it beside a picture."""
-    (top, left), (height, width) = picture.corner, picture.image.shape[:2]
-    return values[top:top + height, left:left + width]
+def part_beside(picture: Picture, name: str, make: Callable[[], np.ndarray | None]) -> np.ndarray | None:
+    """The part of a map that lies beside a tile; all of it beside a picture.
+
+    Args:
+        picture: What it lies beside. It and its tiles keep the map.
+        name: What the map is kept as.
+        make: Gives the map of the whole picture, (H, W), or None if there is none; called once for all tiles.
+
+    Returns:
+        (h, w), the size of the picture or tile; None if there is no map.
+    """
+    if name not in picture.beside:
+        picture.beside[name] = make()
+    values = picture.beside[name]
+    if values is None:
+        return None
+    (top, left), size = picture.corner, picture.image.shape[:2]
+    part = values[top:top + size[0], left:left + size[1]]
+    return np.resize(part, size) if picture.is_probe and part.shape != size else part
 
 
 def _read(given: Any, name: str, source: Path | None, read: Callable[[str | os.PathLike], np.ndarray]) -> np.ndarray:
@@ -89,7 +103,7 @@ def _read(given: Any, name: str, source: Path | None, read: Callable[[str | os.P
                 raise ValueError(f'{found[0]} and {found[1]} may both be the {name} of {source}: remove one, or give '
                                  'the file')
             path = found[0]
-        return _read_file(path, path.stat().st_mtime_ns if path.exists() else 0, read)
+        return read(path)
     values = np.asarray(given)
     if values.ndim != 2:
         raise ValueError(f'{name} of shape {values.shape}: give (H, W)')
@@ -99,12 +113,4 @@ def _read(given: Any, name: str, source: Path | None, read: Callable[[str | os.P
     values = values.astype(np.float32) / np.float32(most)
     if not ((values >= 0) & (values <= 1)).all():  # NaN is neither
         raise ValueError(f'the {name} has values that are no shares: give numbers in [0, 1], or whole ones up to 255')
-    return values
-
-
-@lru_cache(maxsize=1)
-def _read_file(path: Path, changed: int, read: Callable[[str | os.PathLike], np.ndarray]) -> np.ndarray:
-    """Once for all tiles of a picture."""
-    values = read(path)
-    values.flags.writeable = False
     return values

@@ -22,7 +22,7 @@ class Canvas:
     """What the network sees in place of a picture; for a usual picture, the picture.
 
     Attributes:
-        image: (h, w, 3) or (h, w) uint8.
+        image: (h, w, 3) or (h, w), of the type of the picture: uint8, or uint16 where a pipeline keeps the depth.
         content: Height and width of the part, at the top left, that shows the picture; the rest repeats its edge.
         size: Height and width of the picture.
     """
@@ -36,7 +36,7 @@ class Canvas:
         """Shrink what is larger than ``max_pixels``; pad what is longer than 32 times its width.
 
         Args:
-            image: (H, W, 3) or (H, W) uint8.
+            image: (H, W, 3) or (H, W), uint8 or uint16.
             max_pixels: None to shrink nothing.
         """
         height, width = size = image.shape[:2]
@@ -46,7 +46,7 @@ class Canvas:
         scale = 1.0 if max_pixels is None else min(1.0, sqrt(max_pixels / pixels))
         if scale < 1:
             height, width = max(1, int(height * scale)), max(1, int(width * scale))
-            image = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+            image = _resized(image, height, width)
         shortest = ceil(max(height, width) / MAX_ASPECT_RATIO)
         if min(height, width) < shortest:
             padding = ((0, max(0, shortest - height)), (0, max(0, shortest - width)), (0, 0))
@@ -102,3 +102,14 @@ class Canvas:
         height, width = self.size
         scale = boxes.new_tensor([width / self.content[1], height / self.content[0]]).repeat(2)
         return torch.minimum((boxes * scale).clamp(min=0), boxes.new_tensor([width, height, width, height]))
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture (H, W, C) or (H, W) with the means of its pixels at another size; of its type."""
+    if image.dtype == np.uint8:
+        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+    if image.ndim == 3:
+        return np.stack([_resized(band, height, width) for band in np.moveaxis(image, 2, 0)], 2)
+    # Pillow has no colours of 16 bits, and rounds grey ones along each axis; single precision holds them.
+    means = np.asarray(Image.fromarray(image.astype(np.float32)).resize((width, height), Image.Resampling.BOX))
+    return means if image.dtype.kind == 'f' else np.rint(means).astype(image.dtype)

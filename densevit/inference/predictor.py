@@ -266,25 +266,39 @@ class Predictor:
                 warnings.warn(doubt, DoubtfulResultWarning, stacklevel=6)
             notes = [*self.notes, *doubts]
             if tiling is not None and tiling.size is None:
-                side = self._largest_tile(loaded, batch_size, call)
+                side = self._largest_tile(loaded, path, batch_size, call)
                 tiling = replace(tiling, size=(side, side))
             if tiling is not None and len(corners := tiling.corners(loaded.shape[:2])) > 1:
                 height, width = tiling.tile_of(loaded.shape[:2])
                 too = ' and as a whole' if tiling.whole_picture else ''
                 notes.append(f'predicted in {len(corners)} tiles of {width}x{height} pixels{too}')
-                canvas = Canvas.fit(loaded, min(max_pixels or _MAX_WHOLE_PIXELS, _MAX_WHOLE_PIXELS))
-                picture = Picture(image, canvas, path, tuple(notes))
+                most = min(max_pixels or _MAX_WHOLE_PIXELS, _MAX_WHOLE_PIXELS) if tiling.whole_picture else None
+                picture = self._picture(image, loaded, most, path, notes)
                 return _Prepared(outcome=self._merged(self._tiles(loaded, picture, batch_size, call, tiling), picture,
                                                       call))
-            canvas = Canvas.fit(loaded, max_pixels)
-            if canvas.is_shrunk:
-                (height, width), (rows, columns) = canvas.size, canvas.content
+            picture = self._picture(image, loaded, max_pixels, path, notes)
+            if picture.canvas.is_shrunk:
+                (height, width), (rows, columns) = picture.canvas.size, picture.canvas.content
                 name = 'the picture' if path is None else printable(path)
-                notes.append(f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels '
-                             'keeps more')
-            return self._prepared(Picture(image, canvas, path, tuple(notes)), call)
+                shrunk = (f'{name}: shrunk from {width}x{height} to {columns}x{rows} pixels; a larger max_pixels keeps '
+                          'more')
+                picture = replace(picture, notes=(*picture.notes, shrunk))
+            return self._prepared(picture, call)
         except Exception as error:  # the other pictures have nothing to do with it
             return _Prepared(outcome=error)
+
+    def _picture(
+        self,
+        image: np.ndarray,
+        loaded: np.ndarray,
+        max_pixels: int | None,
+        path: Path | None,
+        notes: Sequence[str],
+    ) -> Picture:
+        canvas = Canvas.fit(loaded, max_pixels)
+        # Only where it differs from the image: what waits for a batch holds it.
+        unshrunk = loaded if canvas.is_shrunk and self._pipeline.keep_depth else None
+        return Picture(image, canvas, path, tuple(notes), unshrunk=unshrunk)
 
     def _prepared(self, picture: Picture, call: Call) -> _Prepared:
         inputs, sample = self._pipeline(picture.canvas.image, picture.source)
@@ -292,13 +306,16 @@ class Predictor:
             self._tasks[0].tell(sample, picture, call)
         return _Prepared(picture, inputs, sample)
 
-    def _largest_tile(self, loaded: np.ndarray, batch_size: int, call: Call) -> int:
+    def _largest_tile(self, loaded: np.ndarray, path: Path | None, batch_size: int, call: Call) -> int:
         """The side of tiles of a picture that memory suffices for, a batch of them at once; measured."""
         device = next(self.model.parameters()).device
+        beside: dict[str, np.ndarray | None] = {}
 
         def peak(side: int) -> int:
             part = np.resize(loaded, (side, side, *loaded.shape[2:]))
-            picture = Picture(np.zeros((side, side, 3), np.uint8), Canvas.fit(part, None), tile_of=loaded.shape[:2])
+            picture = Picture(
+                np.zeros((side, side, 3), np.uint8), Canvas.fit(part, None), path, tile_of=loaded.shape[:2],
+                is_probe=True, beside=beside)
             group = [self._prepared(picture, call) for _ in range(batch_size)]
             taken = peak_bytes(lambda: self._run(group, call), device)
             group[0].result()  # raises what went wrong
@@ -315,17 +332,19 @@ class Predictor:
         tiling: Tiling,
     ) -> Iterator[Tile]:
         """What is found in a picture and in its tiles; memory is for a batch of them."""
+        (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
+        if len(self._tasks) == 1:
+            self._tasks[0].check_tiles(picture, (height, width), corners, call)
         if tiling.whole_picture:
             whole = self._prepared(picture, call)
             self._run([whole], call)
             yield Tile(whole.result(), 0, 0)
-        (height, width), corners = tiling.tile_of(loaded.shape[:2]), tiling.corners(loaded.shape[:2])
         for batch in (corners[start:start + batch_size] for start in range(0, len(corners), batch_size)):
             parts = [np.s_[top:top + height, left:left + width] for top, left in batch]
             # Of copies: transforms may change what they are given, and tiles overlap.
             group = [self._prepared(replace(
                 picture, image=picture.image[part], canvas=Canvas.fit(loaded[part].copy(), None),
-                tile_of=picture.image.shape[:2], corner=corner), call) for part, corner in zip(
+                tile_of=picture.image.shape[:2], corner=corner, unshrunk=None), call) for part, corner in zip(
                     parts, batch, strict=True)]
             self._run(group, call)
             for prepared, (top, left) in zip(group, batch, strict=True):

@@ -87,6 +87,12 @@ class Picture:
         notes: For the user, see `Result`.
         tile_of: Of a tile, the height and width of the picture that it is a part of; None of a picture.
         corner: Of a tile, where it begins in that picture: (top, left) in pixels.
+        unshrunk: Of a picture whose canvas is shrunk, what the canvas was made of, (H, W, 3) BGR or (H, W) uint8 or
+            uint16, where the pipeline keeps the depth; else None, and ``image`` shows the same.
+        is_probe: Whether it only stands for a tile while memory is measured: as large as one, perhaps larger than the
+            picture. What is found in it is not kept.
+        beside: Maps that lie beside the picture, by name, shared by it and its tiles; see
+            `densevit.inference.beside.part_beside`.
     """
 
     image: np.ndarray
@@ -95,6 +101,9 @@ class Picture:
     notes: tuple[str, ...] = ()
     tile_of: tuple[int, int] | None = None
     corner: tuple[int, int] = (0, 0)
+    unshrunk: np.ndarray | None = None
+    is_probe: bool = False
+    beside: dict[str, np.ndarray | None] = field(default_factory=dict)
 
 
 class Tile(NamedTuple):
@@ -175,6 +184,24 @@ class Task:
 
         Raises:
             ValueError: What a user has given does not fit the picture.
+        """
+
+    def check_tiles(
+        self,
+        picture: Picture,
+        size: tuple[int, int],
+        corners: Sequence[tuple[int, int]],
+        call: Call,
+    ) -> None:
+        """See that a picture can be predicted in tiles, before the first one is.
+
+        Args:
+            picture: All of it.
+            size: Height and width of a tile in pixels.
+            corners: Top and left of each.
+
+        Raises:
+            ValueError: It cannot; the message says what to give.
         """
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> Result:

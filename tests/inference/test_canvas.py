@@ -39,6 +39,15 @@ def test_large_picture_is_shrunk_and_the_prediction_enlarged():
     assert Canvas.fit(image, max_pixels=None).image is image  # each pixel is wanted
 
 
+@pytest.mark.parametrize('bands', [(), (3, )])
+def test_sixteen_bits_are_shrunk_to_their_means(bands):
+    image = np.random.default_rng(0).integers(0, 65536, (40, 60, *bands)).astype(np.uint16)
+    canvas = Canvas.fit(image, max_pixels=20 * 30)
+    assert canvas.image.dtype == np.uint16
+    means = image.reshape(20, 2, 30, 2, *bands).mean((1, 3))
+    assert np.abs(canvas.image - means).max() <= .5
+
+
 def test_restore__bilinear_as_the_canvas_was_resized():
     """A ramp stays a ramp: depth and alpha have no steps of the size of the canvas's pixels."""
     canvas = Canvas.fit(np.zeros((40, 3000, 3), np.uint8), max_pixels=2**17)

@@ -52,3 +52,19 @@ def test_alpha_of_a_turned_file__is_turned_and_kept(predictor, tmp_path, orienta
     _, restored = result.save(tmp_path / 'out.png')
     np.testing.assert_array_equal(np.asarray(Image.open(restored)),
                                   np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / 'a.png'))))
+
+
+@pytest.mark.parametrize('bands', [(), (3, )])
+def test_sixteen_bits_of_any_size__in_tiles(predictor, bands):
+    """Those of more pixels than a picture that is looked at as a whole as well may have."""
+    values = np.random.default_rng(0).integers(0, 65536, (2060, 2060, *bands)).astype(np.uint16)
+    restored = predictor.predict(values, tiles=(1024, 1200)).restored
+    np.testing.assert_array_equal(restored, values if bands else values[..., None].repeat(3, 2))
+    whole_too = predictor.predict(values[:300, :200], tiles=(160, 160), whole_picture=True, max_pixels=30_000).restored
+    np.testing.assert_array_equal(whole_too, restored[:300, :200])
+
+
+def test_sixteen_bits__shrunk(predictor):
+    values = np.linspace(20000, 22000, 80).astype(np.uint16)[None, :, None].repeat(60, 0).repeat(3, 2)
+    restored = predictor.predict(values, max_pixels=30 * 40).restored
+    assert restored.dtype == np.uint16 and np.abs(restored.astype(int) - values).max() < 30

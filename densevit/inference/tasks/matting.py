@@ -182,14 +182,16 @@ def _result(alpha: np.ndarray, picture: Picture, call: Call) -> MattingResult:
 
 
 def _trimap(picture: Picture, call: Call) -> np.ndarray | None:
-    """That of the call, of this picture or for all: (H, W) float32; None if there is none."""
+    """That of the call, of this picture or for all: (H, W) float32, of a tile its part; None if there is none."""
+    return part_beside(picture, 'trimap', lambda: _whole_trimap(picture, call))
+
+
+def _whole_trimap(picture: Picture, call: Call) -> np.ndarray | None:
     name = 'trimap' if call.options['mask'] is None else 'mask'
     values = map_beside(picture, call.options[name], name, read_alpha)
     if values is None:
         return None
     if name == 'trimap':
-        values = three_levels(values)
-    else:
-        mask, width = values > .5, call.options['width']
-        values = trimap_of(mask, width_for(mask) if width is None else width)
-    return part_beside(values, picture)
+        return three_levels(values)
+    mask, width = values > .5, call.options['width']
+    return trimap_of(mask, width_for(mask) if width is None else width)

@@ -208,7 +208,9 @@ class RestorationResult(Result):
         """The restored picture with as many channels as the file of the picture has."""
         pixels = self.restored[..., 0] if _is_grey(self.restored) else self.restored
         alpha = None if self.source is None else read_deep(self.source).alpha
-        if alpha is None or alpha.dtype != self.restored.dtype:  # of another type where the picture was put on white
+        # A config that does not keep the depth puts pictures on white. Those of 16 bits, restored as 8, are then
+        # written without their alpha; those of 8 bits cannot be told from others here and keep it all the same.
+        if alpha is None or alpha.dtype != self.restored.dtype:
             return pixels
         alpha = matlab_resize(alpha, self.scale)
         # Nothing here writes grey of 16 bits with alpha.
@@ -302,7 +304,7 @@ class Restoration(Task):
 
     def tell(self, sample: BaseDataElement, picture: Picture, call: Call) -> None:
         """Give the model the mask of a picture or, of a tile, its part; see that a picture has the true one first."""
-        if picture.corner == (0, 0):
+        if picture.corner == (0, 0) and not picture.is_probe:
             _reference_of(picture, call)
         if 'mask' not in call.takes:
             return
@@ -313,6 +315,24 @@ class Restoration(Task):
         import torch
 
         sample.mask = torch.from_numpy(picture.canvas.lay(holes))[None]
+
+    def check_tiles(
+        self,
+        picture: Picture,
+        size: tuple[int, int],
+        corners: Sequence[tuple[int, int]],
+        call: Call,
+    ) -> None:
+        """See that no tile is all hole: a model that fills holes would give it one colour of its own."""
+        holes = _holes(picture, call) if 'mask' in call.takes else None
+        if holes is None:
+            return
+        height, width = size
+        for top, left in corners:
+            if holes[top:top + height, left:left + width].all():
+                raise ValueError(f'the mask marks all of the tile of {width}x{height} pixels at ({left}, {top}), so '
+                                 'that there is nothing to fill it from: give tiles larger than the holes (--tiles), '
+                                 'or leave tiles out')
 
     def read(self, sample: BaseDataElement, picture: Picture, call: Call) -> RestorationResult:
         """The restored picture; a grey one stays grey."""
@@ -354,35 +374,41 @@ def _holes(picture: Picture, call: Call) -> np.ndarray | None:
     """What is to be filled of a picture or a tile, (H, W) bool; None if nobody says.
 
     Raises:
-        ValueError: There is nothing to fill it from, or the mask does not fit.
+        ValueError: There is nothing to fill the picture from, or the mask does not fit.
     """
+    return part_beside(picture, 'holes', lambda: _whole_holes(picture, call))
+
+
+def _whole_holes(picture: Picture, call: Call) -> np.ndarray | None:
     values = map_beside(picture, call.options.get('mask'), 'mask')
     if values is None:
         return None
     if (holes := values > .5).all():
         raise ValueError('the mask marks all of the picture, so that there is nothing to fill it from: leave some of '
                          'it black')
-    size, part = picture.image.shape[:2], part_beside(holes, picture)
-    # Memory is measured with tiles that may be larger than the picture.
-    return part if part.shape == size else np.resize(part, size)
+    return holes
 
 
 def _given(picture: Picture) -> np.ndarray:
     """The picture as the model was given it, (H, W, 3) RGB of its own type."""
-    if picture.canvas.is_shrunk:
-        return picture.image
     height, width = picture.canvas.content
     pixels = picture.canvas.image[:height, :width]
+    if picture.canvas.is_shrunk:
+        if picture.unshrunk is None:
+            return picture.image
+        pixels = picture.unshrunk
     return pixels[..., None].repeat(3, 2) if pixels.ndim == 2 else pixels[..., ::-1]
 
 
 def _result(restored: np.ndarray, picture: Picture, call: Call) -> RestorationResult:
     reference, holes, notes = None, None, picture.notes
+    if picture.tile_of is not None:  # of tiles the pixels alone are joined
+        return RestorationResult(picture.image, restored, source=picture.source, notes=notes)
     if 'mask' in call.takes:
         holes = _holes(picture, call)
     if holes is not None and not holes.any():
         notes = (*notes, 'the mask marks nothing, so that the picture is as it was: what is to be filled is white')
-    if picture.tile_of is None and (source := _reference_of(picture, call)) is not None:
+    if (source := _reference_of(picture, call)) is not None:
         try:
             reference = _true_picture(source, restored.shape[:2], restored.shape[0] // picture.image.shape[0])
         except ValueError as error:  # what was restored is not lost for it

@@ -49,8 +49,8 @@ def check(found, given, mask):
 @pytest.mark.parametrize('options', [{}, dict(tiles=(32, 40), overlap=.3, batch_size=2), dict(tiles='auto')])
 @pytest.mark.parametrize('dtype', (torch.float32, torch.bfloat16))
 def test_other_pixels_come_back_exactly(image, mask, options, dtype):
-    """Of a model of any type, whole or in tiles, one of which may be hidden altogether."""
-    mask[:, :40] = True
+    """Of a model of any type, whole or in tiles, one of which may be hidden almost altogether."""
+    mask[:, :39] = True
     predictor = fill()
     predictor.model.to(dtype)
     result = predictor.predict(image, mask=mask, **options)
@@ -75,6 +75,48 @@ def test_files_of_any_kind(tmp_path, mask, channels):
             check(written, values, mask)
             if bands == 4:
                 assert np.array_equal(written[..., 3], values[..., 3])
+
+
+@pytest.mark.parametrize('options', [dict(tiles='auto'), dict(tiles=(32, 40), overlap=.3)])
+def test_masks_in_folders_and_dictionaries__in_tiles(tmp_path, image, mask, options):
+    """They go by the name of the picture, also while memory is measured, and true pictures with them."""
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    for folder, pixels in (('masks', mask), ('true', image)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / 'a.png')
+    predictor = fill()
+    expected = predictor.predict(image, mask=mask, **options).restored
+    for given, true in ((tmp_path / 'masks', tmp_path / 'true'), ({'a.png': mask}, {'a.png': image})):
+        result = predictor.predict(tmp_path / 'a.png', mask=given, reference=true, **options)
+        assert np.array_equal(result.restored, expected) and np.array_equal(result.reference, image)
+
+
+def test_a_tile_that_is_all_hole(image, mask):
+    """There is nothing in it to fill it from; said before the model has worked on any other."""
+    mask[18:, 30:] = True
+    predictor, ran = fill(), []
+    predictor.model.network.register_forward_pre_hook(lambda *_: ran.append(1))
+    for whole in (False, True):
+        with pytest.raises(ValueError, match=r'tile of 40x32 pixels at \(30, 18\).*larger'):
+            predictor.predict(image, mask=mask, tiles=(32, 40), overlap=.3, whole_picture=whole)
+    assert not ran
+    check(predictor.predict(image, mask=mask).restored, image, mask)
+    corner = np.zeros(SIZE, bool)  # all of a tile that only stands for others while memory is measured
+    corner[:32, :69] = True
+    check(predictor.predict(image, mask=corner, tiles='auto').restored, image, corner)
+
+
+def test_a_mask_is_converted_once_for_all_tiles(image, mask):
+    class Counted:
+        asked = 0
+
+        def __array__(self, dtype=None, copy=None):
+            self.asked += 1
+            return mask.astype(np.uint8)
+
+    given = Counted()
+    result = fill().predict(image, mask=given, tiles=(32, 40), overlap=.3)
+    assert given.asked == 1 and np.array_equal(result.holes, mask)
 
 
 def test_masks_of_any_form(tmp_path, image, mask):
@@ -156,3 +198,21 @@ def test_strips_and_pictures_that_are_shrunk(size, options):
     mask = np.zeros(size, bool)
     mask[:, :size[1] // 2] = True
     check(fill().predict(image, mask=mask, **options).restored, image, mask)
+
+
+@pytest.mark.parametrize('bands', [(), (3, )])
+def test_shrunk_pictures_of_sixteen_bits(bands):
+    image = np.random.default_rng(0).integers(0, 65536, (60, 80, *bands)).astype(np.uint16)
+    mask = np.zeros(image.shape[:2], bool)
+    mask[:, :40] = True
+    restored = fill().predict(image, mask=mask, max_pixels=1000).restored
+    check(restored, image if bands else image[..., None].repeat(3, 2), mask)
+
+
+def test_colours_under_alpha_of_shrunk_pictures(tmp_path):
+    """What is not filled stays, seen or not."""
+    rgba = np.random.default_rng(0).integers(0, 256, (60, 80, 4)).astype(np.uint8)
+    mask = np.zeros((60, 80), bool)
+    mask[:, :40] = True
+    Image.fromarray(rgba).save(tmp_path / 'a.png')
+    check(fill().predict(tmp_path / 'a.png', mask=mask, max_pixels=1000).restored, rgba[..., :3], mask)

@@ -1,5 +1,7 @@
 """Opacities: trimaps that follow their pictures and tiles, objects cut out, colours without their background."""
+import gc
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -75,6 +77,20 @@ def test_trimap_follows_its_picture(predictor, tmp_path):
     assert predictor.predict(image, trimap=trimap, max_pixels=400).alpha.shape == (60, 90)
     strip = predictor.predict(picture((2, 200)), trimap=trimap_for((2, 200)))
     np.testing.assert_allclose(strip.alpha, expected_alpha(strip.image, strip.trimap), atol=1e-6)
+
+
+def test_trimaps_are_let_go_of(predictor, tmp_path):
+    """What was read beside a picture is as large as it, and of no use afterwards."""
+    Image.fromarray(np.zeros((1000, 1200), np.uint8)).save(tmp_path / 'trimap.png')
+    image = picture((1000, 1200))
+    tracemalloc.start()
+    try:
+        predictor.predict(image, trimap=tmp_path / 'trimap.png', tiles=(600, 700))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2e6
 
 
 def test_what_is_wrong_is_said(predictor, tmp_path):

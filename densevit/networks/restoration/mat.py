@@ -204,8 +204,8 @@ class MAT(RestorationNetwork):
 
     def refusal(self, channels: int) -> str:
         """See :meth:`RestorationNetwork.refusal`."""
-        return (f'MAT takes images of {self.out_channels} channels and one that tells which pixels are visible, not '
-                f'{channels} channels: set model.head.in_channels to the number of colours, and give each image a mask')
+        return (f'MAT takes images of {self.in_channels} channels, the last of which tells the visible pixels, not '
+                f'{channels} channels: give each image a mask, and set model.head.in_channels to the number of colours')
 
     def feature_stages(self) -> list[Stage]:
         """The convolutions that end the stages of the body."""

@@ -1,13 +1,12 @@
 """densevit: any vision transformer, any dense-prediction task, inside OpenMMLab."""
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from .compat import install_mmcv_ops
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -24,17 +23,10 @@ __all__ = [
     'load_weights', 'model_card'
 ]
 
+install_mmcv_ops()  # before anything imports mmcv.ops
 _HAS_OPENMMLAB = find_spec('mmengine') is not None  # layers, backbones, adapters and networks do without
-try:  # this imports PyTorch, for seconds
-    import_module('.compat', __name__).install_mmcv_ops()  # before anything imports mmcv.ops
-    if _HAS_OPENMMLAB:
-        import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
-except KeyboardInterrupt:
-    # Of the command, whose own code is not reached yet, a word is enough; a program with this import has its trace.
-    if os.path.basename(sys.argv[0]) not in ('densevit', 'densevit.exe') and sys.orig_argv[1:3] != ['-m', 'densevit']:
-        raise
-    print('interrupted', file=sys.stderr)
-    raise SystemExit(130) from None
+if _HAS_OPENMMLAB:
+    import_module('.registry', __name__)  # for `_base_ = 'densevit::...'`
 
 _HOMES = dict(
     DetectionResult='inference',

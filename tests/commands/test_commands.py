@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -67,23 +66,14 @@ def test_doors_say_their_own_names(tmp_path):
     assert done.stderr == 'error: the config nowhere.py does not exist\n'
 
 
-INTERRUPTED_AT_START = {
-    'console script': ('-c', "import sys; sys.argv[0] = '/bin/densevit'; from densevit.commands import main; main()"),
-    'module': ('-m', 'densevit', 'models'), 'tools': (ROOT / 'tools/train.py', 'a.py'),
-    'demo': (ROOT / 'demo/infer.py', 'a.jpg')
-}
-
-
-@pytest.mark.parametrize('start', INTERRUPTED_AT_START)
+@pytest.mark.parametrize('start', ['tools/train.py', 'demo/infer.py'])
 def test_interrupted_while_libraries_are_imported(tmp_path, start):
-    """A word and the exit code of the signal; a program that imports the package gets its own exception."""
+    """A word and the exit code of the signal."""
     (tmp_path / 'torch.py').write_text('raise KeyboardInterrupt')
     environment = dict(os.environ, PYTHONPATH=f'{tmp_path}{os.pathsep}{ROOT}')
-    run = partial(subprocess.run, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    done = run([sys.executable, *map(str, INTERRUPTED_AT_START[start])])
+    done = subprocess.run([sys.executable, ROOT / start, 'a.py'], capture_output=True, text=True, env=environment,
+                          cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, '', 'interrupted\n')
-    caught = 'try: import densevit\nexcept KeyboardInterrupt: print("mine")'
-    assert run([sys.executable, '-c', caught]).stdout == 'mine\n'
 
 
 def test_interrupted_while_a_command_is_imported(monkeypatch, capsys):
